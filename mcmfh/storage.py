@@ -1,0 +1,216 @@
+"""The only door to files: URIs in, bytes out, on the local disk and on S3 alike.
+
+Every durable thing of this project is written once and never changed. `create` is therefore the central verb: it
+either makes the object whole or reports that somebody else already did. On S3 that is a conditional PUT
+(If-None-Match), on a local disk a hard link of a finished temporary file; readers never see half a file.
+
+S3 is reached with the usual variables AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
+"""
+
+import hashlib
+import json
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from mcmfh.errors import InputError
+
+# Conditional writes answer 409 or 412 when another writer won; s3fs turns both into one of these.
+_LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys and no white space: the one byte string that a digest is taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of bytes, or of the canonical JSON of anything else."""
+    return hashlib.sha256(value if isinstance(value, bytes) else canonical_json(value)).hexdigest()
+
+
+def absolute(uri: str) -> str:
+    """`uri` with a scheme: a bare or file:// path becomes absolute, anything else is returned as it is."""
+    if "://" in uri and not uri.startswith("file://"):
+        return uri.rstrip("/")
+    return "file://" + str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+def join(root: str, *parts: str) -> str:
+    """`root` and relative parts as one URI. An absolute part or one with a scheme replaces what stands before it."""
+    for part in parts:
+        if "://" in part:
+            root = part
+        elif part.startswith("/"):
+            root = "file://" + part
+        else:
+            scheme, _, path = root.partition("://")
+            root = f"{scheme}://{posixpath.join(path, part)}" if path or "://" in root else posixpath.join(root, part)
+    return root
+
+
+def parent(uri: str) -> str:
+    """The folder that holds `uri`."""
+    return uri.rpartition("/")[0]
+
+
+@lru_cache(maxsize=32)
+def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
+    # Keyed by process: s3fs holds an event loop that does not survive a fork.
+    if protocol == "s3":
+        return fsspec.filesystem(
+            "s3",
+            endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
+            config_kwargs={"retries": {"max_attempts": 8, "mode": "standard"}, "connect_timeout": 5, "read_timeout": 30},
+            use_listings_cache=False,
+            skip_instance_cache=True,
+        )
+    try:
+        return fsspec.filesystem(protocol)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"storage scheme '{protocol}://' is not supported; use file:// or s3://") from error
+
+
+def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    uri = absolute(uri)
+    protocol, _, path = uri.partition("://")
+    return _filesystem(protocol, os.getpid()), path
+
+
+def exists(uri: str) -> bool:
+    """Whether an object or folder stands at `uri`."""
+    fs, path = _open(uri)
+    return fs.exists(path)
+
+
+def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
+    """The bytes of an object, or of its range [start, end). Raises FileNotFoundError."""
+    fs, path = _open(uri)
+    return fs.cat_file(path, start=start, end=end)
+
+
+def read_json(uri: str) -> Any:
+    """The JSON document at `uri`."""
+    return json.loads(read(uri))
+
+
+def size(uri: str) -> int:
+    """Bytes in the object at `uri`. Raises FileNotFoundError."""
+    fs, path = _open(uri)
+    return int(fs.size(path) or 0)
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Write `data` to `uri` unless something is there already: True if this call wrote it, False if it lost.
+
+    Of any number of racing writers exactly one gets True. A reader sees the whole object or none.
+    """
+    fs, path = _open(uri)
+    if uri.startswith("s3://"):
+        try:
+            fs.pipe_file(path, data, mode="create")
+            return True
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if any(mark in str(error) or mark in repr(error.__cause__) for mark in _LOST_RACE):
+                return False
+            raise
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, target)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def put(uri: str, data: bytes) -> None:
+    """Write `data` to a content-addressed `uri`; what stands there already is by its name the same and is kept."""
+    create(uri, data)
+
+
+def delete(uri: str) -> None:
+    """Remove an object; missing is fine."""
+    fs, path = _open(uri)
+    try:
+        fs.rm_file(path)
+    except FileNotFoundError:
+        return
+
+
+def names(uri: str) -> list[str]:
+    """Sorted base names of the objects and folders directly below `uri`; [] if there is no such folder."""
+    fs, path = _open(uri)
+    fs.invalidate_cache()
+    try:
+        listed = fs.ls(path, detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = (name.rstrip("/").rpartition("/")[2] for name in listed)
+    return sorted(name for name in found if name and not name.startswith("."))
+
+
+def walk(uri: str) -> Iterator[tuple[str, dict]]:
+    """(URI, {"size", "version"}) of every object below `uri`, sorted by URI; hidden ones are skipped.
+
+    `version` changes when the object does: the ETag on S3, size and modification time on a disk.
+    """
+    fs, path = _open(uri)
+    scheme = absolute(uri).partition("://")[0]
+    for name, info in sorted(fs.find(path, detail=True).items()):
+        if not any(part.startswith(".") for part in posixpath.relpath(name, path).split("/")):
+            yield f"{scheme}://{name}", {"size": int(info.get("size") or 0), "version": _version(info)}
+
+
+def version(uri: str) -> str:
+    """A short string that changes when the object at `uri` does. Raises FileNotFoundError."""
+    fs, path = _open(uri)
+    return _version(fs.info(path))
+
+
+def _version(info: dict) -> str:
+    if etag := info.get("ETag"):
+        return f"etag:{str(etag).strip(chr(34))}"
+    return f"size:{info.get('size')} mtime:{info.get('mtime')}"
+
+
+def download(uri: str, target: Path) -> None:
+    """Copy the object at `uri` to a local file; it appears whole or not at all."""
+    fs, path = _open(uri)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+    try:
+        fs.get_file(path, str(temporary))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def probe(root: str) -> None:
+    """Refuse a store on which two writers could both believe to have created a key. Raises InputError."""
+    uri = join(absolute(root), f".probe-{uuid.uuid4().hex}")
+    try:
+        first, second = create(uri, b"1"), create(uri, b"2")
+    except OSError as error:
+        raise InputError(f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights") from error
+    finally:
+        try:
+            delete(uri)
+        except OSError:
+            pass
+    if not first or second:
+        raise InputError(f"store '{root}' let a key be created twice; use one that honours If-None-Match on PUT")
