@@ -5,7 +5,7 @@
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from mcmfh.hamming.intrinsics import allocating_part, part, popcount, trailing_zeros
 from mcmfh.hamming.selection import (
@@ -21,7 +21,7 @@ from mcmfh.hamming.selection import (
     write_answer,
 )
 
-OCCUPIED = types.Array(types.uint16, 2, "C", readonly=True)
+_OCCUPIED = types.Array(types.uint16, 2, "C", readonly=True)
 # Popcounts of the occupied-list pass that take as long as one step of the ring walk.
 _STEP = 24
 _CHUNK = 64
@@ -96,7 +96,6 @@ def _pass_ring(occupied, far, r, buckets):
     return count
 
 
-@njit(types.void(QUERIES, types.int64, types.Array(types.uint32, 1, "C")), nogil=True, cache=True)
 def build(codes, bits, table):
     # A counting sort. Offsets are counted two places ahead, so that filling advances them to where they belong.
     size, n = 1 << bits, codes.shape[0]
@@ -114,11 +113,6 @@ def build(codes, bits, table):
         table[bucket + 1] += 1
 
 
-@njit(
-    types.boolean(ROWS, OCCUPIED, types.int64, QUERIES, BYTES, BYTES, types.int64, DISTANCES_OUT, ROWS_OUT),
-    nogil=True,
-    cache=True,
-)
 def search(table, occupied, bits, queries, allowed, dead, radius, distances, rows):
     """Fills distances and rows; True if a row lies outside the index."""
     base, n, k = (1 << bits) + 1, table.shape[0] - (1 << bits) - 1, rows.shape[1]
@@ -151,3 +145,7 @@ def search(table, occupied, bits, queries, allowed, dead, radius, distances, row
                 break
         write_answer(keys, have, distances[i], rows[i])
     return False
+
+
+BUILD = types.void(QUERIES, types.int64, types.Array(types.uint32, 1, "C"))
+SEARCH = types.boolean(ROWS, _OCCUPIED, types.int64, QUERIES, BYTES, BYTES, types.int64, DISTANCES_OUT, ROWS_OUT)

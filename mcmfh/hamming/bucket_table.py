@@ -12,10 +12,9 @@ import numpy as np
 from mcmfh.errors import InputError
 from mcmfh.hamming import bucket_kernels
 from mcmfh.hamming.codes import code_bytes, planes
-from mcmfh.hamming.intrinsics import direct
+from mcmfh.hamming.intrinsics import compiled
 
 MAX_BITS = 22
-_search = direct(bucket_kernels.search)
 
 
 class BucketTable:
@@ -24,6 +23,7 @@ class BucketTable:
     def __init__(self, table: np.ndarray, bits: int):
         """Wrap a table, copied nowhere. Raises InputError unless its offsets are sound; rows are checked when met."""
         self.bits, self.table = bits, table
+        self._search = compiled(bucket_kernels.search, bucket_kernels.SEARCH)
         offsets = table[: (1 << bits) + 1]
         self.rows = len(table) - len(offsets)
         if (
@@ -40,7 +40,7 @@ class BucketTable:
     def build(cls, codes: np.ndarray, bits: int) -> "BucketTable":
         """From uint8 [N, B] codes, in two passes and without another copy of them."""
         table = np.empty((1 << bits) + 1 + len(codes), np.uint32)
-        bucket_kernels.build(codes, bits, table)
+        compiled(bucket_kernels.build, bucket_kernels.BUILD)(codes, bits, table)
         return cls(table, bits)
 
     @property
@@ -51,7 +51,7 @@ class BucketTable:
     def search(self, queries, k, allowed, dead, radius):
         """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
         distances, rows = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        if _search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):
+        if self._search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):
             raise InputError("the index is damaged: a row lies outside it; build it again")
         return distances, rows
 

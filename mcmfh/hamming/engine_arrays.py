@@ -31,8 +31,10 @@ def arrays_of(engine: Any) -> dict[str, np.ndarray]:
 def engine_from(
     facts: dict[str, Any], arrays: dict[str, np.ndarray], verify: bool
 ) -> tuple[BucketTable | Scan | MultiIndex, np.ndarray | None]:
-    """An engine over arrays, copied nowhere, and the ids if there are any. Raises InputError unless every type and shape
-    is what the engine's kernels take for granted."""
+    """An engine over arrays, copied nowhere, and the ids if there are any.
+
+    Raises InputError unless every type and shape is what the engine's kernels take for granted.
+    """
     bits, ids = facts["bits"], arrays.get("ids")
     if type(bits) is not int or facts["layout"] not in ("inline", "reference"):
         raise InputError("its header lacks the number of bits or the layout")

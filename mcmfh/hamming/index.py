@@ -29,7 +29,7 @@ _ALL = np.empty(0, np.uint8)
 
 
 class Engine(Protocol):
-    """What searches the base. `allowed` uint8 [N] and `dead` uint8 [N/8] are empty where there is nothing to exclude."""
+    """What searches the base. `allowed` uint8 [N] and `dead` uint8 [N/8] are empty where nothing is excluded."""
 
     rows: int
 
@@ -60,8 +60,8 @@ class HammingIndex:
     ):
         """Build over `codes` uint8 [N, B], little-endian bit order, of `bits` bits (default 8 B).
 
-        `ids` int64 [N], distinct and not negative; by default the rows 0 … N - 1, which cost no memory. `layout` matters
-        above 22 bits: "inline" is several times as fast, "reference" takes half the memory. Raises InputError.
+        `ids` int64 [N], distinct and not negative; by default the rows 0 … N - 1, which cost no memory. `layout`
+        matters above 22 bits: "inline" is several times as fast, "reference" takes half the memory. Raises InputError.
         """
         if bits is None:
             bits = 8 * np.asarray(codes).shape[-1]

@@ -38,7 +38,7 @@ def save_arrays(path: str | Path, facts: dict[str, Any], arrays: dict[str, np.nd
     little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     entries: dict[str, dict] = {}
     for name, array in little.items():
-        entries[name] = {"dtype": array.dtype.str, "shape": array.shape, "offset": 0, "crc32": zlib.crc32(array)}
+        entries[name] = {"dtype": array.dtype.str, "shape": array.shape, "offset": 0, "crc32": zlib.crc32(array.data)}
     # Offsets are part of the header that they must leave room for: a margin makes them independent of its length.
     at = _aligned(_PREFIX.size + len(json.dumps({**facts, "arrays": entries})) + 20 * len(entries))
     for name, array in little.items():
@@ -109,6 +109,6 @@ def _check_bytes(view: mmap.mmap, entries: dict, arrays: dict[str, np.ndarray], 
     for name, entry in entries.items():
         if view[begin : entry["offset"]].strip(b"\0"):
             raise ValueError("there are bytes between its arrays")
-        if zlib.crc32(arrays[name]) != entry["crc32"]:
+        if zlib.crc32(arrays[name].data) != entry["crc32"]:
             raise ValueError(f"array '{name}' does not match its checksum")
         begin = entry["offset"] + _nbytes(entry)

@@ -5,7 +5,7 @@ far the tables must be searched depends on the query; at every step the engine c
 what a scan costs, in times measured when the index was built.
 
 Two layouts. "inline" keeps the other keys of an item beside it in every bucket, so that a bucket is compared in one
-run of vector instructions: 2 (m - 1) + 4 bytes an item and table. "reference" keeps rows only, 4 bytes, and fetches each
+run of vector instructions: 2 (m - 1) + 4 bytes an item and table. "reference" keeps rows only, 4 bytes, and fetches a
 candidate's code from the planes: half the memory, several times the time.
 """
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import multi_index_kernels
-from mcmfh.hamming.multi_index_kernels import CHUNK, KEY_BITS, LAST_RING
-from mcmfh.hamming.scan import Scan
+from mcmfh.hamming.intrinsics import compiled
+from mcmfh.hamming.multi_index_kernels import CHUNK, KEY_BITS, LAST_RING, search_signature
+from mcmfh.hamming.scan import Scan, word_type
 from mcmfh.hamming.selection import empty_answer
 
 # Fewer rows than this are scanned: in less time than it takes to look into empty buckets.
@@ -34,6 +35,7 @@ class MultiIndex:
         """Wrap arrays, copied nowhere. `costs` float64 [4]: seconds a bucket, a candidate, a scan, a shared scan."""
         self.scan, self.bits, self.rows = scan, scan.bits, scan.rows
         self.offsets, self.places, self.rest, self.costs = offsets, rows, rest, costs
+        self._search = compiled(multi_index_kernels.search, search_signature(word_type(self.bits)))
         if offsets[:, 0].any() or (offsets[:, -1] != self.rows).any() or (offsets[:, 1:] < offsets[:, :-1]).any():
             raise InputError("the index is damaged: its bucket offsets are not in order; build it again")
 
@@ -44,10 +46,12 @@ class MultiIndex:
         offsets = np.empty((tables, (1 << KEY_BITS) + 1), np.uint32)
         rows = np.empty((tables, n), np.uint32)
         rest = np.zeros((tables, (tables - 1) * n + CHUNK if inline else 0), np.uint16)
+        build_table = compiled(multi_index_kernels.build_table, multi_index_kernels.BUILD_TABLE)
+        build_rest = compiled(multi_index_kernels.build_rest, multi_index_kernels.BUILD_REST)
         for t in range(tables):
-            multi_index_kernels.build_table(codes, t, offsets[t], rows[t])
+            build_table(codes, t, offsets[t], rows[t])
             if inline:
-                multi_index_kernels.build_rest(codes, t, tables, offsets[t], rows[t], rest[t])
+                build_rest(codes, t, tables, offsets[t], rows[t], rest[t])
         index = cls(Scan.build(codes, bits), offsets, rows, rest, np.zeros(4))
         index.costs = _measured_costs(index, codes)
         return index
@@ -61,7 +65,7 @@ class MultiIndex:
         return distances, rows
 
     def _probe(self, queries, allowed, dead, costs, reach, distances, rows, fallen, work):
-        falls = multi_index_kernels.search(
+        falls = self._search(
             self.scan.words,
             self.offsets,
             self.places,

@@ -6,8 +6,10 @@ over when that sum exceeds the k-th distance. The pigeonhole bound of Norouzi, P
 rings taken in turn; here the next ring is the cheapest one, by the number of items that stand in its buckets.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import njit, types
+from numba import from_dtype, types
 
 from mcmfh.hamming.intrinsics import part, popcount, prefetch
 from mcmfh.hamming.scan import distance_to, lower, query_word
@@ -37,7 +39,7 @@ _UNASKED = 0.1
 
 @part
 def _ring_items(offsets, masks, starts, t, key, ring):
-    items = 0
+    items = np.int64(0)
     for j in range(starts[ring], starts[ring + 1]):
         bucket = np.int64(key ^ masks[j])
         items += np.int64(offsets[t, bucket + 1]) - np.int64(offsets[t, bucket])
@@ -94,14 +96,14 @@ def _first_met(words, query, row, t, ring):
 
 
 @part
-def _expected_reach(counts, unseen, ring, k, most):
+def _expected_reach(counts, unmet, ring, k, most):
     # The distance up to which k items are to be expected: those found, each divided by the chance of having been found.
     expected = 0.0
     for distance in range(most + 1):
         if counts[0, distance]:
             missed = 1.0
             for t in range(ring.size):
-                missed *= unseen[distance, ring[t]]
+                missed *= unmet[distance, ring[t]]
             expected += counts[0, distance] / max(1.0 - missed, 1e-9)
             if expected >= k:
                 return distance
@@ -116,7 +118,7 @@ def _cost_to_reach(distance, ring, cost, ring_then, cost_then):
         ring_then[t], cost_then[t] = ring[t], cost[t]
         bound += ring[t]
     while bound <= distance:
-        t = np.argmin(cost_then)
+        t = int(np.argmin(cost_then))
         total += cost_then[t]
         cost_then[t] *= (KEY_BITS - ring_then[t]) / (ring_then[t] + 1.0)
         ring_then[t] += 1
@@ -126,14 +128,14 @@ def _cost_to_reach(distance, ring, cost, ring_then, cost_then):
     return total
 
 
-def _search_kernel(
+def search(
     words,
     offsets,
     rows,
     rest,
     masks,
     starts,
-    unseen,
+    unmet,
     costs,
     queries,
     allowed,
@@ -147,7 +149,7 @@ def _search_kernel(
     """The k least (distance, row) within radius [Q] of each query, but for those listed in `fallen`.
 
     costs: [time of a bucket, time of a candidate, time of a scan]. Queries that a scan answers sooner are listed in
-    `fallen`, and their radius is cut to the k-th distance known. Adds the numbers of buckets and of candidates to `work`.
+    `fallen`, and their radius is cut to the k-th distance known. `work` [2] counts buckets and candidates.
     Returns how many have fallen, or -1 if the index is damaged.
     """
     tables, n, k = offsets.shape[0], words.shape[1], found.shape[1]
@@ -176,10 +178,10 @@ def _search_kernel(
         keys[-1] = np.uint64(radius[i] + 1) << SHIFT
         below, have, held, bound, spent, fell = radius[i] + 1, 0, 0, 0, 0.0, False
         while bound <= min(below, radius[i]):
-            t = np.argmin(cost)
+            t = int(np.argmin(cost))
             spent += cost[t]
             if spent > _UNASKED * costs[2]:
-                reach = _expected_reach(counts, unseen, ring, k, min(below, radius[i]))
+                reach = _expected_reach(counts, unmet, ring, k, min(below, radius[i]))
                 if _cost_to_reach(reach, ring, cost, ring_then, cost_then) > costs[2]:
                     fell = True
                     break
@@ -193,15 +195,14 @@ def _search_kernel(
                 first, end = np.int64(offsets[t, bucket]), np.int64(offsets[t, bucket + 1])
                 reach = min(below, radius[i]) - ring[t]  # beyond the key; rows ascend, so equal keys run out together
                 for start in range(first, end, CHUNK):
-                    stop = min(start + CHUNK, end)
+                    stop = end if start + CHUNK > end else np.int64(start + CHUNK)
                     if inline:
                         at = (tables - 1) * first + start - first
                         if _chunk_distances(rest, t, at, end - first, tables - 1, t, others, far) > reach:
                             continue
                     for place in range(start, stop):
-                        if inline:
-                            if far[place - start] > reach:
-                                continue
+                        if inline and far[place - start] > reach:
+                            continue
                         row = np.int64(rows[t, place])
                         if row >= n:
                             return -1
@@ -238,37 +239,6 @@ def _search_kernel(
     return falls
 
 
-search = njit(
-    [
-        types.int64(
-            types.Array(word, 2, "C", readonly=True),
-            types.Array(types.uint32, 2, "C", readonly=True),
-            types.Array(types.uint32, 2, "C", readonly=True),
-            types.Array(types.uint16, 2, "C", readonly=True),
-            types.Array(types.uint16, 1, "C", readonly=True),
-            types.Array(types.int64, 1, "C", readonly=True),
-            types.Array(types.float64, 2, "C", readonly=True),
-            types.Array(types.float64, 1, "C", readonly=True),
-            QUERIES,
-            BYTES,
-            BYTES,
-            types.Array(types.int64, 1, "C"),
-            DISTANCES_OUT,
-            ROWS_OUT,
-            types.Array(types.int64, 1, "C"),
-            types.Array(types.float64, 1, "C"),
-        )
-        for word in (types.uint32, types.uint64)
-    ],
-    nogil=True,
-    cache=True,
-)(_search_kernel)
-
-
-_OUT = types.Array(types.uint32, 1, "C")
-
-
-@njit(types.void(QUERIES, types.int64, _OUT, _OUT), nogil=True, cache=True)
 def build_table(codes, t, offsets, rows):
     """Counting sort of the rows by key t: offsets [2**16 + 1] and rows [N]."""
     n, buckets = codes.shape[0], offsets.shape[0] - 1
@@ -277,24 +247,49 @@ def build_table(codes, t, offsets, rows):
         bucket = np.int64(query_word(codes, i, t, 2))
         if bucket + 2 <= buckets:
             offsets[bucket + 2] += np.uint32(1)
-    for bucket in range(2, buckets + 1):
-        offsets[bucket] += offsets[bucket - 1]
+    for b in range(2, buckets + 1):
+        offsets[b] += offsets[b - 1]
     for i in range(n):
         bucket = np.int64(query_word(codes, i, t, 2))
         rows[offsets[bucket + 1]] = i
         offsets[bucket + 1] += np.uint32(1)
 
 
-@njit(
-    types.void(QUERIES, types.int64, types.int64, ROWS, ROWS, types.Array(types.uint16, 1, "C")), nogil=True, cache=True
-)
 def build_rest(codes, t, tables, offsets, rows, rest):
     """Beside each row of table t the other keys, bucket by bucket: all of one key, then all of the next."""
     for bucket in range(offsets.shape[0] - 1):
         first, end = np.int64(offsets[bucket]), np.int64(offsets[bucket + 1])
-        at = (tables - 1) * first
+        at = np.int64((tables - 1) * first)
         for u in range(tables):
             if u != t:
                 for place in range(first, end):
                     rest[at] = query_word(codes, rows[place], u, 2)
                     at += 1
+
+
+_INTS, _FLOATS = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
+_TABLES = types.Array(types.uint32, 2, "C", readonly=True)
+BUILD_TABLE = types.void(QUERIES, types.int64, types.Array(types.uint32, 1, "C"), types.Array(types.uint32, 1, "C"))
+BUILD_REST = types.void(QUERIES, types.int64, types.int64, ROWS, ROWS, types.Array(types.uint16, 1, "C"))
+
+
+def search_signature(word: type[np.unsignedinteger]) -> Any:
+    """The types `search` takes where planes are of `word`."""
+    return types.int64(
+        types.Array(from_dtype(np.dtype(word)), 2, "C", readonly=True),
+        _TABLES,
+        _TABLES,
+        types.Array(types.uint16, 2, "C", readonly=True),
+        types.Array(types.uint16, 1, "C"),
+        _INTS,
+        types.Array(types.float64, 2, "C"),
+        _FLOATS,
+        QUERIES,
+        BYTES,
+        BYTES,
+        _INTS,
+        DISTANCES_OUT,
+        ROWS_OUT,
+        _INTS,
+        _FLOATS,
+    )

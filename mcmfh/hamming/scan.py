@@ -5,11 +5,13 @@ finds without a branch, is not below the k-th distance so far; that decides near
 distance later never displaces an earlier row. Queries go in groups, so that a block is read from memory once for all.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import njit, types
+from numba import from_dtype, types
 
 from mcmfh.hamming.codes import code_bytes, planes
-from mcmfh.hamming.intrinsics import part, popcount
+from mcmfh.hamming.intrinsics import compiled, part, popcount
 from mcmfh.hamming.selection import (
     BYTES,
     DISTANCES_OUT,
@@ -38,6 +40,7 @@ class Scan:
 
     def __init__(self, words: np.ndarray, bits: int):
         self.words, self.bits, self.rows = words, bits, words.shape[1]
+        self._search = compiled(_search, _signature(word_type(bits)))
 
     @classmethod
     def build(cls, codes: np.ndarray, bits: int) -> "Scan":
@@ -45,9 +48,9 @@ class Scan:
         return cls(planes(codes, word_type(bits)), bits)
 
     def search(self, queries, k, allowed, dead, radius):
-        """The k least (distance, row) up to `radius`, int or int64 [Q], of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
+        """The k least (distance, row) of each uint8 [Q, B] query, up to `radius`, an int or int64 [Q]."""
         distances, rows = empty_answer(len(queries), k)
-        _search(self.words, queries, allowed, dead, np.broadcast_to(radius, len(queries)).copy(), distances, rows)
+        self._search(self.words, queries, allowed, dead, np.broadcast_to(radius, len(queries)).copy(), distances, rows)
         return distances, rows
 
     def codes(self) -> np.ndarray:
@@ -68,7 +71,7 @@ def query_word(queries, i, p, size):
 @part
 def distance_to(words, row, query, g):
     """Hamming distance of one row from query g of [G, P] words."""
-    distance = 0
+    distance = np.int64(0)
     for p in range(words.shape[0]):
         distance += np.int64(popcount(np.uint64(words[p, row]) ^ np.uint64(query[g, p])))
     return distance
@@ -111,7 +114,7 @@ def _least(words, start, stop, query, g, room):
     return np.int64(least)
 
 
-def _search_kernel(words, queries, allowed, dead, radius, distances, rows):
+def _search(words, queries, allowed, dead, radius, distances, rows):
     """The k least (distance, row) within radius [Q] of each query."""
     count, n, k = words.shape[0], words.shape[1], rows.shape[1]
     query = np.empty((_GROUP, count), words.dtype)
@@ -147,19 +150,6 @@ def _search_kernel(words, queries, allowed, dead, radius, distances, rows):
             write_answer(lists[g], held[g], distances[first + g], rows[first + g])
 
 
-_search = njit(
-    [
-        types.void(
-            types.Array(word, 2, "C", readonly=True),
-            QUERIES,
-            BYTES,
-            BYTES,
-            types.Array(types.int64, 1, "C", readonly=True),
-            DISTANCES_OUT,
-            ROWS_OUT,
-        )
-        for word in (types.uint32, types.uint64)
-    ],
-    nogil=True,
-    cache=True,
-)(_search_kernel)
+def _signature(word: type[np.unsignedinteger]) -> Any:
+    words = types.Array(from_dtype(np.dtype(word)), 2, "C", readonly=True)
+    return types.void(words, QUERIES, BYTES, BYTES, types.Array(types.int64, 1, "C"), DISTANCES_OUT, ROWS_OUT)

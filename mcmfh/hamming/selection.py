@@ -34,6 +34,7 @@ def is_kept(row, allowed, dead):
     return not (dead.size and (dead[row >> 3] >> (row & 7)) & 1)
 
 
+# With a signature, for it allocates: compiled on behalf of a `part` it would not be allowed to.
 @njit(types.void(types.Array(types.uint64, 1, "C"), types.int64), nogil=True, cache=True)
 def sort_keys(keys, n):
     """Put keys[:n] in ascending order, with keys[n : 2 n] for scratch: radix passes over the bytes that differ."""
