@@ -14,7 +14,8 @@ def ranking(codes, ids, query):
 
 def nearest(codes, ids, queries, k, radius=None):
     """int32 [Q, k] and int64 [Q, k], padded as the index pads."""
-    distances, found = np.full((len(queries), k), NO_DISTANCE, np.int32), np.full((len(queries), k), NO_ID, np.int64)
+    distances = np.full((len(queries), k), NO_DISTANCE, np.int32)
+    found = np.full((len(queries), k), NO_ID, np.int64)
     for i, query in enumerate(queries):
         near, who = ranking(codes, ids, query)
         if radius is not None:
@@ -33,7 +34,8 @@ def random_codes(random, n, bits, kind="uniform"):
         codes = random.integers(0, 256, (7, width), dtype=np.uint8)[random.integers(0, 7, n)]
     elif kind == "near":
         noise = np.packbits(random.random((n, 8 * width)) < 0.04, axis=1)
-        codes = random.integers(0, 256, (5, width), dtype=np.uint8)[random.integers(0, 5, n)] ^ noise
+        codes = random.integers(0, 256, (5, width), dtype=np.uint8)
+        codes = codes[random.integers(0, 5, n)] ^ noise
     else:
         codes = random.integers(0, 256, (n, width), dtype=np.uint8)
     if bits % 8 and n:
