@@ -72,8 +72,9 @@ def _fhir(text: str) -> str:
         narrative = report.get("text")
         if not any(found) and isinstance(narrative, dict):
             found.append(_without_tags(str(narrative.get("div") or "")))
-        # A conclusion is often the end of the attached text.
-        parts += [part for part in found if isinstance(part, str) and not any(part in earlier for earlier in parts)]
+        for part in found:  # a conclusion is often the end of the attached text
+            if isinstance(part, str) and not any(part in earlier for earlier in parts):
+                parts.append(part)
     return " ".join(parts)
 
 
