@@ -19,7 +19,9 @@ def main(config: Config) -> None:
 
     with unit_progress("embed") as progress:
         done = hash_archive(config, archive, progress)
-    print(f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs")
+    print(
+        f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs"
+    )
     for reason, count in count_reasons(done.quarantined).items():
         print(f"  {count} × {reason}")
 

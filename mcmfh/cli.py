@@ -27,7 +27,9 @@ def main() -> None:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the phantom archive and all results go.")] = Path("demo"),
     studies: Annotated[int, typer.Option(min=100, help="Size of the phantom archive.")] = 1200,
-    store: Annotated[str | None, typer.Option(help="Where derived data goes: a folder or s3://…; default: in FOLDER.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where derived data goes: a folder or s3://…; default: in FOLDER.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the endpoint up and print a ready curl.")] = False,
     port: Annotated[int, typer.Option(help="Of the endpoint.")] = 8000,
 ) -> None:
@@ -41,7 +43,9 @@ def demo(
 def submit(
     job: Annotated[str, typer.Argument(help="train, hash, embed or evaluate.")],
     overrides: Overrides = None,
-    address: Annotated[str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")] = "http://127.0.0.1:8265",
+    address: Annotated[
+        str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")
+    ] = "http://127.0.0.1:8265",
 ) -> None:
     """Run a job on a cluster, follow its log and exit with its exit code."""
     from mcmfh.submission import submit as send
@@ -51,7 +55,9 @@ def submit(
 
 
 @app.command()
-def check(manifest: str, filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None) -> None:
+def check(
+    manifest: str, filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None
+) -> None:
     """Say what is wrong with a manifest, row by row, before anything heavy starts; exit code 1 if anything is."""
     from mcmfh.archive.manifest import check_manifest, read_manifest
 
@@ -82,7 +88,9 @@ def search(
     target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
     where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of a running endpoint.")] = None,
-    snapshot: Annotated[str | None, typer.Option(help="URI of an archive (store/archives/NAME): no server needed.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(help="URI of an archive (store/archives/NAME): no server needed.")
+    ] = None,
 ) -> None:
     """One query, to an endpoint or straight to a snapshot; the answer as JSON."""
     from mcmfh.serving.client import search_endpoint, search_snapshot
@@ -111,7 +119,9 @@ def list_snapshots(overrides: Overrides = None) -> None:
     for number in numbered.numbers(folder):
         one = numbered.get(folder, number)
         bits = ",".join(map(str, one["bits"]))
-        table.add_row(*map(str, (number, one["parent"], one["items"], one["quarantined"], bits, one["code_digest"][:12])))
+        table.add_row(
+            *map(str, (number, one["parent"], one["items"], one["quarantined"], bits, one["code_digest"][:12]))
+        )
     Console().print(table)
 
 

@@ -1,6 +1,6 @@
 """What every job's command line has in common: overrides in, one clear line and exit code 2 for a user's mistake out.
 
-    python jobs/train.py [--config FILE] [section.key=value …]
+python jobs/train.py [--config FILE] [section.key=value …]
 """
 
 import logging

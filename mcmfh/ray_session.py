@@ -36,7 +36,7 @@ FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "
 
 
 def prepare(local: bool) -> None:
-    """Set Ray's environment, keeping what the user has set. Raises RuntimeError when Ray has been imported too early."""
+    """Set Ray's environment, keeping what the user set. Raises RuntimeError when Ray has been imported already."""
     wanted = {**ENVIRONMENT, **(LOCAL_ENVIRONMENT if local else {})}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     if "ray" in sys.modules and any(name.startswith("RAY_") for name in missing):

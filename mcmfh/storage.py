@@ -7,6 +7,7 @@ either makes the object whole or reports that somebody else already did. On S3 t
 S3 is reached with the usual variables AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -67,7 +68,11 @@ def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
         return fsspec.filesystem(
             "s3",
             endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-            config_kwargs={"retries": {"max_attempts": 8, "mode": "standard"}, "connect_timeout": 5, "read_timeout": 30},
+            config_kwargs={
+                "retries": {"max_attempts": 8, "mode": "standard"},
+                "connect_timeout": 5,
+                "read_timeout": 30,
+            },
             use_listings_cache=False,
             skip_instance_cache=True,
         )
@@ -212,11 +217,11 @@ def probe(root: str) -> None:
     try:
         first, second = create(uri, b"1"), create(uri, b"2")
     except OSError as error:
-        raise InputError(f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights") from error
+        raise InputError(
+            f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights"
+        ) from error
     finally:
-        try:
+        with contextlib.suppress(OSError):
             delete(uri)
-        except OSError:
-            pass
     if not first or second:
         raise InputError(f"store '{root}' let a key be created twice; use one that honours If-None-Match on PUT")

@@ -1,6 +1,6 @@
 """A job file → a running cluster: the same jobs/*.py, sent over Ray's Jobs API, its log followed, its exit code kept.
 
-Only code travels (jobs/, mcmfh/, ray_config.yaml); the archive and the store are named by URIs that the cluster reaches.
+Only code travels (jobs/, mcmfh/, ray_config.yaml); archive and store are URIs that the cluster reaches.
 """
 
 import asyncio

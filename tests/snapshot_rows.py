@@ -19,7 +19,9 @@ def rows(names: list[str], seed: int = 0, version: str = "1") -> pa.Table:
     codes = {m: np.random.default_rng([seed, i]).integers(0, 8, (len(names), 2), np.uint8) for i, m in enumerate("ir")}
 
     def column(modality: str, lacking: int) -> pa.Array:
-        values = [None if int(name[1:]) % lacking == 0 else code.tobytes() for name, code in zip(names, codes[modality])]
+        values = [
+            None if int(name[1:]) % lacking == 0 else code.tobytes() for name, code in zip(names, codes[modality])
+        ]
         return pa.array(values, pa.binary(2))
 
     number = [int(name[1:]) for name in names]
@@ -40,7 +42,9 @@ def rows(names: list[str], seed: int = 0, version: str = "1") -> pa.Table:
     )
 
 
-def publish_rows(root: str, table: pa.Table, listed: list[str] | None = None, known: list[str] | None = None, model=MODEL):
+def publish_rows(
+    root: str, table: pa.Table, listed: list[str] | None = None, known: list[str] | None = None, model=MODEL
+):
     """Publish `table`; `listed` and `known` default to no removals."""
     ids = table["item_id"].to_pylist()
     return publish(root, model, table, listed or ids, known or [], quarantine_table([]), FILTERS)

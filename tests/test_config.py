@@ -19,11 +19,16 @@ def test_the_shipped_file_states_the_defaults():
     for section, values in stated.items():
         for key in values if isinstance(values, dict) else ():
             if (section, key) != ("train", "workers"):
-                assert getattr(getattr(shipped, section), key) == getattr(getattr(Config(), section), key), (section, key)
+                assert getattr(getattr(shipped, section), key) == getattr(getattr(Config(), section), key), (
+                    section,
+                    key,
+                )
 
 
 def test_overrides_win_and_are_typed():
-    config = load_config(["train.bits=32", "archive.filters=[modality, region]", "encoder.use_gpu=false"], read_default=False)
+    config = load_config(
+        ["train.bits=32", "archive.filters=[modality, region]", "encoder.use_gpu=false"], read_default=False
+    )
     assert config.train.bits == 32
     assert config.archive.filters == ("modality", "region")
     assert config.encoder.use_gpu is False

@@ -53,13 +53,13 @@ def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitD
     rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     loaded = blocks.map_batches(
-        load_unit,
+        load_unit,  # type: ignore[arg-type]
         fn_kwargs={"limits": config.archive.limits, "size": spec.preprocessing.size, "spec": spec},
         batch_size=1,
         num_cpus=0.5,
     )
     done = loaded.map_batches(
-        UnitEncoder,
+        UnitEncoder,  # type: ignore[arg-type]
         fn_constructor_args=(config.encoder.name, config.encoder.source, spec.digest, spec.device),
         fn_kwargs={
             "folder": embeddings_folder(config.store, spec),

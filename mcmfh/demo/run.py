@@ -85,7 +85,9 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     write_page(page, answers, evaluation, published, url)
 
     forward, backward = (evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image"))
-    table = Table(title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database", show_header=False)
+    table = Table(
+        title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database", show_header=False
+    )
     for name, value in (
         ("chance", f"{forward.chance:.3f}"),
         ("mAP@all image→report", f"{forward.value:.3f}  (ties: {forward.worst:.3f}–{forward.best:.3f})"),
@@ -106,7 +108,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
 def _finish(console: Console, url: str, answers: list[Answered], keep: bool) -> None:
     if keep:
         report = next(answer.report for answer in answers if answer.report)[:80].replace('"', "")
-        line = f"curl -s {url}/v1/search -H 'Content-Type: application/json' -d '{{\"report\": \"{report}\", \"k\": 3}}'"
+        line = f'curl -s {url}/v1/search -H \'Content-Type: application/json\' -d \'{{"report": "{report}", "k": 3}}\''
         console.print(f"the endpoint stays up until Ctrl-C; ask it:\n\n{line}\n", highlight=False, soft_wrap=True)
         try:
             signal.pause()

@@ -27,5 +27,7 @@ def resolve(store: str, bundle: str) -> str:
         return storage.absolute(bundle)
     head = numbered.head(models_folder(store))
     if head is None:
-        raise InputError(f"store '{store}' holds no model; run jobs/train.py first, or set hash.bundle to a bundle's URI")
+        raise InputError(
+            f"store '{store}' holds no model; run jobs/train.py first, or set hash.bundle to a bundle's URI"
+        )
     return head[1]["bundle"]

@@ -23,7 +23,9 @@ problems.install(api)
 class Endpoint:
     def __init__(self, config: dict[str, Any]):
         self.config = Config.model_validate(config)
-        self.retrieval = Retrieval(archive_root(self.config.store, self.config.archive.name), self.config.archive.limits)
+        self.retrieval = Retrieval(
+            archive_root(self.config.store, self.config.archive.name), self.config.archive.limits
+        )
         # Torch must not hold up the event loop, and its threads gain nothing from company.
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
 

@@ -61,7 +61,7 @@ async def read_query(request: Request, max_bytes: int) -> Query:
                 values.pop("image", None)
         return validated(values)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError("the request is not valid JSON; send {\"report\": …} or multipart with image=@file") from error
+        raise InputError('the request is not valid JSON; send {"report": …} or multipart with image=@file') from error
 
 
 def validated(values: Any) -> Query:

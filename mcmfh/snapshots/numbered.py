@@ -16,7 +16,9 @@ def name(number: int) -> str:
 
 def numbers(folder: str) -> list[int]:
     """The numbers that exist in `folder`, ascending."""
-    return sorted(int(found[:-5]) for found in storage.names(folder) if found.endswith(".json") and found[:-5].isdigit())
+    return sorted(
+        int(found[:-5]) for found in storage.names(folder) if found.endswith(".json") and found[:-5].isdigit()
+    )
 
 
 def head(folder: str) -> tuple[int, dict[str, Any]] | None:

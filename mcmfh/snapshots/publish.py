@@ -124,7 +124,9 @@ def live_items(root: str, document: dict[str, Any]) -> pa.Table:
 
 def _rows(root: str, document: dict[str, Any]) -> pa.Table:
     tables = [
-        shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow")).select(["item_id", "fingerprint"])
+        shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow")).select(
+            ["item_id", "fingerprint"]
+        )
         for shard in document["shards"]
     ]
     empty = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string())]).empty_table()
@@ -137,4 +139,3 @@ def _superseded_rows(root: str, parent: dict[str, Any] | None, ids: set[str]) ->
         return np.zeros(0, bool)
     removed = shards.read_tombstones(root, parent["tombstones"], parent["rows"])
     return removed | np.array([item in ids for item in _rows(root, parent)["item_id"].to_pylist()], bool)
-

@@ -26,7 +26,7 @@ from mcmfh.snapshots.publish import snapshots_folder
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One immutable state of an archive. A row is a position in the snapshot's shard list and means nothing outside it."""
+    """One immutable state of an archive. A row is a position in its shard list and means nothing outside it."""
 
     root: str
     number: int

@@ -79,7 +79,9 @@ def allowed(snapshot: Snapshot, where: Mapping[str, Any]) -> np.ndarray:
                     if bound in condition:
                         mask &= _mask(compare(values, condition[bound]))
             elif isinstance(condition, (list, tuple)):
-                mask &= np.logical_or.reduce([np.zeros(len(mask), bool), *(_mask(pc.equal(values, c)) for c in condition)])
+                mask &= np.logical_or.reduce(
+                    [np.zeros(len(mask), bool), *(_mask(pc.equal(values, c)) for c in condition)]
+                )
             else:
                 mask &= _mask(pc.equal(values, condition))
         except (pc.pa.ArrowException, TypeError) as error:

@@ -1,10 +1,10 @@
 """The files of a snapshot, byte by byte. All are named by the sha256 of their content and never change.
 
-    shards/<sha256>.safetensors   per modality and K: `<modality>.<K>` uint8[N, K/8] and `<modality>.present`, a bitmap
-                                  uint8[ceil(N/8)] (little-endian) of the rows that have one; absent rows are zero
-    shards/<sha256>.arrow         N rows: item_id, fingerprint, study_id, then the filter columns (Arrow IPC, uncompressed)
-    shards/<sha256>.parquet       N rows of what may be shown: image_uri, labels, date, report (null where switched off)
-    tombstones/<sha256>           bitmap over all rows of the snapshot, little-endian: removed or superseded
+shards/<sha256>.safetensors   per modality and K: `<modality>.<K>` uint8[N, K/8] and `<modality>.present`, a bitmap
+                              uint8[ceil(N/8)] (little-endian) of the rows that have one; absent rows are zero
+shards/<sha256>.arrow         N rows: item_id, fingerprint, study_id, then the filter columns (Arrow IPC, uncompressed)
+shards/<sha256>.parquet       N rows of what may be shown: image_uri, labels, date, report (null where switched off)
+tombstones/<sha256>           bitmap over all rows of the snapshot, little-endian: removed or superseded
 """
 
 import io
@@ -40,7 +40,7 @@ def code_column(modality: str, bits: int) -> str:
 
 
 def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
-    """Store `table` (item_id, fingerprint, study_id, filters, SHOWN, and code columns of fixed-size binary) as a shard."""
+    """Store `table` (item_id, fingerprint, study_id, filters, SHOWN, fixed-size binary code columns)."""
     tensors: dict[str, np.ndarray] = {}
     for name in table.column_names:
         modality, dot, bits = name.partition(".")

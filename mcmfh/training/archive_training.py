@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-from mcmfh import ray_session, storage
 from mcmfh.bulk.archive_run import current_spec
 from mcmfh.bulk.embed import embeddings_folder
 from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.evaluation import Evaluation, evaluate
-from mcmfh.hashing import load_bundle, registry
 from mcmfh.snapshots.archive import Archive
 from mcmfh.snapshots.embeddings import load_embeddings
 

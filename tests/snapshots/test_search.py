@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from snapshot_rows import publish_rows, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshot_rows import publish_rows, rows
 
 from mcmfh.errors import InputError
 from mcmfh.snapshots.reading import open_snapshot
@@ -29,9 +29,7 @@ def every_item(snapshot):
     by_name = {}
     for table in (rows(NAMES[:90]), rows(NAMES[60:120], seed=1, version="2"), rows(NAMES[120:], seed=2)):
         by_name.update({item["item_id"]: item for item in table.to_pylist()})
-    return [
-        (snapshot.row(name), by_name[name]) for name in NAMES if snapshot.row(name) is not None
-    ]
+    return [(snapshot.row(name), by_name[name]) for name in NAMES if snapshot.row(name) is not None]
 
 
 def distance(code: bytes, query: np.ndarray) -> int:
@@ -63,13 +61,19 @@ queries = st.one_of(
 )
 
 
-@given(query=queries, k=st.integers(1, 200), target=st.sampled_from(["image", "report", "study"]), filtered=st.booleans())
+@given(
+    query=queries, k=st.integers(1, 200), target=st.sampled_from(["image", "report", "study"]), filtered=st.booleans()
+)
 @settings(max_examples=150, deadline=None)
 def test_search_equals_brute_force(snapshot, query, k, target, filtered):
     where = {"modality": ["CT", "MR"], "year": {"min": 2003, "max": 2012}} if filtered else None
     hits = search(snapshot, query, k, target, 16, where=where)
     expected = brute_force(
-        snapshot, query, k, target, lambda i: not filtered or (i["modality"] in ("CT", "MR") and 2003 <= i["year"] <= 2012)
+        snapshot,
+        query,
+        k,
+        target,
+        lambda i: not filtered or (i["modality"] in ("CT", "MR") and 2003 <= i["year"] <= 2012),
     )
     assert list(zip(hits.rows.tolist(), hits.distances.tolist())) == expected
 
