@@ -1,0 +1,49 @@
+"""The two machine instructions numba does not name: population count and cache prefetch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic as numba_intrinsic
+
+
+def intrinsic(function: Callable) -> Callable[..., Any]:
+    """numba's decorator, typed as what the caller sees: the typing context is filled in by the compiler."""
+    return numba_intrinsic(function)
+
+
+@intrinsic
+def popcount(typing_context, x):
+    """Number of one bits in an unsigned integer, in its own type (uint8 would overflow above 255: use wider)."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return x(x), codegen
+
+
+@intrinsic
+def trailing_zeros(typing_context, x):
+    """Position of the lowest one bit of an unsigned integer, in its own type; undefined for 0."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return x(x), codegen
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask the cache for array[index] of a one-dimensional array; any index is harmless, nothing is read."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        int32 = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), int32, int32, int32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [ir.IntType(8).as_pointer()], function_type)
+        builder.call(function, [address, *(ir.Constant(int32, n) for n in (0, 3, 1))])  # read, keep, data cache
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
