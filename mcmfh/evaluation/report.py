@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from mcmfh import storage
 from mcmfh.evaluation import plots
-from mcmfh.evaluation.console import COLUMNS, cells
 from mcmfh.evaluation.protocols import SINGLE
-from mcmfh.evaluation.scores import Evaluation, Summary, summarise
+from mcmfh.evaluation.scores import Evaluation, summarise
+from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
 
 FORMAT = 1
 
@@ -27,15 +27,17 @@ _EXPLANATION = {
 }
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1180px; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; width: 100% }
-th, td { padding: .25rem .55rem; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap }
-th { color: #51606f; font-weight: 600 } td.text, th.text { text-align: left }
-tr.leaky td { color: #9a3412 } tr:hover td { background: #f5f8fb }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1240px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2, summary { font-size: 1.1rem; font-weight: 600; margin: 2rem 0 .5rem }
+summary { cursor: pointer }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .82rem }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap }
+th { color: #51606f } .text { text-align: left } tr:hover td { background: #f5f8fb }
+.leaky summary, .leaky td { color: #9a3412 }
+figure { display: inline-block; margin: .5rem 1rem .5rem 0 } svg { max-width: 100%; height: auto }
+.note { color: #51606f }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .86rem }
-dt { font-weight: 600 } dd { margin: 0 } figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
-p.note { color: #51606f }
+dt { font-weight: 600 } dd { margin: 0 }
 """
 
 
@@ -59,17 +61,19 @@ def read_evaluations(folder: str) -> list[Evaluation]:
 
 def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -> str:
     """The page: no script, no link, plots as inline SVG."""
-    rows = summarise(evaluations)
-    unsupervised = [row for row in rows if not row.supervised]
-    supervised = [row for row in rows if row.supervised]
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p class=note>{html.escape(note)}</p>" if note else ""]
-    for heading, chosen in (("Unsupervised", unsupervised), ("Supervised: labels were looked at", supervised)):
-        if chosen:
-            headline = [row for row in chosen if row.score.protocol == SINGLE]
-            parts += [f"<h2>{heading}</h2>", _table(headline)]
-            if others := [row for row in chosen if row.score.protocol != SINGLE]:
-                parts += [f"<h2>{heading}: other protocols, not comparable with the table above</h2>", _table(others)]
-    parts += ["<h2>Plots</h2>", *(f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations))]
+    if headline := headline_rows(evaluations):
+        columns = [(name, i == 0) for i, name in enumerate(headline[0])]
+        parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:])]
+    parts += [f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations)]
+    rows = summarise(evaluations)
+    for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):
+        for protocol in dict.fromkeys(row.score.protocol for row in rows if row.supervised is supervised):
+            chosen = [row for row in rows if row.supervised is supervised and row.score.protocol == protocol]
+            opened = " open" if protocol == SINGLE else ""
+            kind = " class=leaky" if "leaky" in protocol else ""
+            table = _table(COLUMNS, [cells(row) for row in chosen])
+            parts += [f"<details{opened}{kind}><summary>{heading}, {html.escape(protocol)}</summary>{table}</details>"]
     words = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in _EXPLANATION.items())
     parts += [f"<h2>Words</h2><dl>{words}</dl>"]
     body = "\n".join(part for part in parts if part)
@@ -79,18 +83,14 @@ def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -
     )
 
 
-def _table(rows: list[Summary]) -> str:
-    head = "".join(f"<th{' class=text' if text else ''}>{html.escape(name)}</th>" for name, text in COLUMNS)
-    body = "".join(
-        f"<tr{' class=leaky' if 'leaky' in row.score.protocol else ''}>"
-        + "".join(
-            f"<td{' class=text' if text else ''}>{html.escape(cell)}</td>"
-            for (_, text), cell in zip(COLUMNS, cells(row))
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
+def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> str:
+    """`columns`: (name, is text)."""
+
+    def line(tag: str, texts: Sequence[str]) -> str:
+        cell = (f"<{tag}{' class=text' * text}>{html.escape(each)}</{tag}>" for (_, text), each in zip(columns, texts))
+        return f"<tr>{''.join(cell)}</tr>"
+
+    return "<table>" + line("th", [name for name, _ in columns]) + "".join(line("td", row) for row in rows) + "</table>"
 
 
 def _replace(uri: str, data: bytes) -> None:

@@ -1,5 +1,6 @@
 """The report says what was measured, with chance beside it, in one file that needs no other."""
 
+import io
 import re
 
 from rich.console import Console
@@ -40,8 +41,8 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
 
 
 def test_report_replaces_the_one_before_and_is_reproducible(table, tmp_path):
-    made = evaluations(table)
-    write_report(made[:1], str(tmp_path))
+    made = evaluations(table)[1:3]
+    (tmp_path / "report.html").write_text("an older one")
     write_report(made, str(tmp_path))
     first = (tmp_path / "report.html").read_bytes()
     write_report(made, str(tmp_path))
@@ -49,7 +50,7 @@ def test_report_replaces_the_one_before_and_is_reproducible(table, tmp_path):
 
 
 def test_console_tables_hold_every_method_and_chance(table):
-    console = Console(width=250, record=True, file=open("/dev/null", "w"))
+    console = Console(width=250, record=True, file=io.StringIO())
     made = evaluations(table)
     console.print(headline_table(made))
     console.print(score_table(made))

@@ -1,4 +1,4 @@
-"""Scores as rows of a table: the same columns on the console and in the HTML report."""
+"""Scores as tables: the same rows on the console and in the HTML report."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from mcmfh.evaluation.intervals import mean_and_sd
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
+HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)"
 # (name, is text)
 COLUMNS = (
     ("method", True),
     ("bits", False),
-    ("protocol", True),
     ("direction", True),
     ("database", True),
     ("measure", True),
@@ -33,7 +33,6 @@ def cells(row: Summary) -> list[str]:
     return [
         row.method,
         "real" if row.bits is None else str(row.bits),
-        score.protocol,
         score.direction,
         score.database,
         score.measure,
@@ -49,31 +48,40 @@ def cells(row: Summary) -> list[str]:
 def score_table(
     evaluations: Sequence[Evaluation],
     measures: Sequence[str] = ("mAP@all", "mAP@50", "R@10"),
-    protocols: Sequence[str] = (SINGLE,),
+    protocol: str = SINGLE,
 ) -> Table:
-    """A rich table of the chosen measures and protocols, one row a score, mean ± sd over seeds."""
-    table = Table(title="tie-aware scores, chance beside each")
+    """A rich table of the chosen measures, one row a score, mean ± sd over seeds."""
+    table = Table(title=f"{protocol}: tie-aware scores, chance beside each")
     for name, is_text in COLUMNS:
         table.add_column(name, justify="left" if is_text else "right")
     for row in summarise(evaluations):
-        if row.score.measure in measures and row.score.protocol in protocols:
+        if row.score.measure in measures and row.score.protocol == protocol:
             table.add_row(*cells(row))
     return table
 
 
+def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """A header, then one row a method: for each code length the mean of four mAP@all (seen, unseen; both ways), in
+    brackets that of the two unseen ones, and chance. [] without labels."""
+    labelled = [each for each in evaluations if not np.isnan(each.mean())]
+    lengths = sorted({each.bits for each in labelled}, key=_order)
+    rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance"]]
+    for method, supervised in dict.fromkeys((each.method, each.supervised) for each in labelled):
+        mine = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
+        chance = np.mean([s.chance for s in mine[0].scores if s.protocol == SINGLE and s.measure == "mAP@all"])
+        values = [_headline([each for each in mine if each.bits == bits]) for bits in lengths]
+        rows.append([method + (" (supervised)" if supervised else ""), *values, f"{chance:.3f}"])
+    return rows if labelled else []
+
+
 def headline_table(evaluations: Sequence[Evaluation]) -> Table:
-    """One row a method, a column a code length: mean of four mAP@all (seen, unseen; both ways), and unseen."""
-    lengths = sorted({each.bits for each in evaluations}, key=lambda bits: bits or 1 << 30)
-    table = Table(title="mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)")
-    table.add_column("method")
-    for bits in lengths:
-        table.add_column("real" if bits is None else f"{bits} bits", justify="right")
-    table.add_column("chance", justify="right")
-    for name in dict.fromkeys(each.method for each in evaluations):
-        mine = [each for each in evaluations if each.method == name]
-        chance = mean_and_sd(np.array([score.chance for score in mine[0].scores if score.measure == "mAP@all"]))[0]
-        columns = [_headline([each for each in mine if each.bits == bits]) for bits in lengths]
-        table.add_row(name + (" (supervised)" if mine[0].supervised else ""), *columns, f"{chance:.3f}")
+    """`headline_rows` as a rich table."""
+    table = Table(title=HEADLINE)
+    head, *rows = headline_rows(evaluations) or [["no labels: see R@K"]]
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -83,3 +91,7 @@ def _headline(seeds: list[Evaluation]) -> str:
     mean, sd = mean_and_sd(np.array([each.mean() for each in seeds]))
     unseen, _ = mean_and_sd(np.array([each.mean(databases=("unseen",)) for each in seeds]))
     return f"{mean:.3f}" + (f" ± {sd:.3f}" if len(seeds) > 1 else "") + f" ({unseen:.3f})"
+
+
+def _order(bits: int | None) -> int:
+    return 1 << 30 if bits is None else bits
