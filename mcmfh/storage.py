@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -93,6 +93,12 @@ def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of an object, or of its range [start, end). Raises FileNotFoundError."""
     fs, path = _open(uri)
     return fs.cat_file(path, start=start, end=end)
+
+
+def open_file(uri: str) -> BinaryIO:
+    """A seekable, read-only file, for formats that read a part of it (Parquet). Raises FileNotFoundError."""
+    fs, path = _open(uri)
+    return fs.open(path, "rb")
 
 
 def read_json(uri: str) -> Any:
