@@ -1,0 +1,78 @@
+"""Exact search over codes of at most 22 bits: all items of one code stand together in a bucket.
+
+A query walks the buckets at Hamming distance 0, 1, 2 … from its own and stops when it has k items, so the cost depends
+on how far the k-th neighbour is and not on N. Where most codes are unused, rings are wide and empty; then one popcount
+pass over the list of occupied buckets is cheaper, and the walk changes to it ring by ring as the two costs compare.
+
+Memory: 4 bytes an item and 4 bytes a code. The code of an item is implied by where it stands.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from mcmfh.errors import InputError
+from mcmfh.hamming import bucket_kernels
+from mcmfh.hamming.codes import code_bytes, planes
+from mcmfh.hamming.intrinsics import direct
+from mcmfh.hamming.selection import empty_answer
+
+MAX_BITS = 22
+_search = direct(bucket_kernels.search)
+
+
+class BucketTable:
+    """Codes of at most 22 bits as one uint32 array: 2**bits + 1 offsets, then the rows, by (code, row)."""
+
+    def __init__(self, table: np.ndarray, bits: int):
+        """Wrap a table, copied nowhere. Raises InputError unless its offsets are sound; rows are checked when met."""
+        self.bits, self.table = bits, table
+        offsets = table[: (1 << bits) + 1]
+        self.rows = len(table) - len(offsets)
+        if (
+            len(offsets) != (1 << bits) + 1
+            or offsets[0]
+            or offsets[-1] != self.rows
+            or (offsets[1:] < offsets[:-1]).any()
+        ):
+            raise InputError("the index is damaged: its bucket offsets are not in order; build it again")
+        occupied = np.flatnonzero(offsets[1:] != offsets[:-1]).astype("<u4")
+        self.occupied = planes(occupied.view(np.uint8).reshape(-1, 4)[:, : 2 if bits <= 16 else 4], np.uint16)
+
+    @classmethod
+    def build(cls, codes: np.ndarray, bits: int) -> "BucketTable":
+        """From uint8 [N, B] codes, in two passes and without another copy of them."""
+        table = np.empty((1 << bits) + 1 + len(codes), np.uint32)
+        bucket_kernels.build(codes, bits, table)
+        return cls(table, bits)
+
+    def search(self, queries, k, allowed, dead):
+        """The k least (distance, row) of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
+        distances, rows = empty_answer(len(queries), k)
+        if _search(self.table, self.occupied, self.bits, queries, allowed, dead, distances, rows):
+            raise InputError("the index is damaged: a row lies outside it; build it again")
+        return distances, rows
+
+    def within(self, query, radius, allowed, dead):
+        """All (distance, row) up to `radius` from a uint8 [1, B] query, in order: int32 and int64 [n]."""
+        ends = np.zeros(self.bits + 2, np.int64)
+        rows = np.empty(1024, np.uint32)
+        while True:
+            found = bucket_kernels.within(
+                self.table, self.occupied, self.bits, query, radius, allowed, dead, rows, ends
+            )
+            if found < 0:
+                raise InputError("the index is damaged: a row lies outside it; build it again")
+            if found <= len(rows):
+                break
+            rows = np.empty(found, np.uint32)
+        for first, last in pairwise(ends):
+            rows[first:last].sort()
+        return np.repeat(np.arange(self.bits + 1, dtype=np.int32), np.diff(ends)), rows[:found].astype(np.int64)
+
+    def codes(self) -> np.ndarray:
+        """uint8 [N, B]: the codes in row order, read back from the buckets."""
+        counts = np.diff(self.table[: (1 << self.bits) + 1])
+        values = np.empty(self.rows, "<u4")
+        values[self.table[(1 << self.bits) + 1 :]] = np.repeat(np.arange(1 << self.bits, dtype=np.uint32), counts)
+        return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, : code_bytes(self.bits)])
