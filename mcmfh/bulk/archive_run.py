@@ -74,7 +74,7 @@ def hash_archive(config: Config, archive: Archive, progress: Progress | None = N
     uri = registry.resolve(config.store, config.hash.bundle)
     bundle = load_bundle(uri)
     spec = embed_archive(config, archive, progress).spec
-    if spec.digest != bundle.encoder_digest:
+    if spec.digest != bundle.config["encoder_digest"]:
         raise InputError(
             f"the model at '{uri}' was trained on embeddings of another encoder; train again, or use its encoder"
         )
@@ -89,7 +89,7 @@ def hash_archive(config: Config, archive: Archive, progress: Progress | None = N
         hashed += rows
     new, failed = hashing.gather(folder, plan, wanted, config.archive.keep_reports)
     quarantined = pa.concat_tables([archive.quarantined(), failed.cast(archive.quarantined().schema)])
-    model = Model(uri, bundle.bundle_digest, bundle.code_digest, bundle.encoder_digest, tuple(bundle.bits))
+    model = Model(uri, bundle.bundle_digest, bundle.code_digest, spec.digest, tuple(bundle.bits))
     number, document = publish(
         root, model, new, archive.items["item_id"].to_pylist(), list(known), quarantined, config.archive.filters
     )

@@ -7,7 +7,7 @@ from typing import Any
 from mcmfh import storage
 from mcmfh.archive.images import decode_image
 from mcmfh.archive.loading import load_item
-from mcmfh.archive.splits import assign_splits
+from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
 from mcmfh.demo.page import Answered, Found
 from mcmfh.serving import client
@@ -32,7 +32,7 @@ class Question:
 
 def choose_queries(config: Config, archive: Archive) -> list[Question]:
     """EACH_WAY held-out items for each direction, spread over the archive's regions."""
-    items = assign_splits(archive.items).to_pylist()
+    items = with_splits(archive.items).to_pylist()
     chosen: list[dict[str, Any]] = []
     seen: set[str] = set()
     for item in items:

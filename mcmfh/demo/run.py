@@ -29,7 +29,7 @@ SEED = 0
 def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Config:
     """The configuration that the demo runs with; a local ray_config.yaml is not read."""
     store = store or str(folder.absolute() / "store")
-    manifest = storage.join(storage.absolute(store), f"phantom-{studies}", "manifest.parquet")
+    manifest = storage.join(storage.absolute(store), f"phantom-{studies}", "manifest.csv")
     overrides = [
         f"store={store}",
         f"archive.manifest={manifest}",
@@ -59,8 +59,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
         console.print(f"{name:<9} {seconds[name]:6.1f} s")
 
     with stage("phantom"):
-        if not storage.exists(manifest):
-            write_phantom(storage.parent(manifest), studies=studies, seed=SEED)
+        write_phantom(storage.parent(manifest), studies=studies, seed=SEED)
         archive = read_archive(config.archive)
     with stage("ray"):
         ray_session.connect(config.cluster)
@@ -74,7 +73,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     with stage("train"):
         trained = train_archive(config, archive)
     with stage("evaluate"):
-        evaluation = evaluate_archive(config, archive, trained.bundle)[0]
+        evaluation = evaluate_archive(config, archive, trained.bundle).evaluations[0]
     with stage("hash"):
         published = hash_archive(config, archive)
     with stage("serve"):

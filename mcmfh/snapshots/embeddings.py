@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mcmfh.archive.splits import assign_splits
+from mcmfh.archive.splits import with_splits
 from mcmfh.encoders.table import EmbeddingTable, label_matrix
 from mcmfh.errors import InputError
 from mcmfh.snapshots import units
@@ -68,7 +68,7 @@ def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> Em
         report=report,
         has_image=has_image,
         has_report=has_report,
-        split=np.array(assign_splits(items)["split"].to_pylist()),
+        split=np.array([split or "" for split in with_splits(items)["split"].to_pylist()]),
         group=text("group"),
         study=text("study_id"),
         date=text("date"),
