@@ -24,7 +24,7 @@ from PIL import Image
 from mcmfh import storage
 from mcmfh.encoders import Encoder, EncoderSpec, encoder_spec, load_encoder
 from mcmfh.errors import InputError
-from mcmfh.hashing import canary
+from mcmfh.hashing.canary import AllLogits, embedding_canary_holds, encoder_canary_holds
 from mcmfh.hashing.card import model_card
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.itq import LinearHash
@@ -97,7 +97,7 @@ class Bundle:
         return {name: found[k] for name, found in self.all_logits(image, report).items()}
 
     @torch.inference_mode()
-    def all_logits(self, image: np.ndarray | None = None, report: np.ndarray | None = None) -> canary.AllLogits:
+    def all_logits(self, image: np.ndarray | None = None, report: np.ndarray | None = None) -> AllLogits:
         """`logits` of every K at the cost of one pass."""
         self.model.eval()
         given = {"image": (image, self.shape.image_width), "report": (report, self.shape.report_width)}
@@ -159,7 +159,7 @@ class Bundle:
         def reports(inputs: Sequence[str], k: int) -> np.ndarray:
             return self._hash_reports(encoder, inputs, k)
 
-        if stored is None or not canary.encoder_canary_holds(stored, images, reports):
+        if stored is None or not encoder_canary_holds(stored, images, reports):
             theirs, ours = encoder.spec.identity.get("libraries", {}), self.encoder_identity.get("libraries", {})
             names = [name for name in sorted(theirs) if theirs[name] != ours.get(name)]
             changed = ", ".join(f"{name} {ours.get(name)} → {theirs[name]}" for name in names)
@@ -265,7 +265,7 @@ def load_bundle(uri: str, device: str = "cpu") -> Bundle:
         code_digest=config["code_digest"],
         bundle_digest=bundle_digest,
     )
-    if not canary.embedding_canary_holds(bundle.canary, bundle.all_logits):
+    if not embedding_canary_holds(bundle.canary, bundle.all_logits):
         raise InputError(f"bundle '{uri}' gives its canary other codes on {device}; check the torch installation")
     return bundle
 

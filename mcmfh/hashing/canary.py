@@ -22,7 +22,6 @@ REPORTS = (
 )
 
 AllLogits = dict[str, dict[int, np.ndarray]]  # modality → K → float32[B, K]
-AllLogits = dict[str, dict[int, np.ndarray]]  # modality → K → float32[B, K]
 LogitsOf = Callable[[np.ndarray | None, np.ndarray | None], AllLogits]
 
 
