@@ -39,12 +39,12 @@ def load_pydicom() -> ModuleType:
     return pydicom
 
 
-def read_dicom(data: bytes, max_bytes: int) -> Any:
+def read_dicom(data: bytes, max_bytes: int, pixels: bool = True) -> Any:
     """The pydicom Dataset in `data`, with a transfer syntax. Raises DecodeError where it cannot be parsed."""
     pydicom = load_pydicom()
     _check_deflated(data, max_bytes)
     try:
-        dataset = pydicom.dcmread(BytesIO(data), force=True)
+        dataset = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=not pixels)
         if not getattr(dataset, "file_meta", None):
             dataset.file_meta = pydicom.dataset.FileMetaDataset()
         if "TransferSyntaxUID" not in dataset.file_meta:

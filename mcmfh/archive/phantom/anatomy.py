@@ -85,6 +85,7 @@ class Canvas:
     def __init__(self, size: int, patient: np.random.Generator, study: np.random.Generator, value: float = 0.0) -> None:
         """The warp is the patient's, the small shift and tilt are of this study's positioning."""
         self.size, self.rng = size, study
+        (self.detector,) = study.spawn(1)  # grain of its own, so that a finding changes nothing but where it lies
         self.u, self.v = x, y = _plane(size)
         stretch = patient.uniform(0.95, 1.05, 2).tolist()
         shift, tilt = study.normal(0, 0.015, 2).tolist(), float(study.normal(0, 0.025))
@@ -162,6 +163,10 @@ class Canvas:
         """Density over density, as in projection."""
         there = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
         self.pixels[mask.box] += mask.values * there
+
+    def grain(self) -> np.ndarray:
+        """float32 [size, size] of a detector's white noise, standard normal."""
+        return self.detector.standard_normal(self.pixels.shape, dtype=np.float32)
 
     def union(self, *masks: Mask) -> Mask:
         """One mask of several, so that a bone made of parts has one rim."""

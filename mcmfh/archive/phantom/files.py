@@ -93,7 +93,7 @@ def _draw(study: Study, rng: np.random.Generator) -> np.ndarray:
     study.exam.draw(canvas, list(study.findings))
     if study.exam.modality == "radiograph":
         exposure = rng.normal(1.0, 0.05) * (1.06 - 0.12 * study.era)
-        grain = (0.020 - 0.010 * study.era) * rng.standard_normal(canvas.pixels.shape, dtype=np.float32)
+        grain = (0.020 - 0.010 * study.era) * canvas.grain()
         canvas.pixels = np.clip(canvas.pixels * exposure + grain, 0, 1.3)
     return canvas.pixels
 

@@ -43,7 +43,7 @@ def head_ct(canvas: Canvas, findings: list[Finding]) -> None:
             canvas.pixels += (66 - canvas.pixels) * crescent
         elif finding.name == "infarct":
             canvas.paint(_territory(canvas, side, finding, inside), 17, 0.95)
-    canvas.pixels += _CT.grain * canvas.rng.standard_normal(canvas.pixels.shape, dtype=np.float32)
+    canvas.pixels += _CT.grain * canvas.grain()
     _couch(canvas, 0.985)
 
 
@@ -66,9 +66,7 @@ def brain_mr(canvas: Canvas, findings: list[Finding]) -> None:
                 canvas.paint(canvas.ellipse(x, y, radius * 1.5, radius, canvas.rng.uniform(0, 3)), 1200)
         elif finding.name == "infarct":
             canvas.paint(_territory(canvas, side, finding, inside), 1150, 0.9)
-    canvas.pixels = np.maximum(
-        canvas.pixels + tissue.grain * canvas.rng.standard_normal(canvas.pixels.shape, dtype=np.float32), 0
-    )
+    canvas.pixels = np.maximum(canvas.pixels + tissue.grain * canvas.grain(), 0)
 
 
 def _head(canvas: Canvas, tissue: _Tissue, findings: list[Finding]) -> np.ndarray:
@@ -191,7 +189,7 @@ def abdomen_ct(canvas: Canvas, findings: list[Finding]) -> None:
             for step in range(min(finding.count, 3)):
                 place = (0.37 + 0.06 * step) * finding.sign, 0.25 - 0.06 * step
                 canvas.paint(canvas.ellipse(*place, 0.032 * finding.scale, 0.028 * finding.scale, edge=0.012), 1000)
-    canvas.pixels += 9 * canvas.rng.standard_normal(canvas.pixels.shape, dtype=np.float32)
+    canvas.pixels += 9 * canvas.grain()
     _couch(canvas, 0.84)
 
 
@@ -246,4 +244,4 @@ def knee_mr(canvas: Canvas, findings: list[Finding]) -> None:
             canvas.paint(_blob(canvas, x, y, 0.15 * bruise.scale, 0.13 * bruise.scale), 800, 0.85)
     if cyst := named.get("bakers_cyst"):
         canvas.paint(canvas.ellipse(0.56, -0.02, 0.085 * cyst.scale, 0.20 * cyst.scale, 0.15, edge=0.02), 1180)
-    canvas.pixels = np.maximum(canvas.pixels + 24 * rng.standard_normal(canvas.pixels.shape, dtype=np.float32), 0)
+    canvas.pixels = np.maximum(canvas.pixels + 24 * canvas.grain(), 0)

@@ -32,7 +32,7 @@ class _Beam:
 
     def grain(self, canvas: Canvas) -> np.ndarray:
         """Speckle: Rayleigh distributed, finer along the beam than across it."""
-        fine = canvas.rng.rayleigh(0.8, (canvas.size, canvas.size // 2)).astype(np.float32)
+        fine = canvas.detector.rayleigh(0.8, (canvas.size, canvas.size // 2)).astype(np.float32)
         smooth = (fine + np.roll(fine, 1, 0) + np.roll(fine, 1, 1)) * np.float32(1 / 3)
         rows = np.clip(self.depth * (canvas.size - 1), 0, canvas.size - 1).astype(np.intp)
         columns = np.clip((self.across + 1) / 2 * (canvas.size // 2 - 1), 0, canvas.size // 2 - 1).astype(np.intp)
