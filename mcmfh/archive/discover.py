@@ -1,7 +1,7 @@
 """A folder as a hospital exports it → a manifest: DICOM, pictures and reports joined by study.
 
 A report belongs to the images of its StudyInstanceUID or AccessionNumber, be it in its own header or as its file's
-name; else to the image of equal stem beside it; else to the only images of that stem; else to its sub-folder where it is
+name; else to the image of equal stem beside it; else to the only images of that stem; else to its sub-folder if it is
 the only report there. Only headers are read, and patient identifiers enter the manifest as digests.
 """
 
@@ -98,7 +98,7 @@ def _from_header(uri: str, header: Any, is_report: bool, folder: str, stem: str)
     def text(name: str) -> str:
         try:
             return str(header.get(name) or "").strip()
-        except (ValueError, TypeError, AttributeError, NotImplementedError):
+        except Exception:  # elements are parsed when they are asked for; a broken one is as good as none
             return ""
 
     date = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", text("StudyDate"))

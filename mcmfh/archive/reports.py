@@ -111,7 +111,7 @@ def _structured_report(data: bytes) -> Iterator[str]:
         raise DecodeError("DICOM object holds no report")
     try:
         yield from _content(dataset.ContentSequence, 0)
-    except (AttributeError, ValueError, TypeError, KeyError, RecursionError, NotImplementedError):
+    except Exception:  # elements are parsed when they are asked for, and a hostile one may raise anything
         raise DecodeError("DICOM report cannot be read") from None
 
 

@@ -14,7 +14,7 @@ from mcmfh.archive.dicom import codestream_size
 from mcmfh.archive.images import DecodeError, Limits, decode_image
 
 pydicom = pytest.importorskip("pydicom")
-from tests.archive.dicom_file import dicom  # noqa: E402
+from dicom_file import dicom  # noqa: E402
 
 DATA = Path(pydicom.__file__).parent / "data"
 FILES = sorted(

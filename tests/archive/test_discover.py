@@ -15,7 +15,7 @@ from mcmfh.archive.phantom import write_phantom
 from mcmfh.errors import InputError
 
 pydicom = pytest.importorskip("pydicom")
-from tests.archive.dicom_file import dicom  # noqa: E402
+from dicom_file import dicom  # noqa: E402
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 
