@@ -83,12 +83,12 @@ def hash_archive(config: Config, archive: Archive, progress: Progress | None = N
     wanted = without_done(archive.items, known)
     folder = hashing.run_folder(root, bundle.code_digest)
     embeddings = embedding.embeddings_folder(config.store, spec)
-    plan = hashing.plan_hashing(embeddings, wanted)
+    plan, failed = hashing.plan_hashing(embeddings, wanted)
     hashed = 0
     for rows in hashing.hash_units(embeddings, folder, uri, plan):
         hashed += rows
-    new, failed = hashing.gather(folder, plan, wanted, config.archive.keep_reports)
-    quarantined = pa.concat_tables([archive.quarantined(), failed.cast(archive.quarantined().schema)])
+    new = hashing.gather(folder, plan, wanted, config.archive.keep_reports)
+    quarantined = pa.concat_tables([archive.quarantined(), failed])
     model = Model(uri, bundle.bundle_digest, bundle.code_digest, spec.digest, tuple(bundle.bits))
     number, document = publish(
         root, model, new, archive.items["item_id"].to_pylist(), list(known), quarantined, config.archive.filters

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 
 from mcmfh import storage
+from mcmfh.archive.quarantine import quarantine_table
 from mcmfh.snapshots import units
 from mcmfh.snapshots.embeddings import locate
 from mcmfh.snapshots.shards import code_column
@@ -36,19 +36,30 @@ def run_folder(root: str, code_digest: str) -> str:
     return storage.join(root, "runs", code_digest)
 
 
-def plan_hashing(embeddings: str, items: pa.Table) -> list[HashUnit]:
-    """The units that hold `items` (manifest rows with fingerprint, all of them embedded)."""
+def plan_hashing(embeddings: str, items: pa.Table) -> tuple[list[HashUnit], pa.Table]:
+    """(units that hold `items`, quarantine rows of those that could not be embedded).
+
+    items: manifest rows with fingerprint, all of them through the embedding stage.
+    """
     place = locate(embeddings, items)
     if (place.unit < 0).any():
         raise RuntimeError(f"{int((place.unit < 0).sum())} items have no embedding; run the embedding stage first")
+    failed = np.array([why is not None for why in place.reason], bool)
+    lost = items.filter(pa.array(failed))
+    quarantined = quarantine_table(
+        {"item_id": item, "row": row, "reason": why, "digest": fingerprint}
+        for item, row, fingerprint, why in zip(
+            *(lost[name].to_pylist() for name in ("item_id", "row", "fingerprint")), place.reason[failed]
+        )
+    )
     plan = []
     pairs = list(zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist()))
-    for number in np.unique(place.unit):
-        rows = np.flatnonzero(place.unit == number)
+    for number in np.unique(place.unit[~failed]):
+        rows = np.flatnonzero((place.unit == number) & ~failed)
         rows = rows[np.argsort(place.position[rows])]
         name = storage.digest([pairs[row] for row in rows])
         plan.append(HashUnit(place.units[number], place.position[rows], name))
-    return plan
+    return plan, quarantined
 
 
 def hash_units(embeddings: str, folder: str, bundle: str, plan: list[HashUnit]) -> Iterator[int]:
@@ -89,7 +100,8 @@ class UnitHasher:
         for modality in ("image", "report"):
             column = source[f"{modality}_embedding"].combine_chunks()
             present = column.is_valid().to_numpy(zero_copy_only=False)
-            vectors = column.drop_null().flatten().to_numpy().reshape(int(present.sum()), -1)
+            width = column.type.list_size
+            vectors = column.drop_null().flatten().to_numpy().reshape(-1, width)
             for bits in self.bundle.bits:
                 codes = (
                     self.bundle.hash_embeddings(**{modality: vectors}, bits=bits)[modality]
@@ -103,15 +115,14 @@ class UnitHasher:
         return {"rows": [marker["rows"]]}
 
 
-def gather(folder: str, plan: list[HashUnit], items: pa.Table, keep_reports: bool) -> tuple[pa.Table, pa.Table]:
-    """(shard rows in the order of sha256(item_id), quarantined inputs) of the units of `plan`.
+def gather(folder: str, plan: list[HashUnit], items: pa.Table, keep_reports: bool) -> pa.Table | None:
+    """Shard rows of the units of `plan` in the order of sha256(item_id); None where the plan is empty.
 
     items: the manifest rows that the units hold; what is shown and filtered on is taken from them.
     """
+    if not plan:
+        return None
     hashed = pa.concat_tables(list(units.read_units(folder, [unit.digest for unit in plan])))
-    failed = hashed.filter(pc.is_valid(hashed["reason"]))
-    quarantined = failed.select(["item_id", "row", "reason"]).append_column("digest", failed["fingerprint"])
-    hashed = hashed.filter(pc.is_null(hashed["reason"]))
     ids = hashed["item_id"].to_pylist()
     order = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
     hashed = hashed.take(pa.array(order, pa.int64()))
@@ -122,4 +133,4 @@ def gather(folder: str, plan: list[HashUnit], items: pa.Table, keep_reports: boo
     for name in hashed.column_names:
         if "." in name:
             manifest = manifest.append_column(name, hashed[name])
-    return manifest, quarantined
+    return manifest

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from mcmfh.bulk.archive_run import Published
 from mcmfh.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from mcmfh.bulk.archive_run import Published
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Answered:
     found: tuple[Found, ...]
 
 
-def write_page(path: Path, answers: list[Answered], evaluation: Evaluation, published: Published, url: str) -> None:
+def write_page(path: Path, answers: list[Answered], evaluation: Evaluation, published: "Published", url: str) -> None:
     """Write the page to `path`, replacing what stood there."""
     environment = Environment(loader=PackageLoader("mcmfh.demo", "."), autoescape=select_autoescape())
     page = environment.get_template("page.html").render(

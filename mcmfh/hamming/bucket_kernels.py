@@ -115,9 +115,11 @@ def build(codes, bits, table):
 
 
 @njit(
-    types.boolean(ROWS, OCCUPIED, types.int64, QUERIES, BYTES, BYTES, DISTANCES_OUT, ROWS_OUT), nogil=True, cache=True
+    types.boolean(ROWS, OCCUPIED, types.int64, QUERIES, BYTES, BYTES, types.int64, DISTANCES_OUT, ROWS_OUT),
+    nogil=True,
+    cache=True,
 )
-def search(table, occupied, bits, queries, allowed, dead, distances, rows):
+def search(table, occupied, bits, queries, allowed, dead, radius, distances, rows):
     """Fills distances and rows; True if a row lies outside the index."""
     base, n, k = (1 << bits) + 1, table.shape[0] - (1 << bits) - 1, rows.shape[1]
     keys = new_shortlist(k)
@@ -125,7 +127,7 @@ def search(table, occupied, bits, queries, allowed, dead, distances, rows):
     for i in range(queries.shape[0]):
         query = _code(queries, i)
         have, ring, passed, nearest = 0, 1, False, 0
-        for r in range(bits + 1):
+        for r in range(radius + 1):
             if not passed and r > 0 and ring * _STEP > occupied.shape[1]:
                 passed, nearest = True, _occupied_distances(occupied, query, far)
             ring = ring * (bits - r) // (r + 1)
@@ -149,47 +151,3 @@ def search(table, occupied, bits, queries, allowed, dead, distances, rows):
                 break
         write_answer(keys, have, distances[i], rows[i])
     return False
-
-
-@njit(
-    types.int64(
-        ROWS,
-        OCCUPIED,
-        types.int64,
-        QUERIES,
-        types.int64,
-        BYTES,
-        BYTES,
-        types.Array(types.uint32, 1, "C"),
-        types.Array(types.int64, 1, "C"),
-    ),
-    nogil=True,
-    cache=True,
-)
-def within(table, occupied, bits, query, radius, allowed, dead, rows, ends):
-    """Rows ring by ring, unsorted within a ring; ends[r + 1] is where ring r ends.
-
-    Returns how many there are, writing only what fits; -1 if a row lies outside the index.
-    """
-    base, n = (1 << bits) + 1, table.shape[0] - (1 << bits) - 1
-    buckets, far = _scratch(occupied, bits)
-    code = _code(query, 0)
-    found, ring, passed = 0, 1, False
-    for r in range(bits + 1):
-        if r <= radius:
-            if not passed and r > 0 and ring * _STEP > occupied.shape[1]:
-                passed = True
-                _occupied_distances(occupied, code, far)
-            ring = ring * (bits - r) // (r + 1)
-            count = _pass_ring(occupied, far, r, buckets) if passed else _walk_ring(table, bits, code, r, buckets)
-            for b in range(count):
-                for at in range(table[buckets[b]], table[buckets[b] + 1]):
-                    row = np.int64(table[base + at])
-                    if row >= n:
-                        return -1
-                    if is_kept(row, allowed, dead):
-                        if found < rows.shape[0]:
-                            rows[found] = row
-                        found += 1
-        ends[r + 1] = found
-    return found

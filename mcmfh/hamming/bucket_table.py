@@ -7,15 +7,12 @@ pass over the list of occupied buckets is cheaper, and the walk changes to it ri
 Memory: 4 bytes an item and 4 bytes a code. The code of an item is implied by where it stands.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import bucket_kernels
 from mcmfh.hamming.codes import code_bytes, planes
 from mcmfh.hamming.intrinsics import direct
-from mcmfh.hamming.selection import empty_answer
 
 MAX_BITS = 22
 _search = direct(bucket_kernels.search)
@@ -46,33 +43,24 @@ class BucketTable:
         bucket_kernels.build(codes, bits, table)
         return cls(table, bits)
 
-    def search(self, queries, k, allowed, dead):
-        """The k least (distance, row) of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
-        distances, rows = empty_answer(len(queries), k)
-        if _search(self.table, self.occupied, self.bits, queries, allowed, dead, distances, rows):
+    @property
+    def derived_nbytes(self) -> int:
+        """Bytes held beside the table: the list of occupied buckets."""
+        return self.occupied.nbytes
+
+    def search(self, queries, k, allowed, dead, radius):
+        """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
+        distances, rows = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        if _search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):
             raise InputError("the index is damaged: a row lies outside it; build it again")
         return distances, rows
-
-    def within(self, query, radius, allowed, dead):
-        """All (distance, row) up to `radius` from a uint8 [1, B] query, in order: int32 and int64 [n]."""
-        ends = np.zeros(self.bits + 2, np.int64)
-        rows = np.empty(1024, np.uint32)
-        while True:
-            found = bucket_kernels.within(
-                self.table, self.occupied, self.bits, query, radius, allowed, dead, rows, ends
-            )
-            if found < 0:
-                raise InputError("the index is damaged: a row lies outside it; build it again")
-            if found <= len(rows):
-                break
-            rows = np.empty(found, np.uint32)
-        for first, last in pairwise(ends):
-            rows[first:last].sort()
-        return np.repeat(np.arange(self.bits + 1, dtype=np.int32), np.diff(ends)), rows[:found].astype(np.int64)
 
     def codes(self) -> np.ndarray:
         """uint8 [N, B]: the codes in row order, read back from the buckets."""
         counts = np.diff(self.table[: (1 << self.bits) + 1])
         values = np.empty(self.rows, "<u4")
-        values[self.table[(1 << self.bits) + 1 :]] = np.repeat(np.arange(1 << self.bits, dtype=np.uint32), counts)
+        rows = self.table[(1 << self.bits) + 1 :]
+        if rows.max(initial=0) >= max(self.rows, 1):
+            raise InputError("the index is damaged: a row lies outside it; build it again")
+        values[rows] = np.repeat(np.arange(1 << self.bits, dtype=np.uint32), counts)
         return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, : code_bytes(self.bits)])

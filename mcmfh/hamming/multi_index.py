@@ -111,32 +111,32 @@ def _chance_unmet(bits: int) -> np.ndarray:
 def _measured_costs(index: MultiIndex, codes: np.ndarray) -> np.ndarray:
     """Seconds a bucket, a candidate, a scan, a scan shared by many queries; float64 [4]."""
     random = np.random.default_rng(0)
-    strangers = random.integers(0, 256, (16, codes.shape[1]), dtype=np.uint8)
-    strangers[:, -1] &= 255 >> (-index.bits % 8)
     known = codes[random.integers(0, len(codes), 16)]
+    strangers = random.integers(0, 256, known.shape, dtype=np.uint8)
+    strangers[:, -1] &= 255 >> (-index.bits % 8)
     all_rows = np.empty(0, np.uint8)
 
     def timed(call) -> float:
-        start = time.perf_counter()
+        start = time.thread_time()  # of the processor, so that a busy machine does not distort the comparison
         call()
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     def scan(queries):
-        return timed(lambda: index.scan.search(queries, 10, all_rows, all_rows, np.full(len(queries), index.bits)))
+        return timed(lambda: index.scan.search(queries, 10, all_rows, all_rows, index.bits))
 
-    def probe(queries, radius):  # no scan is so dear that this should fall back on it
+    def probe(index, queries, radius):  # no scan is so dear that this should fall back on it
         work, (distances, rows) = np.zeros(2), empty_answer(16, 10)
         reach, fallen = np.full(16, radius), np.empty(16, np.int64)
         units = np.array([32.0, 1.0, np.inf])
-        took = timed(
-            lambda: index._probe(queries, all_rows, all_rows, units, reach, distances, rows, fallen, work)
-        )
-        return [*work, took]
+        took = timed(lambda: index._probe(queries, all_rows, all_rows, units, reach, distances, rows, fallen, work))
+        return took, *work
 
-    tables = len(index.offsets)
-    runs = np.array([probe(queries, rings * tables - 1) for queries in (strangers, known) for rings in (2, 3)])
-    work, took = runs[:, :2], runs[:, 2]
-    costs = np.linalg.lstsq(work / took[:, None], np.ones(len(took)), rcond=None)[0]
-    if (costs <= 0).any():  # the runs were too alike to tell a bucket from its candidates
-        costs = np.array([32.0, 1.0]) * took.sum() / (work @ [32.0, 1.0]).sum()
-    return np.array([*costs, min(scan(strangers[:1]), scan(known[:1])), scan(strangers) / 16])
+    # A candidate's time from one great bucket, a bucket's from what is left of the time of many small ones.
+    heaped = np.full_like(index.offsets, min(index.rows, 1 << 18))
+    heaped[:, 0], heaped[:, -1] = 0, index.rows
+    heap = MultiIndex(index.scan, heaped, index.places, index.rest, index.costs)
+    candidate = min(took / items for took, _, items in (probe(heap, np.zeros_like(known), 0) for _ in range(3)))
+    runs = (probe(index, queries, rings * len(heaped) - 1) for queries in (strangers, known) for rings in (2, 3, 3))
+    bucket = min(max(took - candidate * items, 0) / buckets for took, buckets, items in runs)
+    single = min(scan(strangers[i : i + 1]) for i in range(3))
+    return np.array([max(bucket, 5e-9), candidate, single, scan(strangers) / len(strangers)])

@@ -15,6 +15,7 @@ from mcmfh.hamming.selection import (
     BYTES,
     DISTANCES_OUT,
     QUERIES,
+    ROWS,
     ROWS_OUT,
     SHIFT,
     is_kept,
@@ -27,9 +28,11 @@ KEY_BITS = 16
 LAST_RING = 17
 CHUNK = 32
 # Buckets ahead of the one being read whose memory is asked for: a miss costs as much as a hundred candidates.
-_AHEAD = 6
-# Share of a scan's cost below which a next ring is taken without asking whether a scan would be cheaper.
-_UNASKED = 0.02
+_AHEAD = 4
+# Cache lines of it to ask for; the processor's own prefetcher follows from there.
+_LINES = 16
+# Share of a scan's cost that is spent without asking whether a scan would be cheaper: before, too little is known.
+_UNASKED = 0.1
 
 
 @part
@@ -39,6 +42,14 @@ def _ring_items(offsets, masks, starts, t, key, ring):
         bucket = np.int64(key ^ masks[j])
         items += np.int64(offsets[t, bucket + 1]) - np.int64(offsets[t, bucket])
     return items
+
+
+@part
+def _fetch_bucket(offsets, rest, t, bucket):
+    others, line = offsets.shape[0] - 1, 32
+    first, end = others * np.int64(offsets[t, bucket]), others * np.int64(offsets[t, bucket + 1])
+    for at in range(first, min(end, first + _LINES * line), line):
+        prefetch(rest, t * rest.shape[1] + at)
 
 
 @part
@@ -116,7 +127,22 @@ def _cost_to_reach(distance, ring, cost, ring_then, cost_then):
 
 
 def _search_kernel(
-    words, offsets, rows, rest, masks, starts, unseen, costs, queries, allowed, dead, radius, distances, found, fallen, work
+    words,
+    offsets,
+    rows,
+    rest,
+    masks,
+    starts,
+    unseen,
+    costs,
+    queries,
+    allowed,
+    dead,
+    radius,
+    distances,
+    found,
+    fallen,
+    work,
 ):
     """The k least (distance, row) within radius [Q] of each query, but for those listed in `fallen`.
 
@@ -148,10 +174,11 @@ def _search_kernel(
             cost[t] = costs[0] + costs[1] * items[t]
         counts[:] = 0
         keys[-1] = np.uint64(radius[i] + 1) << SHIFT
-        below, have, held, bound, fell = radius[i] + 1, 0, 0, 0, False
+        below, have, held, bound, spent, fell = radius[i] + 1, 0, 0, 0, 0.0, False
         while bound <= min(below, radius[i]):
             t = np.argmin(cost)
-            if bound and cost[t] > _UNASKED * costs[2]:
+            spent += cost[t]
+            if spent > _UNASKED * costs[2]:
                 reach = _expected_reach(counts, unseen, ring, k, min(below, radius[i]))
                 if _cost_to_reach(reach, ring, cost, ring_then, cost_then) > costs[2]:
                     fell = True
@@ -161,8 +188,7 @@ def _search_kernel(
             work[1] += items[t]
             for j in range(starts[ring[t]], last):
                 if inline and j + _AHEAD < last:
-                    ahead = np.int64(key[t] ^ masks[j + _AHEAD])
-                    prefetch(rest, t * rest.shape[1] + (tables - 1) * np.int64(offsets[t, ahead]))
+                    _fetch_bucket(offsets, rest, t, np.int64(key[t] ^ masks[j + _AHEAD]))
                 bucket = np.int64(key[t] ^ masks[j])
                 first, end = np.int64(offsets[t, bucket]), np.int64(offsets[t, bucket + 1])
                 reach = min(below, radius[i]) - ring[t]  # beyond the key; rows ascend, so equal keys run out together
@@ -239,7 +265,10 @@ search = njit(
 )(_search_kernel)
 
 
-@njit(nogil=True, cache=True)
+_OUT = types.Array(types.uint32, 1, "C")
+
+
+@njit(types.void(QUERIES, types.int64, _OUT, _OUT), nogil=True, cache=True)
 def build_table(codes, t, offsets, rows):
     """Counting sort of the rows by key t: offsets [2**16 + 1] and rows [N]."""
     n, buckets = codes.shape[0], offsets.shape[0] - 1
@@ -256,7 +285,9 @@ def build_table(codes, t, offsets, rows):
         offsets[bucket + 1] += np.uint32(1)
 
 
-@njit(nogil=True, cache=True)
+@njit(
+    types.void(QUERIES, types.int64, types.int64, ROWS, ROWS, types.Array(types.uint16, 1, "C")), nogil=True, cache=True
+)
 def build_rest(codes, t, tables, offsets, rows, rest):
     """Beside each row of table t the other keys, bucket by bucket: all of one key, then all of the next."""
     for bucket in range(offsets.shape[0] - 1):

@@ -13,11 +13,15 @@ from mcmfh.snapshots import units
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet."""
+    """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
+
+    `reason[i]` tells why an item has none and never will, unless its files change.
+    """
 
     units: list[str]
     unit: np.ndarray
     position: np.ndarray
+    reason: np.ndarray  # str or None
 
 
 def locate(folder: str, items: pa.Table) -> Placement:
@@ -26,11 +30,13 @@ def locate(folder: str, items: pa.Table) -> Placement:
     wanted = {pair: i for i, pair in enumerate(zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist()))}
     unit = np.full(items.num_rows, -1)
     position = np.zeros(items.num_rows, np.int64)
-    for number, table in enumerate(units.read_units(folder, done, ["item_id", "fingerprint"])):
-        for row, pair in enumerate(zip(table["item_id"].to_pylist(), table["fingerprint"].to_pylist())):
-            if (i := wanted.get(pair)) is not None:
-                unit[i], position[i] = number, row
-    return Placement(done, unit, position)
+    reason = np.full(items.num_rows, None, object)
+    columns = ["item_id", "fingerprint", "reason"]
+    for number, table in enumerate(units.read_units(folder, done, columns)):
+        for row, (item, fingerprint, why) in enumerate(zip(*(table[name].to_pylist() for name in columns))):
+            if (i := wanted.get((item, fingerprint))) is not None:
+                unit[i], position[i], reason[i] = number, row, why
+    return Placement(done, unit, position, reason)
 
 
 def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:

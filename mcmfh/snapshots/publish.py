@@ -58,7 +58,7 @@ def check_model(root: str, code_digest: str, replace_model: bool) -> dict[str, s
 def publish(
     root: str,
     model: Model,
-    new: pa.Table,
+    new: pa.Table | None,
     listed: Sequence[str],
     known: Sequence[str],
     quarantine: pa.Table,
@@ -70,7 +70,8 @@ def publish(
     head held when the run began, so that what left the manifest since is removed and a racing job's items are not;
     quarantine: inputs that became no item.
     """
-    parts = [new.slice(start, shards.SHARD_ROWS) for start in range(0, new.num_rows, shards.SHARD_ROWS)]
+    starts = range(0, new.num_rows, shards.SHARD_ROWS) if new is not None else ()
+    parts = [new.slice(start, shards.SHARD_ROWS) for start in starts] if new is not None else []
     added = [(shards.write_shard(root, part, filters), part["item_id"].to_pylist()) for part in parts]
     quarantined = storage.digest([quarantine.select(["item_id", "row", "reason"]).to_pylist()])
     write_quarantine(quarantine, storage.join(root, "quarantine", f"{quarantined}.parquet"))
