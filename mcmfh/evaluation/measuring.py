@@ -15,7 +15,7 @@ from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
 from mcmfh.evaluation.intervals import bootstrap_interval
-from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
 from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
@@ -146,7 +146,7 @@ def _pair_scores(
     ranks = pair_ranks(asked[rows], stored[rows], group, group)
     answers = len(np.unique(group))
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in RECALL_AT for ties in TIES}
-    values |= {(f"R@{at}", "random"): np.full(len(rows), min(1.0, at / answers)) for at in RECALL_AT}
+    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in RECALL_AT}
     names = [f"R@{at}" for at in RECALL_AT]
     return _scores(names, values, table.group[rows], place, 1 / answers, answers, resamples)
 

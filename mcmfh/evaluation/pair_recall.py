@@ -45,6 +45,20 @@ def pair_ranks(
     return closer, tied
 
 
+def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int = 200, seed: int = 0) -> np.ndarray:
+    """float64[N]: `pair_recall` of the group of each database row when the database is ordered at random (simulated).
+
+    A group with many members comes first more often than 1 in the number of groups; equal rows are one member.
+    """
+    groups, own = np.unique(group, return_inverse=True)
+    members = np.unique(np.column_stack([own, np.unique(database, axis=0, return_inverse=True)[1].ravel()]), axis=0)
+    # First places of groups in a random order of their members: exponential clocks, as fast as a group is large.
+    size = np.bincount(members[:, 0])
+    first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
+    last = np.partition(first, min(at, len(groups)) - 1, axis=1)[:, [min(at, len(groups)) - 1]]
+    return (first <= last).mean(0)[own]
+
+
 def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:
     if query.dtype != np.uint8:
         return np.round(-cosine(query, database), 6)

@@ -16,7 +16,7 @@ _EXPLANATION = {
     "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
     "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one",
-    "random order": "what this very measure gives, exactly, to a database in random order",
+    "random order": "what this very measure gives to a database in random order (exact; R@K: simulated)",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
     "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items found there: not comparable with the former",
     "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",

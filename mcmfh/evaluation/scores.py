@@ -16,8 +16,8 @@ class Score:
     """One measure of one direction against one database.
 
     `value` is the expectation over the order of ties, `worst` and `best` its bounds, `low`–`high` the 95 % bootstrap
-    interval over queries. `chance` = P(a random pair is relevant); `random_order` = the same measure, exactly, when the
-    database is ranked at random, which is what the measure's own convention gives for nothing.
+    interval over queries. `chance` = P(a random pair is relevant); `random_order` = the same measure
+    when the database is ranked at random (exact; R@K: simulated), which its own convention gives for nothing.
     """
 
     protocol: str

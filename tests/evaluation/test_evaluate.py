@@ -7,7 +7,7 @@ import pytest
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, permutation_null, summarise
-from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
 from mcmfh.evaluation.pairs import answer_groups, equal_pairs
 
 
@@ -105,6 +105,17 @@ def test_pair_ranks_equal_the_loop(table):
         own = least[group[query]]
         assert closer[query] == sum(d < own for d in least.values())
         assert tied[query] == sum(d == own for d in least.values())
+
+
+def test_random_recall_is_that_of_shuffled_items():
+    random = np.random.default_rng(4)
+    group, codes = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 6]), np.arange(10, dtype=np.uint8)[:, None]
+    codes[4] = codes[3]  # group 1 has one distinct member
+    sampled = np.zeros(7)
+    for _ in range(4000):
+        order = random.permutation([0, 1, 2, 3, 5, 6, 7, 8, 9])
+        sampled[list(dict.fromkeys(group[order]))[:3]] += 1 / 4000
+    np.testing.assert_allclose(random_recall(codes, group, 3, draws=4000), sampled[group], atol=0.05)
 
 
 def test_answers_are_connected_through_studies_and_texts(table):
