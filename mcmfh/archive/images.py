@@ -1,0 +1,151 @@
+"""Bytes of an image file → an 8-bit picture, or a DecodeError with a reason that may be shown to anybody.
+
+The format is told from the bytes, never from a name. Bounds are checked against the header before pixels are allocated,
+so that a file of a few bytes cannot cost gigabytes.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+# Enters the encoder digest: raise it when the same bytes would become other pixels.
+DECODE_POLICY = "decode-1"
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TILE_SIZE = (322, 323)  # TIFF tags
+
+
+class DecodeError(ValueError):
+    """An input that cannot be used. The message is a short fixed sentence without names, paths or patient data."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an input may cost, and what it may contain."""
+
+    max_bytes: int = 64 << 20
+    max_pixels: int = 64_000_000  # of one frame
+    max_frames: int = 10_000
+    max_aspect: float = 100.0  # longer side / shorter side: resizing a thread would cost what the bound on pixels saved
+    refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
+
+    def check(self, width: int, height: int, frames: int = 1) -> None:
+        """Raises DecodeError where a header promises more than is allowed."""
+        if width < 1 or height < 1:
+            raise DecodeError("image has no area")
+        if width * height > self.max_pixels:
+            raise DecodeError("image has more pixels than the limit")
+        if max(width, height) > self.max_aspect * min(width, height):
+            raise DecodeError("image is too long and thin")
+        if frames > self.max_frames:
+            raise DecodeError("image has more frames than the limit")
+
+
+def decode_image(data: bytes, limits: Limits) -> Image.Image:
+    """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM): mode "L" or "RGB", 8 bits, upright.
+
+    Deeper samples are stretched linearly from their least to their greatest value; transparency is put on black; of
+    several frames the first is taken (DICOM: the middle one). Raises DecodeError for all that is no picture within
+    `limits`.
+    """
+    if not data:
+        raise DecodeError("file is empty")
+    if len(data) > limits.max_bytes:
+        raise DecodeError("file is larger than the limit")
+    if looks_like_dicom(data):
+        from mcmfh.archive.dicom import decode_dicom
+
+        return decode_dicom(data, limits)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        limits.check(*image.size)
+        _check_frames_and_tiles(image, limits)
+        image.load()
+        return _eight_bit(_upright(image))
+    except DecodeError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise DecodeError("not an image of a supported type") from None
+    except Image.DecompressionBombError:
+        raise DecodeError("image has more pixels than the limit") from None
+    except (
+        Exception
+    ) as error:  # codecs raise OSError, SyntaxError, struct.error, …: whatever it is, it is the file's fault
+        truncated = "truncated" in str(error) or isinstance(error, EOFError)
+        raise DecodeError("image is truncated" if truncated else "image data is corrupt") from None
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """Whether `data` is DICOM, with or without the preamble of Part 10."""
+    return data[128:132] == b"DICM" or data[:4] in (
+        b"\x02\0\0\0",
+        b"\x08\0\0\0",
+        b"\x08\0\x05\0",
+        b"\x08\0\x08\0",
+        b"\0\x08\0\x05",
+    )
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Any numbers → uint8, linearly from the least finite value (0) to the greatest (255); a constant becomes 0."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    scaled = (np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low) - low) * (255 / (high - low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:
+    if image.format == "TIFF":
+        tile = [int(image.tag_v2.get(tag, 1)) for tag in _TILE_SIZE]  # type: ignore[attr-defined]
+        if tile[0] * tile[1] > max(limits.max_pixels, 1 << 20):
+            raise DecodeError("image has more pixels than the limit")
+        try:  # to count the frames would read them all
+            image.seek(limits.max_frames)
+        except EOFError:
+            image.seek(0)
+        else:
+            raise DecodeError("image has more frames than the limit")
+    elif getattr(image, "n_frames", 1) > limits.max_frames:
+        raise DecodeError("image has more frames than the limit")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if "exif" not in image.info:  # TIFF is turned by Pillow while it loads
+        return image
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except (
+        ValueError,
+        SyntaxError,
+        OSError,
+        KeyError,
+        TypeError,
+        struct.error,
+    ):  # a broken EXIF block does not spoil the picture
+        return image
+    return image.transpose(turn) if turn is not None else image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(stretch(np.asarray(image)))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")

@@ -1,0 +1,177 @@
+"""A manifest row → its picture and its report, or the reason why not.
+
+Two kinds of trouble are kept apart. What is wrong with an item (missing, forbidden, broken) is a reason and goes to
+quarantine; a store that does not answer is nobody's fault and raises, so that the job tries again.
+"""
+
+import errno
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from mcmfh import storage
+from mcmfh.archive.images import DecodeError, Limits, decode_image
+from mcmfh.archive.reports import normalise, read_report
+from mcmfh.errors import InputError
+
+# Addresses that can never be read, as the local disk and S3 say it.
+_BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
+# One listing answers a thousand objects in one request; below this many wanted ones, asking for each is cheaper.
+_LISTING_PAYS_FROM = 8
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One item. With a `reason` there is neither picture nor report; digests are of what was read so far."""
+
+    image: Image.Image | None = None
+    report: str | None = None
+    image_sha256: str | None = None  # of the file's bytes
+    report_sha256: str | None = None  # of the text as it is encoded (white space folded, UTF-8)
+    reason: str | None = None
+
+
+def load_item(item: Mapping[str, Any], limits: Limits = Limits()) -> Loaded:  # noqa: B008 (frozen)
+    """Fetch and decode the row `item` (keys image_uri, report, report_uri; each may be None or missing)."""
+    return _decode(item, _fetch_item(item, limits), limits)
+
+
+def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), threads: int = 16) -> Iterator[Loaded]:  # noqa: B008
+    """`load_item` of each, in order, fetching ahead with `threads` threads and decoding in the caller's.
+
+    An iterator, so that a caller who shrinks each picture as it comes never holds more than one large one; at most
+    2 × `threads` items are in flight.
+    """
+    waiting: deque[tuple[Mapping[str, Any], Future]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
+        for item in items:
+            waiting.append((item, pool.submit(_fetch_item, item, limits)))
+            if len(waiting) >= 2 * threads:
+                earliest, future = waiting.popleft()
+                yield _decode(earliest, future.result(), limits)
+        while waiting:
+            earliest, future = waiting.popleft()
+            yield _decode(earliest, future.result(), limits)
+
+
+def item_fingerprint(item: Mapping[str, Any]) -> str:
+    """sha256 (hex) that changes when the item's files (ETag, or size and time) or its inline report do."""
+    return item_fingerprints([item])[0]
+
+
+def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> list[str]:
+    """`item_fingerprint` of each, with one listing a folder where many of its objects are wanted."""
+    wanted = {uri for item in items for uri in (item.get("image_uri"), item.get("report_uri")) if uri}
+    versions = _versions(wanted, threads)
+
+    def part(item: Mapping[str, Any], name: str) -> str | None:
+        return versions[item[name]] if item.get(name) else None
+
+    return [
+        storage.digest(
+            [
+                part(item, "image_uri"),
+                part(item, "report_uri"),
+                _sha256(item["report"].encode()) if item.get("report") else None,
+            ]
+        )
+        for item in items
+    ]
+
+
+def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits) -> Loaded:
+    image_sha256 = _sha256(fetched.image) if fetched.image is not None else None
+    image = report = report_sha256 = None
+    try:
+        if fetched.reason:
+            raise DecodeError(fetched.reason)
+        if fetched.image is not None:
+            image = decode_image(fetched.image, limits)
+        if fetched.report is not None:
+            report = read_report(fetched.report)
+        elif item.get("report") is not None:
+            report = normalise(item["report"])
+        if image is None and report is None:
+            raise DecodeError("row has neither image nor report")
+        report_sha256 = _sha256(report.encode()) if report is not None else None
+    except DecodeError as error:
+        return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=str(error))
+    return Loaded(image, report, image_sha256, report_sha256)
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    image: bytes | None = None
+    report: bytes | None = None
+    reason: str | None = None
+
+
+def _fetch_item(item: Mapping[str, Any], limits: Limits) -> _Fetched:
+    image = report = None
+    try:
+        if item.get("image_uri"):
+            image = _fetch(item["image_uri"], "image", limits.max_bytes)
+        if item.get("report_uri"):
+            report = _fetch(item["report_uri"], "report", limits.max_bytes)
+    except DecodeError as error:
+        return _Fetched(image, report, str(error))
+    return _Fetched(image, report)
+
+
+def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
+    """At most `max_bytes` + 1 bytes, which is enough to know that there are too many."""
+    try:
+        return storage.read(uri, 0, max_bytes + 1)
+    except FileNotFoundError:
+        raise DecodeError(f"{kind} file not found") from None
+    except PermissionError:
+        raise DecodeError(f"{kind} file may not be read") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise DecodeError(f"{kind} address is a folder") from None
+    except InputError:
+        raise DecodeError(f"{kind} address has an unsupported scheme") from None
+    except OSError as error:
+        if error.errno == errno.EINVAL and storage.size(uri) == 0:  # S3 has no byte range of an empty object
+            return b""
+        if error.errno in _BAD_ADDRESS:
+            raise DecodeError(f"{kind} address is not valid") from None
+        raise
+    except ValueError:
+        raise DecodeError(f"{kind} address is not valid") from None
+
+
+def _versions(uris: set[str], threads: int) -> dict[str, str]:
+    """URI → version; a missing object has the version "missing", so that it is noticed when it appears."""
+    versions: dict[str, str] = {}
+    folders: dict[str, set[str]] = defaultdict(set)
+    for uri in uris:
+        folders[storage.parent(uri)].add(uri)
+    for folder in sorted(folders, key=len):  # a listing covers the folders below
+        if len(folders[folder] - versions.keys()) >= _LISTING_PAYS_FROM:
+            versions.update((uri, info["version"]) for uri, info in storage.walk(folder) if uri in uris)
+    rest = sorted(uris - versions.keys())
+    with ThreadPoolExecutor(threads, thread_name_prefix="version") as pool:
+        versions.update(zip(rest, pool.map(_version, rest)))
+    return versions
+
+
+def _version(uri: str) -> str:
+    try:
+        return storage.version(uri)
+    except (FileNotFoundError, PermissionError, NotADirectoryError, InputError):
+        return "missing"
+    except OSError as error:
+        if error.errno in _BAD_ADDRESS:
+            return "missing"
+        raise
+    except ValueError:
+        return "missing"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,47 @@
+"""The quarantine: an item that could not be used is a row with a reason, never a crash and never a silence.
+
+Reasons are short fixed sentences. Like the table itself they hold no report text, no file name and no URI.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcmfh import storage
+
+SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("row", pa.int64()),  # of the manifest that the item came from
+        ("reason", pa.string()),
+        ("digest", pa.string()),  # fingerprint of the input that failed: a changed input deserves another try
+    ]
+)
+
+
+def quarantine_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows with the keys of SCHEMA (missing ones become null) as a table sorted by item_id and row."""
+    return pa.Table.from_pylist(list(rows), schema=SCHEMA).sort_by([("item_id", "ascending"), ("row", "ascending")])
+
+
+def write_quarantine(table: pa.Table, uri: str) -> bool:
+    """Write the table to `uri` as Parquet, create-only: False if something stood there already."""
+    sink = io.BytesIO()
+    pq.write_table(table.select(SCHEMA.names).cast(SCHEMA).combine_chunks(), sink, compression="zstd")
+    return storage.create(uri, sink.getvalue())
+
+
+def read_quarantine(uris: str | Iterable[str]) -> pa.Table:
+    """The rows of one quarantine file or of several together. Raises FileNotFoundError."""
+    files = [uris] if isinstance(uris, str) else list(uris)
+    tables = [pq.read_table(pa.BufferReader(storage.read(uri)), schema=SCHEMA) for uri in files]
+    return pa.concat_tables([SCHEMA.empty_table(), *tables])
+
+
+def count_reasons(table: pa.Table) -> dict[str, int]:
+    """Rows a reason, the most frequent first."""
+    return dict(Counter(table["reason"].to_pylist()).most_common())

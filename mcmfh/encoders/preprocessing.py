@@ -1,0 +1,31 @@
+"""Picture → square of pixels, on the CPU workers: numpy and Pillow only, so that decoding never imports torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """Resize bicubically, then cut or pad to size × size; part of the encoder's digest.
+
+    fit: "squash" keeps every pixel of the picture and gives up its proportions, "crop" resizes the shorter side and
+    cuts the centre (what CLIP models were trained with), "pad" resizes the longer side and fills up with black.
+    """
+
+    size: int = 224
+    fit: str = "squash"
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """uint8[size, size, 3] of a Pillow image of any mode."""
+        size = self.size
+        if self.fit == "squash":
+            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+        width, height = image.size
+        scale = size / (min(width, height) if self.fit == "crop" else max(width, height))
+        resized = (max(1, round(width * scale)), max(1, round(height * scale)))
+        square = Image.new("RGB", (size, size))
+        offset = ((size - resized[0]) // 2, (size - resized[1]) // 2)
+        square.paste(image.convert("RGB").resize(resized, Image.Resampling.BICUBIC), offset)
+        return np.asarray(square)

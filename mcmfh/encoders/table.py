@@ -1,0 +1,55 @@
+"""Embeddings of an archive's items beside what the manifest says of them: what training, baselines and evaluation read.
+
+Shapes: N items · D_I, D_T embedding widths · C labels. An item that lacks a modality has zeros there and has_… False.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EmbeddingTable:
+    item_id: np.ndarray  # str[N]
+    image: np.ndarray  # float32[N, D_I]
+    report: np.ndarray  # float32[N, D_T]
+    has_image: np.ndarray  # bool[N]
+    has_report: np.ndarray  # bool[N]
+    split: np.ndarray  # str[N]: train | validation | test
+    group: np.ndarray  # str[N]: patient or case, never on two sides of a split
+    study: np.ndarray  # str[N]
+    date: np.ndarray  # str[N]: ISO 8601, "" where unknown
+    text_key: np.ndarray  # str[N]: sha256 of the normalised report, "" without one; equal texts are one answer in R@K
+    labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
+    label_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    def select(self, rows: np.ndarray) -> "EmbeddingTable":
+        """The same table with only `rows` (a bool[N] mask or an int array of positions), in that order."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "label_names"}
+        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+
+    def of_split(self, *splits: str) -> "EmbeddingTable":
+        """The items of the named splits."""
+        return self.select(np.isin(self.split, splits))
+
+    @property
+    def paired(self) -> np.ndarray:
+        """bool[N]: has both modalities."""
+        return self.has_image & self.has_report
+
+
+def label_matrix(
+    labels: Sequence[Sequence[str]], names: Sequence[str] | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(bool[N, C], names): membership of each item's labels; names default to all that occur, sorted."""
+    if names is None:
+        names = sorted({label for row in labels for label in row})
+    column = {name: i for i, name in enumerate(names)}
+    matrix = np.zeros((len(labels), len(names)), bool)
+    for i, row in enumerate(labels):
+        matrix[i, [column[label] for label in row if label in column]] = True
+    return matrix, tuple(names)

@@ -1,0 +1,68 @@
+"""R@K without labels: is the query's own partner among the first K answers?
+
+Items of one study, or with equal texts, are ONE answer: it stands at the least distance of its members and takes one
+place. A tie is shared out: with c answers closer than the right one and t tied with it (itself included), the
+chance that it is among the first K is (K − c)/t, cut to 0 … 1.
+"""
+
+import numpy as np
+
+from mcmfh.evaluation.ranking import cosine
+
+
+def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expected") -> np.ndarray:
+    """float64[Q]: P(the own answer is among the first `at`), for (closer, tied) of `pair_ranks`."""
+    closer, tied = ranks
+    if ties == "best":
+        return (closer < at).astype(float)
+    if ties == "worst":
+        return (closer + tied <= at).astype(float)
+    return np.clip((at - closer) / tied, 0.0, 1.0)
+
+
+def pair_ranks(
+    query: np.ndarray, database: np.ndarray, query_group: np.ndarray, database_group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(closer int64[Q], tied int64[Q]): answers before the query's own group, and tied with it, itself included.
+
+    `query`, `database`: codes uint8[·, B] (Hamming) or vectors float[·, D] (cosine). `…_group`: int, as of
+    `answer_groups`; every query's group must stand in the database.
+    """
+    order = np.argsort(database_group, kind="stable")
+    groups, starts = np.unique(database_group[order], return_index=True)
+    own = np.searchsorted(groups, query_group)
+    assert len(query_group) == 0 or (own.max() < len(groups) and np.array_equal(groups[own], query_group)), (
+        "every query needs its own group in the database"
+    )
+    sorted_database = np.ascontiguousarray(database[order])
+    closer, tied = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
+    block = max(1, 20_000_000 // max(1, len(database)))
+    for start in range(0, len(query), block):
+        rows = slice(start, start + block)
+        distance = np.minimum.reduceat(_distances(query[rows], sorted_database), starts, axis=1)
+        right = np.take_along_axis(distance, own[rows, None], 1)
+        closer[rows], tied[rows] = (distance < right).sum(1), (distance == right).sum(1)
+    return closer, tied
+
+
+def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int = 200, seed: int = 0) -> np.ndarray:
+    """float64[N]: `pair_recall` of the group of each database row when the database is ordered at random (simulated).
+
+    A group with many members comes first more often than 1 in the number of groups; equal rows are one member.
+    """
+    groups, own = np.unique(group, return_inverse=True)
+    members = np.unique(np.column_stack([own, np.unique(database, axis=0, return_inverse=True)[1].ravel()]), axis=0)
+    # First places of groups in a random order of their members: exponential clocks, as fast as a group is large.
+    size = np.bincount(members[:, 0])
+    first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
+    last = np.partition(first, min(at, len(groups)) - 1, axis=1)[:, [min(at, len(groups)) - 1]]
+    return (first <= last).mean(0)[own]
+
+
+def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:
+    if query.dtype != np.uint8:
+        return np.round(-cosine(query, database), 6)
+    distance = np.zeros((len(query), len(database)), np.int16)
+    for byte in range(query.shape[1]):
+        distance += np.bitwise_count(query[:, byte, None] ^ database[None, :, byte])
+    return distance

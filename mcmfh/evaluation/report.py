@@ -1,0 +1,98 @@
+"""Evaluations → one JSON document and one self-contained HTML page: chance beside every score, and the plots."""
+
+import html
+from collections.abc import Sequence
+
+from mcmfh import storage
+from mcmfh.evaluation import plots
+from mcmfh.evaluation.protocols import SINGLE
+from mcmfh.evaluation.scores import Evaluation, summarise
+from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
+
+FORMAT = 1
+
+_EXPLANATION = {
+    "value": "expectation over the order of ties (McSherry & Najork 2008); mean over seeds, ± their sample deviation",
+    "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
+    "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
+    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one",
+    "random order": "what this very measure gives to a database in random order (exact; R@K: simulated)",
+    "mAP@50": "AP of the first 50, divided by min(R, 50)",
+    "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items found there: not comparable with the former",
+    "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",
+    "lookup ≤ 2": "precision within Hamming radius 2; an empty lookup counts 0",
+    "R@K": "the query's own partner among the first K answers; items of one study or with equal texts are one answer",
+    "seen / unseen / all": "database of training items / of the other items of the queries' split / of all items; "
+    "a query's own study never stands in it",
+}
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1240px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2, summary { font-size: 1.1rem; font-weight: 600; margin: 2rem 0 .5rem }
+summary { cursor: pointer }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .82rem }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap }
+th { color: #51606f } .text { text-align: left } tr:hover td { background: #f5f8fb }
+.leaky summary, .leaky td { color: #9a3412 }
+figure { display: inline-block; margin: .5rem 1rem .5rem 0 } svg { max-width: 100%; height: auto }
+.note { color: #51606f }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .86rem }
+dt { font-weight: 600 } dd { margin: 0 }
+"""
+
+
+def write_report(
+    evaluations: Sequence[Evaluation], folder: str, title: str = "Cross-modal retrieval", note: str = ""
+) -> str:
+    """Write `evaluations.json` and `report.html` below `folder`, replacing older ones; returns the page's URI."""
+    document = {"format": FORMAT, "title": title, "note": note, "evaluations": [each.to_json() for each in evaluations]}
+    folder = storage.absolute(folder)
+    _replace(storage.join(folder, "evaluations.json"), storage.canonical_json(document))
+    page = storage.join(folder, "report.html")
+    _replace(page, report_html(evaluations, title, note).encode())
+    return page
+
+
+def read_evaluations(folder: str) -> list[Evaluation]:
+    """What `write_report` wrote."""
+    document = storage.read_json(storage.join(storage.absolute(folder), "evaluations.json"))
+    return [Evaluation.from_json(each) for each in document["evaluations"]]
+
+
+def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -> str:
+    """The page: no script, no link, plots as inline SVG."""
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p class=note>{html.escape(note)}</p>" if note else ""]
+    if headline := headline_rows(evaluations):
+        columns = [(name, i == 0) for i, name in enumerate(headline[0])]
+        parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:])]
+    parts += [f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations)]
+    rows = summarise(evaluations)
+    for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):
+        for protocol in dict.fromkeys(row.score.protocol for row in rows if row.supervised is supervised):
+            chosen = [row for row in rows if row.supervised is supervised and row.score.protocol == protocol]
+            opened = " open" if protocol == SINGLE else ""
+            kind = " class=leaky" if "leaky" in protocol else ""
+            table = _table(COLUMNS, [cells(row) for row in chosen])
+            parts += [f"<details{opened}{kind}><summary>{heading}, {html.escape(protocol)}</summary>{table}</details>"]
+    words = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in _EXPLANATION.items())
+    parts += [f"<h2>Words</h2><dl>{words}</dl>"]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> str:
+    """`columns`: (name, is text)."""
+
+    def line(tag: str, texts: Sequence[str]) -> str:
+        cell = (f"<{tag}{' class=text' * text}>{html.escape(each)}</{tag}>" for (_, text), each in zip(columns, texts))
+        return f"<tr>{''.join(cell)}</tr>"
+
+    return "<table>" + line("th", [name for name, _ in columns]) + "".join(line("td", row) for row in rows) + "</table>"
+
+
+def _replace(uri: str, data: bytes) -> None:
+    while not storage.create(uri, data):
+        storage.delete(uri)

@@ -1,0 +1,66 @@
+"""What a second look at a short list is worth: 16-bit codes find it, something finer orders it.
+
+Three second looks: the query's own real-valued logits against the stored codes (asymmetric: the archive stores nothing
+more), a longer code column, and real-valued vectors (what the archive would have to keep for the best order).
+
+Shapes: Q queries · N items · S short list · K bits.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mcmfh.evaluation.pairs import equal_pairs
+from mcmfh.evaluation.ranking import TiedRanking, cosine, rank_scores
+
+# (query row, item rows int[S]) → float[S], higher is nearer
+Rescore = Callable[[int, np.ndarray], np.ndarray]
+
+
+def by_code(query_codes: np.ndarray, database_codes: np.ndarray) -> Rescore:
+    """Minus the Hamming distance of codes uint8[·, B] of any length."""
+    return lambda query, items: -np.bitwise_count(query_codes[query] ^ database_codes[items]).sum(1, dtype=np.float64)
+
+
+def asymmetric(query_logits: np.ndarray, database_codes: np.ndarray) -> Rescore:
+    """Σ_k logit_k · (±1 of the stored bit k): query logits float[Q, K] against codes uint8[N, B]."""
+    bits = query_logits.shape[1]
+
+    def score(query: int, items: np.ndarray) -> np.ndarray:
+        sign = 2.0 * np.unpackbits(database_codes[items], axis=1, bitorder="little", count=bits) - 1
+        return sign @ query_logits[query]
+
+    return score
+
+
+def by_vector(query_vectors: np.ndarray, database_vectors: np.ndarray) -> Rescore:
+    """Cosine of float[·, D]."""
+    return lambda query, items: cosine(query_vectors[query : query + 1], database_vectors[items])[0]
+
+
+def reranked(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    rescore: Rescore,
+    shortlist: int = 200,
+    own: tuple[np.ndarray, np.ndarray] | None = None,
+) -> TiedRanking:
+    """The ranking after `rescore` ordered the `shortlist` nearest codes; all other items tie behind them.
+
+    The list is cut as the search engine cuts it, by (distance, row). `own` as in `rank_codes`.
+    """
+    left_out: list[list[int]] = [[] for _ in query_codes]
+    for query, item in zip(*equal_pairs(*own)) if own is not None else ():
+        left_out[query].append(item)
+    items, relevant = np.zeros((2, len(query_codes), shortlist + 1), np.int64)
+    for query, code in enumerate(query_codes):
+        hits = (query_labels[query] & database_labels).any(1)
+        distance = np.bitwise_count(code ^ database_codes).sum(1, dtype=np.int64)
+        candidates = np.delete(np.arange(len(database_codes)), left_out[query])
+        near = candidates[np.argsort(distance[candidates], kind="stable")[:shortlist]]
+        ranking = rank_scores(rescore(query, near)[None], hits[near][None])
+        items[query, : len(near)], relevant[query, : len(near)] = ranking.items[0], ranking.relevant[0]
+        items[query, -1], relevant[query, -1] = len(candidates) - len(near), hits[candidates].sum() - hits[near].sum()
+    return TiedRanking(items, relevant)

@@ -1,0 +1,124 @@
+"""What an evaluation found: plain frozen records, and their mean over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from mcmfh.evaluation.intervals import mean_and_sd
+from mcmfh.evaluation.protocols import HEADLINE_DATABASES, SINGLE
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure of one direction against one database.
+
+    `value` is the expectation over the order of ties, `worst` and `best` its bounds, `low`–`high` the 95 % bootstrap
+    interval over queries. `chance` = P(a random pair is relevant); `random_order` = the same measure
+    when the database is ranked at random (exact; R@K: simulated), which its own convention gives for nothing.
+    """
+
+    protocol: str
+    direction: str
+    database: str
+    measure: str
+    value: float
+    worst: float
+    best: float
+    low: float
+    high: float
+    chance: float
+    random_order: float
+    queries: int
+    items: int
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        return self.protocol, self.direction, self.database, self.measure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a plot: `kind` is "precision by rank" (x = N) or "precision by recall" (one point a Hamming radius)."""
+
+    kind: str
+    protocol: str
+    direction: str
+    database: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    method: str
+    bits: int | None  # None: real-valued vectors, ranked by cosine
+    seed: int
+    query_split: str
+    supervised: bool  # the method looked at labels, be it only to choose a setting
+    scores: tuple[Score, ...]
+    curves: tuple[Curve, ...]
+
+    def score(self, measure: str, direction: str, database: str, protocol: str = SINGLE) -> Score:
+        """The one score of that place. Raises KeyError."""
+        for score in self.scores:
+            if score.place == (protocol, direction, database, measure):
+                return score
+        raise KeyError((protocol, direction, database, measure))
+
+    def mean(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
+        """Mean of the single/single scores of `measure` over both directions and `databases`; nan without labels."""
+        found = [
+            score.value
+            for score in self.scores
+            if score.protocol == SINGLE and score.measure == measure and score.database in databases
+        ]
+        return float(np.mean(found)) if found else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` gives the same evaluation back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Evaluation":
+        scores = tuple(Score(**score) for score in document["scores"])
+        curves = tuple(
+            Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) for curve in document["curves"]
+        )
+        return cls(**{**document, "scores": scores, "curves": curves})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A score over seeds: `score` holds the means, `sd` the sample deviation of the value (nan with one seed)."""
+
+    method: str
+    bits: int | None
+    supervised: bool
+    seeds: int
+    score: Score
+    sd: float
+
+
+def summarise(evaluations: Sequence[Evaluation]) -> list[Summary]:
+    """One row for each method, bits and score, over the seeds, in the order they were given."""
+    rows = [(each.method, each.bits, each.supervised, score) for each in evaluations for score in each.scores]
+    order: dict[tuple, int] = {}
+    for method, bits, supervised, score in rows:
+        order.setdefault((method, bits, supervised, *score.place), len(order))
+
+    def key(row: tuple) -> int:
+        return order[(*row[:3], *row[3].place)]
+
+    return [_mean([*group]) for _, group in groupby(sorted(rows, key=key), key=key)]
+
+
+def _mean(rows: list[tuple[str, int | None, bool, Score]]) -> Summary:
+    method, bits, supervised, first = rows[0]
+    scores = [row[3] for row in rows]
+    numbers = [field.name for field in fields(Score) if field.type is float]
+    means = {name: float(np.mean([getattr(score, name) for score in scores])) for name in numbers}
+    _, sd = mean_and_sd(np.array([score.value for score in scores]))
+    return Summary(method, bits, supervised, len(rows), Score(**{**asdict(first), **means}), sd)

@@ -1,0 +1,97 @@
+"""Scores as tables: the same rows on the console and in the HTML report."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.table import Table
+
+from mcmfh.evaluation.intervals import mean_and_sd
+from mcmfh.evaluation.protocols import SINGLE
+from mcmfh.evaluation.scores import Evaluation, Summary, summarise
+
+HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)"
+# (name, is text)
+COLUMNS = (
+    ("method", True),
+    ("bits", False),
+    ("direction", True),
+    ("database", True),
+    ("measure", True),
+    ("value", False),
+    ("worst – best", False),
+    ("95 % interval", False),
+    ("chance", False),
+    ("random order", False),
+    ("queries × items", False),
+)
+
+
+def cells(row: Summary) -> list[str]:
+    """One string for each of COLUMNS."""
+    score = row.score
+    deviation = f" ± {row.sd:.3f}" if row.seeds > 1 else ""
+    return [
+        row.method,
+        "real" if row.bits is None else str(row.bits),
+        score.direction,
+        score.database,
+        score.measure,
+        f"{score.value:.3f}{deviation}",
+        f"{score.worst:.3f} – {score.best:.3f}",
+        f"{score.low:.3f} – {score.high:.3f}",
+        f"{score.chance:.3f}",
+        f"{score.random_order:.3f}",
+        f"{score.queries:,} × {score.items:,}",
+    ]
+
+
+def score_table(
+    evaluations: Sequence[Evaluation],
+    measures: Sequence[str] = ("mAP@all", "mAP@50", "R@10"),
+    protocol: str = SINGLE,
+) -> Table:
+    """A rich table of the chosen measures, one row a score, mean ± sd over seeds."""
+    table = Table(title=f"{protocol}: tie-aware scores, chance beside each")
+    for name, is_text in COLUMNS:
+        table.add_column(name, justify="left" if is_text else "right")
+    for row in summarise(evaluations):
+        if row.score.measure in measures and row.score.protocol == protocol:
+            table.add_row(*cells(row))
+    return table
+
+
+def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """A header, then one row a method: for each code length the mean of four mAP@all (seen, unseen; both ways), in
+    brackets that of the two unseen ones, and chance. [] without labels."""
+    labelled = [each for each in evaluations if not np.isnan(each.mean())]
+    lengths = sorted({each.bits for each in labelled}, key=_order)
+    rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance"]]
+    for method, supervised in dict.fromkeys((each.method, each.supervised) for each in labelled):
+        mine = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
+        chance = np.mean([s.chance for s in mine[0].scores if s.protocol == SINGLE and s.measure == "mAP@all"])
+        values = [_headline([each for each in mine if each.bits == bits]) for bits in lengths]
+        rows.append([method + (" (supervised)" if supervised else ""), *values, f"{chance:.3f}"])
+    return rows if labelled else []
+
+
+def headline_table(evaluations: Sequence[Evaluation]) -> Table:
+    """`headline_rows` as a rich table."""
+    table = Table(title=HEADLINE)
+    head, *rows = headline_rows(evaluations) or [["no labels: see R@K"]]
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _headline(seeds: list[Evaluation]) -> str:
+    if not seeds:
+        return ""
+    mean, sd = mean_and_sd(np.array([each.mean() for each in seeds]))
+    unseen, _ = mean_and_sd(np.array([each.mean(databases=("unseen",)) for each in seeds]))
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if len(seeds) > 1 else "") + f" ({unseen:.3f})"
+
+
+def _order(bits: int | None) -> int:
+    return 1 << 30 if bits is None else bits

@@ -1,0 +1,75 @@
+"""What every baseline is: fitted on a table of embeddings, it hashes any other from the same encoder.
+
+Shapes: N items · D embedding width · K bits. All baselines see the same embeddings, standardised by the mean and
+deviation of the training items, and the same splits as the method they are compared with.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.errors import InputError
+from mcmfh.evaluation.hasher import Hasher
+
+
+class Baseline(Protocol):
+    """`supervised`: it looks at labels. `bits` None where the method ranks real-valued vectors."""
+
+    name: str
+    supervised: bool
+
+    def fit(self, train: EmbeddingTable, bits: int, seed: int) -> Hasher:
+        """Fit on the pairs of `train`, deterministic by `seed`. Raises InputError when there are too few."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    mean: np.ndarray  # float32[D]
+    deviation: np.ndarray  # float32[D]
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> "Standardisation":
+        return cls(rows.mean(0), np.maximum(rows.std(0), 1e-6))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return (rows - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The training pairs, standardised, and how to standardise the rest."""
+
+    image: np.ndarray  # float32[N, D_I]
+    report: np.ndarray  # float32[N, D_T]
+    labels: np.ndarray  # bool[N, C]
+    standard_image: Standardisation
+    standard_report: Standardisation
+
+    @classmethod
+    def of(cls, train: EmbeddingTable, labelled: bool = False) -> "Pairs":
+        """The rows of `train` that have both modalities, and a label if `labelled`."""
+        pairs = train.select(train.paired & (train.labels.any(1) if labelled else True))
+        if len(pairs) < 2:
+            kind = "pairs with labels" if labelled else "pairs of an image and a report"
+            raise InputError(f"the training split has {len(pairs)} {kind}; a baseline needs at least 2")
+        image, report = Standardisation.of(pairs.image), Standardisation.of(pairs.report)
+        return cls(image(pairs.image), report(pairs.report), pairs.labels, image, report)
+
+    def standardised(self, table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
+        """(image [N, D_I], report [N, D_T]) of any table, by the training items' mean and deviation."""
+        return self.standard_image(table.image), self.standard_report(table.report)
+
+
+def pack(logits_NK: np.ndarray) -> np.ndarray:
+    """uint8[N, K/8]: bit 1 where the logit is > 0, bit 0 first. Raises ValueError for NaN."""
+    if np.isnan(logits_NK).any():
+        raise ValueError("a logit is NaN; check the embeddings for NaN and infinity")
+    return np.packbits(logits_NK > 0, axis=1, bitorder="little")
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a zero row stays zero."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

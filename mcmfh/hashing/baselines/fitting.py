@@ -1,0 +1,53 @@
+"""The training loop that the learnt baselines share: AdamW, one cycle, clipped gradients, deterministic by seed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def fit(
+    module: nn.Module,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    rows: int,
+    seed: int,
+    epochs: int,
+    batch: int,
+    learning_rate: float = 1e-3,
+) -> None:
+    """Train `module` in place; `loss` takes the rows int64[B] of a batch. Leaves it in eval mode."""
+    batch = min(batch, rows)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=0.05)
+    steps = epochs * (rows // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(2, steps))
+    generator = torch.Generator().manual_seed(seed)
+    module.train()
+    for _ in range(epochs):
+        # A rest smaller than a batch is left for another epoch's shuffle: contrast wants one batch size.
+        for part in torch.randperm(rows, generator=generator)[: rows // batch * batch].split(batch):
+            optimiser.zero_grad()
+            loss(part).backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+    module.eval()
+
+
+def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
+    """A module whose initial weights depend on `seed` alone; dropout draws from the same stream afterwards."""
+    torch.manual_seed(seed)
+    return build()
+
+
+def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
+    """Dropout .2 → Linear → GELU → Dropout .4 → Linear: the head of METHOD's spike, the same for every learnt baseline."""
+    return nn.Sequential(
+        nn.Dropout(0.2), nn.Linear(width_in, hidden), nn.GELU(), nn.Dropout(0.4), nn.Linear(hidden, width_out)
+    )
+
+
+@torch.inference_mode()
+def apply(module: nn.Module, rows: np.ndarray) -> np.ndarray:
+    """float32[N, ·] of rows float[N, D]."""
+    return module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()

@@ -1,0 +1,63 @@
+"""Iterative quantisation: the rotation of a real-valued common space whose signs lose the least (Gong & Lazebnik 2011).
+
+Joint: one centre, one PCA and one rotation for both modalities, for they must fall into the same orthants.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.errors import InputError
+from mcmfh.evaluation.hasher import Hasher
+from mcmfh.hashing.baselines.base import pack
+from mcmfh.hashing.baselines.cca import canonical_space
+
+Space = Callable[[EmbeddingTable], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class RotatedSpace:
+    """A real-valued space whose signs, after a linear map, are the codes."""
+
+    space: Space
+    centre: np.ndarray  # float[d]
+    rotation: np.ndarray  # float[d, K]
+
+    def logits(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
+        """Before the sign: float[N, K] by modality."""
+        return {
+            name: (vectors - self.centre) @ self.rotation
+            for name, vectors in zip(("image", "report"), self.space(table))
+        }
+
+    def hash(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
+        return {name: pack(logits) for name, logits in self.logits(table).items()}
+
+
+def joint_itq(space: Space, train: EmbeddingTable, bits: int, seed: int, iterations: int = 50) -> RotatedSpace:
+    """PCA to `bits` dimensions and the ITQ rotation, of the stacked image and report vectors of the training pairs."""
+    vectors = np.concatenate(space(train.select(train.paired)))
+    if vectors.shape[1] < bits:
+        raise InputError(f"{bits} bits need a common space of at least {bits} dimensions, not {vectors.shape[1]}")
+    centre = vectors.mean(0)
+    _, _, axes = np.linalg.svd(vectors - centre, full_matrices=False)
+    projected = (vectors - centre) @ axes[:bits].T
+    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((bits, bits)))[0]
+    for _ in range(iterations):
+        u, _, v = np.linalg.svd(projected.T @ np.sign(projected @ rotation))
+        rotation = u @ v
+    return RotatedSpace(space, centre, axes[:bits].T @ rotation)
+
+
+@dataclass(frozen=True)
+class CcaItq:
+    """Joint ITQ on the canonical space: no training loop, no labels, seconds."""
+
+    dimensions: int = 64
+    name: str = "CCA-ITQ"
+    supervised: bool = False
+
+    def fit(self, train: EmbeddingTable, bits: int, seed: int) -> Hasher:
+        return joint_itq(canonical_space(train, max(self.dimensions, bits)), train, bits, seed)

@@ -1,0 +1,39 @@
+"""MODEL_CARD.md: what a bundle is, what it was measured at and what it is not, in words."""
+
+from typing import Any
+
+
+def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dict[str, Any]) -> str:
+    """Markdown, without any time: it is part of the bundle's digest."""
+    shape, training = config["shape"], config["training"]
+    how = "supervised by labels" if training.get("supervised") else "trained without labels"
+    lines = [
+        "# Hash model for cross-modal retrieval of images and reports",
+        "",
+        f"- Method: {shape['settings']['method']}, {how}",
+        f"- Codes: {', '.join(map(str, shape['bits']))} bits per modality",
+        f"- Encoder: {config['encoder']} ({config['encoder_digest'][:12]})",
+        f"- Trained on {training.get('pairs', '?')} image–report pairs, teacher {training.get('teacher', 'none')}",
+        f"- Code digest: {config['code_digest']}",
+        "",
+        "## Measured on validation items",
+        "",
+        "| bits | image→report R@10 | report→image R@10 | chance |",
+        "|---|---|---|---|",
+    ]
+    for k, row in metrics.get("recall", {}).items():
+        found = [row[way]["10"] for way in ("image_to_report", "report_to_image")]
+        lines.append(f"| {k} | {found[0]:.3f} | {found[1]:.3f} | {row['chance']['10']:.3f} |")
+    meaning = next((table["meaning"] for table in calibration.values()), "unknown")
+    lines += [
+        "",
+        f"Calibration gives P({meaning} | distance) on these items.",
+        "",
+        "## Limits",
+        "",
+        "For research in retrieval. Not a medical device: a near code is a likeness, not a diagnosis. Codes are lossy",
+        "but not anonymous; treat them like the reports they came from.",
+    ]
+    if config["encoder"] == "packaged":
+        lines.append("The packaged encoder is general-purpose and never saw medical data.")
+    return "\n".join(lines) + "\n"

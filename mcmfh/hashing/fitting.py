@@ -1,0 +1,112 @@
+"""The training loop, alone or as one of W workers: what Ray Train runs and what runs without it.
+
+Randomness is a function of (seed, epoch, rank), drawn anew at every epoch's start: a run resumed from an
+epoch-boundary checkpoint goes on exactly as if it had never stopped.
+Shapes: n rows of this worker · D_I, D_T embedding widths · G guide width · C labels.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mcmfh.hashing import targets
+from mcmfh.hashing.gather import gather_rows, rank, world_size
+from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.trainee import Trainee
+
+
+@dataclass
+class Pairs:
+    """This worker's train items that have both modalities, on the training device."""
+
+    image: Tensor  # float32[n, D_I]
+    report: Tensor  # float32[n, D_T]
+    guide: Tensor  # float32[n, G], unit rows
+    labels: Tensor  # bool[n, C]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def __getitem__(self, rows: Tensor) -> "Pairs":
+        return Pairs(self.image[rows], self.report[rows], self.guide[rows], self.labels[rows])
+
+    @classmethod
+    def from_rows(cls, rows: Tensor, widths: Sequence[int], device: str | torch.device) -> "Pairs":
+        """Split float32[n, D_I + D_T + G + C] into its parts, on `device`."""
+        image, report, guide, labels = rows.to(device).split(list(widths), 1)
+        return cls(image.contiguous(), report.contiguous(), guide.contiguous(), labels > 0)
+
+
+def one_cycle(step: int, total: int, peak: float) -> float:
+    """Learning rate of `step` in [0, total): cosine up from peak/25 in the first 30 %, cosine down to peak/25·10⁻⁴
+    (Smith & Topin 2018, the shape of torch's OneCycleLR)."""
+    turn = max(0.3 * total - 1, 1e-9)
+    low, share = (peak / 25, 1 - step / turn) if step <= turn else (peak / 25e4, (step - turn) / (total - 1 - turn))
+    return low + (peak - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+def make_optimizer(trainee: Trainee, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW; the contrast's scale is not decayed."""
+    weights = [p for p in trainee.model.parameters() if p.requires_grad]
+    groups: list[dict] = [{"params": weights}, {"params": list(trainee.objective.parameters()), "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def batches(n: int, settings: TrainSettings) -> Iterator[Tensor]:
+    """Row numbers of each step of an epoch in a fresh order; an incomplete last batch is left out unless it is all."""
+    size = min(n, settings.batch_size // world_size())
+    order = torch.randperm(n)
+    for start in range(0, n - size + 1, size):
+        yield order[start : start + size]
+
+
+def batch_target(pairs: Pairs, settings: TrainSettings, temperature: float) -> Tensor:
+    """[B, B] targets of the global batch; `pairs` are this worker's rows of it."""
+    if settings.supervised:
+        return targets.from_labels(gather_rows(pairs.labels.float()) > 0)
+    if settings.targets == "onehot":
+        return targets.one_hot(len(pairs) * world_size(), pairs.image.device)
+    return targets.graded(gather_rows(pairs.guide), temperature)
+
+
+def train_step(
+    module: nn.Module, optimizer: torch.optim.Optimizer, pairs: Pairs, settings: TrainSettings, temperature: float
+) -> dict[str, Tensor]:
+    """One step on this worker's rows of the global batch; returns the loss terms, detached."""
+    terms = module(pairs.image, pairs.report, batch_target(pairs, settings, temperature))
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], settings.clip)
+    optimizer.step()
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def fit(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pairs: Pairs,
+    settings: TrainSettings,
+    temperature: float,
+    first_epoch: int = 0,
+    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, losses: None,
+) -> None:
+    """Train from `first_epoch` to the last; `after_epoch(epoch, mean loss terms)` may checkpoint and report.
+
+    `module` is a Trainee, bare or wrapped in DistributedDataParallel; every worker must hold as many rows.
+    """
+    steps = max(1, len(pairs) // min(len(pairs), settings.batch_size // world_size()))
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if pairs.image.is_cuda else []):
+        for epoch in range(first_epoch, settings.epochs):
+            torch.manual_seed((settings.seed * 100_003 + epoch) * 1_009 + rank())
+            module.train()
+            total: dict[str, Tensor] = {}
+            for i, rows in enumerate(batches(len(pairs), settings)):
+                for group in optimizer.param_groups:
+                    group["lr"] = one_cycle(epoch * steps + i, settings.epochs * steps, settings.learning_rate)
+                terms = train_step(module, optimizer, pairs[rows.to(pairs.image.device)], settings, temperature)
+                total = {name: total.get(name, 0) + value for name, value in terms.items()}
+            module.eval()
+            after_epoch(epoch, {name: float(value) / steps for name, value in total.items()})

@@ -1,0 +1,90 @@
+"""From a table of embeddings to what training reads: checked pairs, the teacher's guide, the first model.
+
+Shapes: N train pairs · D_I, D_T embedding widths · G guide width · C labels.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.errors import InputError
+from mcmfh.hashing.bundle import Shape
+from mcmfh.hashing.model import Mcmfh, fit_standard
+from mcmfh.hashing.settings import ModelSettings, TrainSettings
+from mcmfh.hashing.teachers import cca_guide
+from mcmfh.storage import digest
+
+LEAST_PAIRS = 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One training problem. `rows` are the train pairs, each [image | report | guide | labels] in float32."""
+
+    settings: TrainSettings
+    shape: Shape
+    rows: np.ndarray  # float32[N, D_I + D_T + G + C]
+    widths: tuple[int, int, int, int]  # D_I, D_T, G, C
+    validation: EmbeddingTable
+    teacher: str
+    temperature: float
+    fingerprint: str  # of everything that the trained weights depend on
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.rows[:, : self.widths[0]]
+
+    @property
+    def report(self) -> np.ndarray:
+        return self.rows[:, self.widths[0] : sum(self.widths[:2])]
+
+    def first_model(self) -> Mcmfh:
+        """The model before its first step, with the standardisation of the train pairs."""
+        model = self.shape.build()
+        assert isinstance(model, Mcmfh)
+        fit_standard(model.standardise, self.image, self.report)
+        return model
+
+
+def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
+    """Check the table, choose the labels, fit the teacher on the train pairs.
+
+    Raises InputError when pairs are too few, not finite, or supervised training finds no labels.
+    """
+    table = table.select(table.paired)
+    labels, names = _chosen_labels(table, settings)
+    table = replace(table, labels=labels, label_names=names)
+    train = table.split == "train"
+    if train.sum() < LEAST_PAIRS:
+        raise InputError(f"{train.sum()} train items have image and report; training needs {LEAST_PAIRS} or more")
+    for name, x in (("image", table.image), ("report", table.report)):
+        if not np.isfinite(x).all():
+            bad = table.item_id[~np.isfinite(x).all(1)]
+            raise InputError(f"{len(bad)} {name} embeddings are not finite (first: {bad[0]}); embed them again")
+    image, report = table.image[train], table.report[train]
+    guide, teacher, temperature = np.empty((len(image), 0), np.float32), "none", 1.0
+    if settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded":
+        guide = cca_guide(_standard(image), _standard(report))
+        teacher, temperature = "cca", settings.temperature or 0.1
+    parts = (image, report, guide, labels[train] if settings.supervised else labels[train][:, :0])
+    rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
+    model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
+    shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
+    what = settings.model_dump(mode="json", exclude={"workers", "min_workers", "device"})
+    fingerprint = digest([what, digest(rows.tobytes()), temperature])
+    widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
+    validation = table.of_split("validation")
+    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, fingerprint)
+
+
+def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.ndarray, tuple[str, ...]]:
+    chosen = [i for i, name in enumerate(table.label_names) if name.startswith(settings.labels or "")]
+    if settings.supervised and not table.labels[:, chosen].any():
+        which = f" that begin with {', '.join(settings.labels)}" if settings.labels else ""
+        raise InputError(f"supervised training found no labels{which}; add them or set supervised: false")
+    return table.labels[:, chosen], tuple(table.label_names[i] for i in chosen)
+
+
+def _standard(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean(0)) / (x.std(0) + 1e-6)

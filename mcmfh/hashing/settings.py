@@ -1,0 +1,116 @@
+"""Every switch of the method in one frozen object; a recipe names a tested combination of them.
+
+`recipe: default` is what did best on validation data without labels; `recipe: paper` has every part of MCMFH
+(arXiv 2512.06449) switched on. A field that is given wins over the recipe.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Bits = int | tuple[int, ...]
+
+# What a recipe changes against the defaults written at the fields.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "voting": "frozen",
+        "fusion": True,
+        "experts": 4,
+        "gating_loss": 0.01,
+        "distillation": 0.1,
+        "quantisation": 0.01,
+    },
+}
+SUPERVISED: dict[str, Any] = {"batch_size": 256, "epochs": 30, "logit_scale": 3.0, "balance": 0.0, "decorrelation": 0.0}
+
+
+class ModelSettings(BaseModel):
+    """The shape of the network: together with its weights, all that determines a code from an embedding."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["mcmfh", "itq"] = "mcmfh"
+    hidden: int = Field(512, ge=1)  # width of the hash heads' trunk
+    input_dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(0.4, ge=0, lt=1)
+    width: int = Field(512, ge=8)  # of tokens, where voting or fusion is on
+    voting: Literal["off", "frozen", "trained"] = "off"
+    votes: int = Field(8, ge=1)
+    vote_dropout: float = Field(0.2, ge=0, lt=1)
+    fusion: bool = False
+    layers: int = Field(2, ge=1)
+    attention_heads: int = Field(4, ge=1)
+    experts: int = Field(1, ge=1)  # 1 is the plain feed-forward block
+    top_k: int = Field(2, ge=1)
+    expert_hidden: int = Field(2048, ge=1)
+    missing_token: bool = False  # a query goes through the fusion transformer, its other side MISSING
+
+
+class TrainSettings(ModelSettings):
+    """Section `train` of ray_config.yaml."""
+
+    recipe: Literal["default", "paper"] = "default"
+    bits: Bits = 16  # one K or several, trained at once on one trunk
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(12, ge=1)
+    batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
+    workers: int = Field(0, ge=0)  # 0 trains in this process, without Ray
+    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    amp: bool = False
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip: float = Field(5.0, gt=0)
+
+    supervised: bool = False  # labels make the targets; always reported apart
+    labels: tuple[str, ...] = ()  # prefixes of the label names that count; () is all
+    targets: Literal["graded", "onehot"] = "graded"
+    teacher: str = "auto"
+    temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
+    logit_scale: float = Field(5.0, gt=0)
+    intra: float = Field(0.5, ge=0)
+    fusion_weight: float = Field(1.0, ge=0)
+    distillation: float = Field(0.0, ge=0)
+    gating_loss: float = Field(0.0, ge=0)
+    quantisation: float = Field(0.0, ge=0)
+    balance: float = Field(0.1, ge=0)
+    decorrelation: float = Field(0.01, ge=0)
+    missing_dropout: float = Field(0.3, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_recipe(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        preset = dict(RECIPES.get(given.get("recipe", "default"), {}))
+        if given.get("supervised"):
+            preset |= SUPERVISED
+        return preset | given
+
+    @field_validator("bits")
+    @classmethod
+    def _check_bits(cls, bits: Bits) -> Bits:
+        every = (bits,) if isinstance(bits, int) else bits
+        if not every or any(k % 8 or not 8 <= k <= 512 for k in every) or len(set(every)) < len(every):
+            raise ValueError(f"bits {bits} must be distinct multiples of 8 from 8 to 512")
+        return bits
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> "TrainSettings":
+        for part in ("experts", "gating_loss", "distillation", "missing_token"):
+            if not self.fusion and getattr(self, part) not in (0, False, 1):
+                raise ValueError(f"{part} needs fusion: true")
+        if self.gating_loss and self.experts == 1:
+            raise ValueError("gating_loss needs experts: 2 or more")
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
+        for count in range(self.min_workers or max(self.workers, 1), max(self.workers, 1) + 1):
+            if self.batch_size % count:
+                raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
+        return self
+
+    @property
+    def all_bits(self) -> tuple[int, ...]:
+        """`bits` as a sorted tuple."""
+        return (self.bits,) if isinstance(self.bits, int) else tuple(sorted(self.bits))

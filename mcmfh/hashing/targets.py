@@ -1,0 +1,24 @@
+"""Who is like whom in a batch: the distribution each code's neighbours are asked to follow.
+
+Shapes: B batch · G guide width · C labels.
+"""
+
+import torch
+from torch import Tensor
+
+
+def graded(guide_BG: Tensor, temperature: float) -> Tensor:
+    """softmax(cos / temperature) over the batch, of the teacher's unit-length guide vectors."""
+    return (guide_BG @ guide_BG.T / temperature).softmax(1)
+
+
+def one_hot(rows: int, device: torch.device) -> Tensor:
+    """Each item is like itself alone: the targets of plain NT-Xent."""
+    return torch.eye(rows, device=device)
+
+
+def from_labels(labels_BC: Tensor) -> Tensor:
+    """Uniform over the batch items that share a label, and the item itself (SupCon, Khosla et al. 2020)."""
+    labels = labels_BC.float()
+    shared_BB = ((labels @ labels.T) > 0) | torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return shared_BB / shared_BB.sum(1, keepdim=True)

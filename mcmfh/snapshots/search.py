@@ -1,0 +1,142 @@
+"""Exact search in a snapshot: targets image, report and study, filters, and queries of one modality or of both.
+
+Order is (distance, row) for items and (distance, first row) for studies; k hits come back whenever k exist.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.compute as pc
+
+from mcmfh.errors import InputError
+from mcmfh.snapshots.reading import Snapshot
+from mcmfh.snapshots.shards import code_column
+
+Target = Literal["report", "image", "study"]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The answer: rows of the snapshot and their Hamming distances, nearest first."""
+
+    rows: np.ndarray  # int64[≤ k]
+    distances: np.ndarray  # int32[≤ k]
+
+
+def search(
+    snapshot: Snapshot,
+    query: Mapping[str, np.ndarray],
+    k: int,
+    target: Target,
+    bits: int,
+    max_distance: int | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Hits:
+    """The k nearest items (or studies, each as its nearest member) to a query.
+
+    query: modality → uint8[bits/8]; with two codes the ranking is by the sum of both distances. where: see `allowed`.
+    Raises InputError for an unknown target, filter column or code length.
+    """
+    if k < 1:
+        raise InputError(f"k cannot be {k}; ask for at least 1")
+    if target not in ("report", "image", "study"):
+        raise InputError(f"target '{target}' is not known; use report, image or study")
+    if bits not in snapshot.bits:
+        raise InputError(f"the archive has no {bits}-bit codes; it has {', '.join(map(str, snapshot.bits))}")
+    mask = allowed(snapshot, where) if where else None
+    codes = np.stack(list(query.values()))
+    modalities = ("image", "report") if target == "study" else (target,)
+    columns = [code_column(modality, bits) for modality in modalities]
+    if target == "study":
+        hits = _studies(snapshot, columns, codes, k, mask)
+    else:
+        hits = _items(snapshot, columns[0], codes, k, mask)
+    if max_distance is not None:
+        near = hits.distances <= max_distance
+        hits = Hits(hits.rows[near], hits.distances[near])
+    return hits
+
+
+def allowed(snapshot: Snapshot, where: Mapping[str, Any]) -> np.ndarray:
+    """bool[rows]: rows that pass every condition.
+
+    A condition is a value (equal), a list (one of), or {"min": a, "max": b} (either may be left out, both inclusive).
+    Raises InputError for a column that is not declared as a filter, or a condition that does not fit its type.
+    """
+    mask = np.array(snapshot.live)
+    for column, condition in where.items():
+        if column not in snapshot.document["filters"]:
+            known = ", ".join(snapshot.document["filters"]) or "none"
+            raise InputError(f"'{column}' is not a filter of this archive; declared filters: {known}")
+        values = snapshot.items[column]
+        try:
+            if isinstance(condition, Mapping):
+                if not condition or set(condition) - {"min", "max"}:
+                    raise InputError(f"the range for filter '{column}' needs min, max or both, and nothing else")
+                for bound, compare in (("min", pc.greater_equal), ("max", pc.less_equal)):
+                    if bound in condition:
+                        mask &= _mask(compare(values, condition[bound]))
+            elif isinstance(condition, (list, tuple)):
+                mask &= np.logical_or.reduce(
+                    [np.zeros(len(mask), bool), *(_mask(pc.equal(values, c)) for c in condition)]
+                )
+            else:
+                mask &= _mask(pc.equal(values, condition))
+        except (pc.pa.ArrowException, TypeError) as error:
+            raise InputError(f"the condition on filter '{column}' does not fit its type {values.type}") from error
+    return mask
+
+
+def _mask(result: Any) -> np.ndarray:
+    return pc.fill_null(result, False).to_numpy(zero_copy_only=False)
+
+
+def _items(snapshot: Snapshot, column: str, codes: np.ndarray, k: int, mask: np.ndarray | None) -> Hits:
+    index = snapshot.indexes[column]
+    if len(codes) > 1:
+        rows, distances = _summed(index, codes, mask)
+        return Hits(rows[:k], distances[:k])
+    distances, rows = index.search(codes, k=min(k, max(len(index), 1)), allowed=mask)
+    found = rows[0] >= 0
+    return Hits(rows[0][found], distances[0][found])
+
+
+def _summed(index: Any, codes: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """All (rows, distances) in order of the summed distance to several query codes."""
+    total: dict[int, int] | None = None
+    radius = codes.shape[1] * 8
+    per_code = [index.within(code[None], radius) for code in codes]
+    (distance_list, row_list) = zip(*[(distances[0], rows[0]) for distances, rows in per_code])
+    order = [np.argsort(rows, kind="stable") for rows in row_list]
+    rows = row_list[0][order[0]]
+    total = sum(distances[by] for distances, by in zip(distance_list, order))
+    if mask is not None:
+        keep = mask[rows]
+        rows, total = rows[keep], total[keep]
+    by = np.lexsort((rows, total))
+    return rows[by], total[by]
+
+
+def _studies(snapshot: Snapshot, columns: list[str], codes: np.ndarray, k: int, mask: np.ndarray | None) -> Hits:
+    """Nearest members, with ever more of them until k studies are certain."""
+    study = snapshot.items["study_id"]
+    wanted = 4 * k
+    most = max(len(snapshot.indexes[column]) for column in columns)
+    while True:
+        parts = [_items(snapshot, column, codes, wanted, mask) for column in columns]
+        # A full part may have cut its last distance short: only what is nearer than that is complete.
+        bounds = [int(part.distances[-1]) for part in parts if len(part.rows) == wanted]
+        limit = min(bounds) if bounds and wanted < most else None
+        rows = np.concatenate([part.rows for part in parts])
+        distances = np.concatenate([part.distances for part in parts])
+        if limit is not None:
+            rows, distances = rows[distances < limit], distances[distances < limit]
+        order = np.lexsort((rows, distances))
+        rows, distances = rows[order], distances[order]
+        names = study.take(rows).to_numpy(zero_copy_only=False).astype(str) if len(rows) else np.zeros(0, str)
+        first = np.sort(np.unique(names, return_index=True)[1])
+        if len(first) >= k or limit is None:
+            return Hits(rows[first[:k]], distances[first[:k]])
+        wanted *= 4

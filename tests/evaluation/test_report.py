@@ -1,0 +1,60 @@
+"""The report says what was measured, with chance beside it, in one file that needs no other."""
+
+import io
+import re
+
+from rich.console import Console
+
+from mcmfh.evaluation import evaluate, headline_table, read_evaluations, score_table, write_report
+
+from .test_evaluate import codes_of
+
+
+def evaluations(table):
+    made = [evaluate(codes_of(table, 16, seed), table, 16, "heads <b>", seed, resamples=5) for seed in (0, 1)]
+    made.append(evaluate(codes_of(table, 32), table, 32, "heads <b>", resamples=5))
+    made.append(
+        evaluate({"image": table.image[:, :20], "report": table.report}, table, None, "cosine", supervised=True)
+    )
+    return made
+
+
+def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
+    made = evaluations(table)
+    page = write_report(made, str(tmp_path), note="phantom")
+    text = (tmp_path / "report.html").read_text()
+    assert page.endswith("report.html")
+    assert not re.findall(r"<script|<link|<img|@import|(?:src|href)=\"(?!#)", text)
+    for word in (
+        "chance",
+        "random order",
+        "leaky, for comparison only",
+        "Supervised",
+        "heads &lt;b&gt;",
+        "<svg",
+        "phantom",
+    ):
+        assert word in text
+    score = made[2].score("mAP@all", "image→report", "unseen")
+    assert f"{score.value:.3f}" in text
+    assert read_evaluations(str(tmp_path)) == made
+
+
+def test_report_replaces_the_one_before_and_is_reproducible(table, tmp_path):
+    made = evaluations(table)[1:3]
+    (tmp_path / "report.html").write_text("an older one")
+    write_report(made, str(tmp_path))
+    first = (tmp_path / "report.html").read_bytes()
+    write_report(made, str(tmp_path))
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_console_tables_hold_every_method_and_chance(table):
+    console = Console(width=250, record=True, file=io.StringIO())
+    made = evaluations(table)
+    console.print(headline_table(made))
+    console.print(score_table(made))
+    text = console.export_text()
+    assert f"{made[2].mean():.3f}" in text
+    assert "chance" in text
+    assert "leaky" not in text

@@ -1,0 +1,52 @@
+"""A second look at a short list, against the same thing done with full sorts."""
+
+import numpy as np
+import pytest
+
+from mcmfh.evaluation.average_precision import average_precision
+from mcmfh.evaluation.ranking import rank_codes, rank_scores
+from mcmfh.evaluation.reranking import asymmetric, by_code, by_vector, reranked
+
+from .test_evaluate import codes_of
+
+
+def test_a_list_of_everything_is_the_ranking_itself(table):
+    codes = codes_of(table)
+    arguments = codes["image"][:20], codes["report"], table.labels[:20], table.labels
+    own = table.study[:20], table.study
+    everything = reranked(*arguments, by_code(codes["image"], codes["report"]), len(table), own)
+    plain = rank_codes(*arguments, 16, own=own)
+    np.testing.assert_allclose(average_precision(everything), average_precision(plain))
+
+
+def test_asymmetric_score_is_the_product_with_the_signs():
+    random = np.random.default_rng(0)
+    bits = random.random((30, 16)) < 0.5
+    logits = random.standard_normal((5, 16))
+    score = asymmetric(logits, np.packbits(bits, axis=1, bitorder="little"))
+    rows = np.array([3, 29, 0])
+    np.testing.assert_allclose(score(4, rows), [(logits[4] * np.where(bits[row], 1, -1)).sum() for row in rows])
+
+
+@pytest.mark.parametrize("shortlist", [5, 30])
+def test_only_the_short_list_is_reordered(table, shortlist):
+    codes, vectors = codes_of(table), table.report[:, :20]
+    got = reranked(
+        codes["image"][:9],
+        codes["report"],
+        table.labels[:9],
+        table.labels,
+        by_vector(table.image[:9, :20], vectors),
+        shortlist,
+    )
+    for query in range(9):
+        distance = np.bitwise_count(codes["image"][query] ^ codes["report"]).sum(1)
+        near = np.lexsort((np.arange(len(table)), distance))[:shortlist]
+        unit = vectors[near] / np.linalg.norm(vectors[near], axis=1, keepdims=True)
+        cosine = unit @ (table.image[query, :20] / np.linalg.norm(table.image[query, :20]))
+        scores = np.full(len(table), -2.0)
+        scores[near] = cosine
+        whole = rank_scores(scores[None], (table.labels[query] & table.labels).any(1)[None])
+        for at in (3, None):
+            expected = average_precision(whole, at)[0]
+            assert average_precision(got, at)[query] == pytest.approx(expected, abs=1e-9)

@@ -1,0 +1,60 @@
+"""Splits by time and by dataset: nothing on both sides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mcmfh.errors import InputError
+from mcmfh.evaluation.splits import cross_dataset_split, group_percentile, join_tables, temporal_split
+
+from .conftest import make_table
+
+
+def test_temporal_split_trains_before_and_asks_after():
+    table = make_table(400)
+    # One patient in three comes back years later, and some items have no date.
+    dates = np.where(np.arange(400) % 9 == 2, "2024-06-01", table.date)
+    table = replace(table, date=np.where(np.arange(400) % 11 == 0, "", dates))
+    split = temporal_split(table, "2015-01-01")
+    train, test = split.of_split("train", "validation"), split.of_split("test")
+    assert set(split.split) == {"train", "validation", "test"}
+    assert max(train.date) < "2015-01-01" <= min(test.date)
+    assert not set(train.group) & set(test.group)
+    assert not set(split.of_split("train").group) & set(split.of_split("validation").group)
+    assert len(train) == ((table.date != "") & (table.date < "2015-01-01")).sum()
+
+
+def test_cross_dataset_split_shares_no_group_and_no_text():
+    source, target = make_table(200), make_table(60, seed=1)
+    rename = np.char.add("other ", target.group)
+    rename[:6] = source.group[:6]
+    texts = np.char.add("other ", target.text_key)
+    texts[30] = source.text_key[100]
+    target = replace(target, group=rename, text_key=texts, label_names=("label 3", "new", "label 0", "newer"))
+    split = cross_dataset_split(source, target)
+    train, test = split.of_split("train", "validation"), split.of_split("test")
+    assert len(test) == 60
+    assert not set(train.group) & set(test.group)
+    assert not set(train.text_key) & set(test.text_key)
+    assert source.group[100] not in train.group
+    assert split.label_names == ("label 0", "label 1", "label 2", "label 3", "new", "newer")
+    np.testing.assert_array_equal(test.labels[:, [3, 4, 0, 5]], target.labels)
+    np.testing.assert_array_equal(train.labels[:, :4], source.labels[np.isin(source.item_id, train.item_id)])
+
+
+def test_impossible_splits_are_refused(table):
+    with pytest.raises(InputError, match="nothing to test"):
+        temporal_split(table, "2099-01-01")
+    with pytest.raises(InputError, match="nothing to train"):
+        cross_dataset_split(table, table)
+    with pytest.raises(InputError, match="widths"):
+        join_tables([table, replace(table, image=table.image[:, :5])])
+
+
+def test_group_percentile_is_a_fixed_function_of_the_name():
+    assert group_percentile(np.array(["a", "b", "a"])).tolist() == [
+        int("86f7e437faa5a7fce15d1ddcb9eaeaea377667b8", 16) % 100,
+        int("e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98", 16) % 100,
+        int("86f7e437faa5a7fce15d1ddcb9eaeaea377667b8", 16) % 100,
+    ]
