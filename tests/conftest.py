@@ -14,8 +14,8 @@ ray_session.prepare(local=True)
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A Ray of two (nominal) cores for the session."""
-    ray_session.connect(ClusterConfig(num_cpus=2, object_store_mb=300))
+    """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader."""
+    ray_session.connect(ClusterConfig(num_cpus=4, object_store_mb=300))
     yield
     ray_session.disconnect()
 

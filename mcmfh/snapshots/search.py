@@ -3,14 +3,18 @@
 Order is (distance, row) for items and (distance, first row) for studies; k hits come back whenever k exist.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
 
 from mcmfh.errors import InputError
+from mcmfh.hamming import HammingIndex
 from mcmfh.snapshots.reading import Snapshot
 from mcmfh.snapshots.shards import code_column
 
@@ -98,45 +102,48 @@ def _items(snapshot: Snapshot, column: str, codes: np.ndarray, k: int, mask: np.
     if len(codes) > 1:
         rows, distances = _summed(index, codes, mask)
         return Hits(rows[:k], distances[:k])
-    distances, rows = index.search(codes, k=min(k, max(len(index), 1)), allowed=mask)
+    distances, rows = index.search(codes, k, allowed=_of_index(index, mask))
     found = rows[0] >= 0
     return Hits(rows[0][found], distances[0][found])
 
 
-def _summed(index: Any, codes: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """All (rows, distances) in order of the summed distance to several query codes."""
-    total: dict[int, int] | None = None
-    radius = codes.shape[1] * 8
-    per_code = [index.within(code[None], radius) for code in codes]
-    (distance_list, row_list) = zip(*[(distances[0], rows[0]) for distances, rows in per_code])
-    order = [np.argsort(rows, kind="stable") for rows in row_list]
-    rows = row_list[0][order[0]]
-    total = sum(distances[by] for distances, by in zip(distance_list, order))
-    if mask is not None:
-        keep = mask[rows]
-        rows, total = rows[keep], total[keep]
-    by = np.lexsort((rows, total))
-    return rows[by], total[by]
+def _of_index(index: HammingIndex, mask: np.ndarray | None) -> np.ndarray | None:
+    """A mask over the snapshot's rows as one over the rows of an index."""
+    return None if mask is None else mask[index.ids]
+
+
+def _summed(index: HammingIndex, codes: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """All (rows, distances) of an index in order of the summed distance to several query codes."""
+    total = np.zeros(0, np.int32)
+    rows = np.zeros(0, np.int64)
+    for code in codes:
+        distances, found = index.within(code, index.bits, allowed=_of_index(index, mask))
+        by_row = np.argsort(found)
+        rows = found[by_row]
+        total = total + distances[by_row] if len(total) else distances[by_row]
+    order = np.lexsort((rows, total))
+    return rows[order], total[order]
+
+
+def _rings(index: HammingIndex, codes: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
+    """(distance, its rows) by growing distance."""
+    if len(codes) == 1:
+        yield from index.rings(codes[0], allowed=_of_index(index, mask))
+        return
+    rows, distances = _summed(index, codes, mask)
+    for distance in np.unique(distances):
+        yield int(distance), rows[distances == distance]
 
 
 def _studies(snapshot: Snapshot, columns: list[str], codes: np.ndarray, k: int, mask: np.ndarray | None) -> Hits:
-    """Nearest members, with ever more of them until k studies are certain."""
-    study = snapshot.items["study_id"]
-    wanted = 4 * k
-    most = max(len(snapshot.indexes[column]) for column in columns)
-    while True:
-        parts = [_items(snapshot, column, codes, wanted, mask) for column in columns]
-        # A full part may have cut its last distance short: only what is nearer than that is complete.
-        bounds = [int(part.distances[-1]) for part in parts if len(part.rows) == wanted]
-        limit = min(bounds) if bounds and wanted < most else None
-        rows = np.concatenate([part.rows for part in parts])
-        distances = np.concatenate([part.distances for part in parts])
-        if limit is not None:
-            rows, distances = rows[distances < limit], distances[distances < limit]
-        order = np.lexsort((rows, distances))
-        rows, distances = rows[order], distances[order]
-        names = study.take(rows).to_numpy(zero_copy_only=False).astype(str) if len(rows) else np.zeros(0, str)
-        first = np.sort(np.unique(names, return_index=True)[1])
-        if len(first) >= k or limit is None:
-            return Hits(rows[first[:k]], distances[first[:k]])
-        wanted *= 4
+    """Walk outwards through both modalities at once; a study counts where its first member is met."""
+    met: dict[str, tuple[int, int]] = {}
+    rings = [_rings(snapshot.indexes[column], codes, mask) for column in columns]
+    for distance, group in groupby(merge(*rings, key=itemgetter(0)), key=itemgetter(0)):
+        rows = np.unique(np.concatenate([found for _, found in group]))
+        for row, study in zip(rows.tolist(), snapshot.items["study_id"].take(rows).to_pylist()):
+            met.setdefault(study, (row, distance))
+        if len(met) >= k:
+            break
+    nearest = np.array(list(met.values())[:k], np.int64).reshape(-1, 2)
+    return Hits(nearest[:, 0], nearest[:, 1].astype(np.int32))
