@@ -134,3 +134,7 @@ def rollback(number: int, overrides: Overrides = None) -> None:
     config = load_config(overrides or [])
     new = publish.rollback(archive_root(config.store, config.archive.name), number)
     print(f"snapshot {new} holds what snapshot {number} held")
+
+
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,7 @@ def way(request, tmp_path_factory, cluster):
 
 
 @pytest.fixture(scope="module")
-def endpoint(way, tmp_path_factory, monkeypatch_module):
+def endpoint(way):
     """URL of the served snapshot."""
     from ray import serve
 
@@ -69,12 +69,6 @@ def endpoint(way, tmp_path_factory, monkeypatch_module):
     url = start(way[0])
     yield url
     serve.shutdown()
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
 
 
 def post(url: str, body: dict) -> dict:
@@ -143,7 +137,8 @@ def test_an_archived_image_finds_itself_by_its_code(way, endpoint):
     config, archive, _, _, _, published = way
     quarantined = set(published.quarantined["item_id"].to_pylist())
     item = next(i for i in archive.items.to_pylist() if i["item_id"] not in quarantined and i["image_uri"])
-    answer = client.search_endpoint(endpoint, storage.read(item["image_uri"]), {"k": published.items, "target": "image"})
+    everything = {"k": published.items, "target": "image"}
+    answer = client.search_endpoint(endpoint, storage.read(item["image_uri"]), everything)
     own = next(hit for hit in answer["hits"] if hit["item_id"] == item["item_id"])
     # Served alone, hashed in a batch: a logit within rounding of zero may turn, no more.
     assert own["distance"] <= 1
