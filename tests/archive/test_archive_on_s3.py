@@ -1,17 +1,13 @@
 """The same archive on a real S3 server: written, listed, read, and found to be broken where it is."""
 
-import pytest
-
 from mcmfh import storage
 from mcmfh.archive.loading import item_fingerprint, item_fingerprints, load_item, load_items
 from mcmfh.archive.manifest import check_manifest, read_manifest
 from mcmfh.archive.phantom import write_phantom
 
-pytest.importorskip("pydicom")
 
-
-def test_phantom_through_s3(s3_bucket, tmp_path):
-    root = f"{s3_bucket}/phantom"
+def test_phantom_through_s3(s3_root, tmp_path):
+    root = f"{s3_root}/phantom"
     remote = read_manifest(write_phantom(root, studies=40, seed=5), ["modality"])
     local = read_manifest(write_phantom(str(tmp_path), studies=40, seed=5), ["modality"])
     assert remote.drop_columns(["image_uri", "report_uri"]).equals(local.drop_columns(["image_uri", "report_uri"]))
@@ -24,14 +20,14 @@ def test_phantom_through_s3(s3_bucket, tmp_path):
     assert found == {one["row"] for one in broken}
 
 
-def test_fingerprints_and_empty_objects_on_s3(s3_bucket):
-    items = [{"image_uri": f"{s3_bucket}/f/{n}.png"} for n in range(12)]
+def test_fingerprints_and_empty_objects_on_s3(s3_root):
+    items = [{"image_uri": f"{s3_root}/f/{n}.png"} for n in range(12)]
     for number in range(11):
-        storage.create(f"{s3_bucket}/f/{number}.png", bytes([number]))
+        storage.create(f"{s3_root}/f/{number}.png", bytes([number]))
     before = item_fingerprints(items)
     assert before == [item_fingerprint(item) for item in items]
-    storage.create(f"{s3_bucket}/f/11.png", b"")
+    storage.create(f"{s3_root}/f/11.png", b"")
     assert item_fingerprints(items)[:11] == before[:11]
     assert item_fingerprints(items)[11] != before[11]
     assert load_item(items[11]).reason == "file is empty"
-    assert load_item({"image_uri": f"{s3_bucket}/f/none.png"}).reason == "image file not found"
+    assert load_item({"image_uri": f"{s3_root}/f/none.png"}).reason == "image file not found"

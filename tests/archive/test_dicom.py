@@ -3,18 +3,19 @@
 import io
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_file import dicom
 from PIL import Image
 
-from mcmfh.archive.dicom import codestream_size
+from mcmfh.archive.dicom import codestream_size, load_pydicom
 from mcmfh.archive.images import DecodeError, Limits, decode_image
-
-pydicom = pytest.importorskip("pydicom")
-from dicom_file import dicom  # noqa: E402
+from mcmfh.errors import InputError
 
 DATA = Path(pydicom.__file__).parent / "data"
 FILES = sorted(
@@ -201,6 +202,28 @@ def test_a_deflated_bomb_is_not_inflated():
 def test_without_a_preamble():
     with_preamble = dicom(RAMP)
     assert np.array_equal(shown(with_preamble[132:]), shown(with_preamble))
+
+
+def test_without_pydicom_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    load_pydicom.cache_clear()
+    with pytest.raises(InputError, match=r"pip install 'mcmfh\[dicom\]'"):
+        decode_image(dicom(RAMP), Limits())
+    load_pydicom.cache_clear()
+
+
+def test_nothing_of_a_header_reaches_the_log():
+    script = (
+        "import logging, sys; logging.basicConfig(level=logging.INFO)\n"
+        "from mcmfh.archive.images import DecodeError, Limits, decode_image\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: decode_image(open(path, 'rb').read(), Limits())\n"
+        "    except DecodeError: pass\n"
+    )
+    noisy = [path for path in FILES if path.name in ("badVR.dcm", "MR_truncated.dcm", "SC_rgb_jpeg.dcm", "chrH32.dcm")]
+    run = subprocess.run([sys.executable, "-c", script, *noisy], capture_output=True, text=True, check=True)
+    assert run.stdout == ""
+    assert run.stderr == ""
 
 
 UNREADABLE = {

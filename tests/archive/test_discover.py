@@ -4,7 +4,9 @@ import io
 import json
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_file import dicom
 from PIL import Image
 
 from mcmfh import storage
@@ -13,9 +15,6 @@ from mcmfh.archive.loading import load_item
 from mcmfh.archive.manifest import SCHEMA, check_manifest, read_manifest, write_manifest
 from mcmfh.archive.phantom import write_phantom
 from mcmfh.errors import InputError
-
-pydicom = pytest.importorskip("pydicom")
-from dicom_file import dicom  # noqa: E402
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 

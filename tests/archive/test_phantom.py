@@ -21,7 +21,6 @@ from mcmfh.archive.phantom.studies import EXAMS, Exam, Kind, sample_studies
 from mcmfh.archive.phantom.vocabulary import WORDS
 from mcmfh.errors import InputError
 
-pytest.importorskip("pydicom")
 FINDINGS = [(exam, kind) for exam in EXAMS for kind in exam.kinds]
 named = pytest.mark.parametrize(("exam", "kind"), FINDINGS, ids=[f"{exam.name} {kind.name}" for exam, kind in FINDINGS])
 

@@ -3,12 +3,11 @@
 import base64
 import json
 
+import pydicom
 import pytest
 
 from mcmfh.archive.images import DecodeError
 from mcmfh.archive.reports import MAX_CHARACTERS, read_report
-
-pydicom = pytest.importorskip("pydicom")
 
 
 def sample(name: str) -> bytes:

@@ -1,0 +1,31 @@
+"""Methods to be compared with, all on the same frozen embeddings and splits, behind one interface: `Baseline`."""
+
+from mcmfh.errors import InputError
+from mcmfh.hashing.baselines.base import Baseline
+from mcmfh.hashing.baselines.contrastive import ContrastiveItq
+from mcmfh.hashing.baselines.ddbh import Ddbh
+from mcmfh.hashing.baselines.dscph import Dscph
+from mcmfh.hashing.baselines.itq import CcaItq
+from mcmfh.hashing.baselines.lsh import Lsh
+from mcmfh.hashing.baselines.real_valued import CcaCosine, ContrastiveCosine
+from mcmfh.hashing.baselines.ucmfh import Ucmfh
+
+__all__ = ["BASELINES", "Baseline", "make_baseline"]
+
+BASELINES: dict[str, type] = {
+    "lsh": Lsh,
+    "cca-itq": CcaItq,
+    "contrastive-itq": ContrastiveItq,
+    "ucmfh": Ucmfh,
+    "dscph": Dscph,
+    "ddbh": Ddbh,
+    "cca-cosine": CcaCosine,
+    "contrastive-cosine": ContrastiveCosine,
+}
+
+
+def make_baseline(name: str) -> Baseline:
+    """The baseline of that name with its default settings. Raises InputError for an unknown name."""
+    if name not in BASELINES:
+        raise InputError(f"baseline '{name}' is not known; use one of {', '.join(BASELINES)}")
+    return BASELINES[name]()

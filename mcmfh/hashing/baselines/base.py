@@ -61,15 +61,3 @@ class Pairs:
     def standardised(self, table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
         """(image [N, D_I], report [N, D_T]) of any table, by the training items' mean and deviation."""
         return self.standard_image(table.image), self.standard_report(table.report)
-
-
-def pack(logits_NK: np.ndarray) -> np.ndarray:
-    """uint8[N, K/8]: bit 1 where the logit is > 0, bit 0 first. Raises ValueError for NaN."""
-    if np.isnan(logits_NK).any():
-        raise ValueError("a logit is NaN; check the embeddings for NaN and infinity")
-    return np.packbits(logits_NK > 0, axis=1, bitorder="little")
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a zero row stays zero."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

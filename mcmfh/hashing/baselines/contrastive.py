@@ -9,9 +9,10 @@ from torch import nn
 
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.evaluation.hasher import Hasher
-from mcmfh.hashing.baselines.base import Pairs, unit
-from mcmfh.hashing.baselines.fitting import apply, fit, mlp, seeded
+from mcmfh.hashing.baselines.base import Pairs
+from mcmfh.hashing.baselines.fitting import apply, fit, mlp
 from mcmfh.hashing.baselines.itq import Space, joint_itq
+from mcmfh.hashing.teachers import unit
 
 
 class Heads(nn.Module):
@@ -27,7 +28,8 @@ class Heads(nn.Module):
 def contrastive_space(train: EmbeddingTable, seed: int, width: int = 128, epochs: int = 12, batch: int = 512) -> Space:
     """Unit vectors of both modalities, from heads trained on the pairs of `train`."""
     pairs = Pairs.of(train)
-    heads = seeded(seed, lambda: Heads(pairs.image.shape[1], pairs.report.shape[1], width))
+    torch.manual_seed(seed)
+    heads = Heads(pairs.image.shape[1], pairs.report.shape[1], width)
     image, report = torch.from_numpy(pairs.image), torch.from_numpy(pairs.report)
 
     def loss(rows: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,10 @@ def fit(
     batch: int,
     learning_rate: float = 1e-3,
 ) -> None:
-    """Train `module` in place; `loss` takes the rows int64[B] of a batch. Leaves it in eval mode."""
+    """Train `module` in place; `loss` takes the rows int64[B] of a batch. Leaves it in eval mode.
+
+    Dropout draws from torch's global stream: seed it before the module is built, and the result follows from the seed.
+    """
     batch = min(batch, rows)
     optimiser = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=0.05)
     steps = epochs * (rows // batch)
@@ -32,12 +35,6 @@ def fit(
             optimiser.step()
             schedule.step()
     module.eval()
-
-
-def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
-    """A module whose initial weights depend on `seed` alone; dropout draws from the same stream afterwards."""
-    torch.manual_seed(seed)
-    return build()
 
 
 def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:

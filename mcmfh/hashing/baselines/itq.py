@@ -11,8 +11,9 @@ import numpy as np
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation.hasher import Hasher
-from mcmfh.hashing.baselines.base import pack
 from mcmfh.hashing.baselines.cca import canonical_space
+from mcmfh.hashing.codes import pack_codes
+from mcmfh.hashing.itq import rotation
 
 Space = Callable[[EmbeddingTable], tuple[np.ndarray, np.ndarray]]
 
@@ -23,32 +24,28 @@ class RotatedSpace:
 
     space: Space
     centre: np.ndarray  # float[d]
-    rotation: np.ndarray  # float[d, K]
+    weight: np.ndarray  # float[d, K]
 
     def logits(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
         """Before the sign: float[N, K] by modality."""
         return {
-            name: (vectors - self.centre) @ self.rotation
-            for name, vectors in zip(("image", "report"), self.space(table))
+            name: (vectors - self.centre) @ self.weight for name, vectors in zip(("image", "report"), self.space(table))
         }
 
     def hash(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
-        return {name: pack(logits) for name, logits in self.logits(table).items()}
+        return {name: pack_codes(logits) for name, logits in self.logits(table).items()}
 
 
-def joint_itq(space: Space, train: EmbeddingTable, bits: int, seed: int, iterations: int = 50) -> RotatedSpace:
+def joint_itq(space: Space, train: EmbeddingTable, bits: int, seed: int) -> RotatedSpace:
     """PCA to `bits` dimensions and the ITQ rotation, of the stacked image and report vectors of the training pairs."""
     vectors = np.concatenate(space(train.select(train.paired)))
     if vectors.shape[1] < bits:
         raise InputError(f"{bits} bits need a common space of at least {bits} dimensions, not {vectors.shape[1]}")
     centre = vectors.mean(0)
-    _, _, axes = np.linalg.svd(vectors - centre, full_matrices=False)
-    projected = (vectors - centre) @ axes[:bits].T
-    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((bits, bits)))[0]
-    for _ in range(iterations):
-        u, _, v = np.linalg.svd(projected.T @ np.sign(projected @ rotation))
-        rotation = u @ v
-    return RotatedSpace(space, centre, axes[:bits].T @ rotation)
+    # Principal axes from the small covariance: an SVD of all rows costs seconds.
+    _, axes = np.linalg.eigh((vectors - centre).T @ (vectors - centre))
+    axes = axes.T[::-1]
+    return RotatedSpace(space, centre, axes[:bits].T @ rotation((vectors - centre) @ axes[:bits].T, seed))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Broken and hostile files without end, from a seed: honest files of every kind, cut, flipped, spliced, inflated.
 
-As a script it decodes `count` of them in a process of its own, so that a codec that crashes is noticed, and prints what came out:
+As a script it decodes them in a process of its own, so that a codec that crashes is noticed, and prints what came out:
+
     python hostile_files.py SEED COUNT
 """
 
@@ -23,12 +24,13 @@ from mcmfh.archive.reports import read_report
 
 LIMITS = Limits(max_bytes=4 << 20, max_pixels=4_000_000)
 _DATA = Path(pydicom.__file__).parent / "data" / "test_files"
-_DICOM = (
-    "693_J2KI CT_small GDCMJ2K_TextGBR J2K_pixelrep_mismatch JPEG2000 JPEGLSNearLossless_08 JPEGLSNearLossless_16 "
-    "JPGExtended MR_small MR_small_RLE MR_small_bigendian MR_small_jp2klossless MR_small_jpeg_ls_lossless "
-    "SC_jpeg_no_color_transform SC_rgb_gdcm_KY SC_rgb_jls_lossy_line SC_rgb_jpeg SC_rgb_jpeg_dcmtk SC_rgb_rle_16bit_2frame "
-    "SC_rgb_rle_32bit SC_ybr_full_422_uncompressed examples_palette image_dfl liver_1frame rtdose_1frame test-SR reportsi"
-).split()
+_DICOM = """
+693_J2KI CT_small GDCMJ2K_TextGBR J2K_pixelrep_mismatch JPEG2000 JPEGLSNearLossless_08 JPEGLSNearLossless_16
+JPGExtended MR_small MR_small_RLE MR_small_bigendian MR_small_jp2klossless MR_small_jpeg_ls_lossless
+SC_jpeg_no_color_transform SC_rgb_gdcm_KY SC_rgb_jls_lossy_line SC_rgb_jpeg SC_rgb_jpeg_dcmtk
+SC_rgb_rle_16bit_2frame SC_rgb_rle_32bit SC_ybr_full_422_uncompressed examples_palette image_dfl liver_1frame
+rtdose_1frame test-SR reportsi
+"""
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +40,7 @@ def honest_files() -> list[bytes]:
     grey = Image.fromarray(
         (np.add.outer(np.arange(120), np.arange(90)) + rng.integers(0, 20, (120, 90))).astype(np.uint8)
     )
-    deep = Image.fromarray((np.asarray(grey).astype(np.uint16) * 200))
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 200)
     kinds = [
         (grey, "PNG", {}),
         (grey.convert("RGB"), "PNG", {"optimize": True}),
@@ -58,7 +60,7 @@ def honest_files() -> list[bytes]:
         sink = io.BytesIO()
         image.save(sink, kind, **options)
         files.append(sink.getvalue())
-    files += [(_DATA / f"{name}.dcm").read_bytes() for name in _DICOM]
+    files += [(_DATA / f"{name}.dcm").read_bytes() for name in _DICOM.split()]
     files.append(
         json.dumps(
             {"resourceType": "DiagnosticReport", "conclusion": "x", "presentedForm": [{"data": "eA=="}]}
