@@ -13,8 +13,11 @@ ray_session.prepare(local=True)
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader."""
+def cluster(s3_endpoint):
+    """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader.
+
+    Its workers inherit the environment, so the S3 server must be known before.
+    """
     ray_session.connect(ClusterConfig(num_cpus=4, object_store_mb=300))
     yield
     ray_session.disconnect()
