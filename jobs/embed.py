@@ -6,7 +6,7 @@ python jobs/embed.py archive.manifest=s3://hospital/manifest.parquet store=s3://
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import unit_progress
+from mcmfh.console import stage_bar
 from mcmfh.snapshots.archive import read_archive
 
 
@@ -16,7 +16,7 @@ def main(config: Config) -> None:
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import embed_archive
 
-    with unit_progress("embed") as progress:
+    with stage_bar("embed") as progress:
         done = embed_archive(config, archive, progress)
     print(f"embedded {done.encoded}, reused {done.reused}, failed {done.failed}, of {archive.inputs} inputs")
     print(f"encoder {done.spec.name} {done.spec.digest[:12]} on {done.spec.device}")

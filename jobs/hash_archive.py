@@ -7,7 +7,7 @@ from mcmfh import ray_session
 from mcmfh.archive.quarantine import count_reasons
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import unit_progress
+from mcmfh.console import stage_bar
 from mcmfh.snapshots.archive import read_archive
 
 
@@ -17,7 +17,7 @@ def main(config: Config) -> None:
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import hash_archive
 
-    with unit_progress("embed") as progress:
+    with stage_bar("embed") as progress:
         done = hash_archive(config, archive, progress)
     print(
         f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs"

@@ -7,6 +7,9 @@ main function, after `connect`.
 import logging
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mcmfh.config import ClusterConfig
@@ -62,13 +65,33 @@ def connect(cluster: ClusterConfig) -> None:
     }
     if local:
         memory = cluster.object_store_mb * 2**20
-        ray.init(num_cpus=cluster.num_cpus, object_store_memory=memory, include_dashboard=False, **options)
+        with _quiet_core():
+            ray.init(num_cpus=cluster.num_cpus, object_store_memory=memory, include_dashboard=False, **options)
     else:
         ray.init(address=cluster.address or "auto", **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    for name in ("ray.data", "ray.serve", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _quiet_core() -> Iterator[None]:
+    """Keep off the terminal what Ray's core says while it starts (that its log level was set); an error shows it."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(terminal, said.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def device(use_gpu: bool | str) -> str:

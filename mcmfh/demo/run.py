@@ -5,7 +5,7 @@ Every stage leaves its result in the store and finds it there the next time, so 
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mcmfh import ray_session, storage
 from mcmfh.archive.phantom import write_phantom
 from mcmfh.archive.quarantine import count_reasons
 from mcmfh.config import Config, load_config
-from mcmfh.console import unit_progress
+from mcmfh.console import stage_bar
 from mcmfh.demo.page import Answered, write_page
 from mcmfh.demo.queries import ask, choose_queries
 from mcmfh.encoders import packaged
@@ -51,12 +51,11 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(name: str) -> Iterator[None]:
+    def stage(name: str) -> Iterator[Callable[[int, int], None]]:
         begun = time.perf_counter()
-        with console.status(f"{name} …"):
-            yield
+        with stage_bar(name, console) as advance:
+            yield advance
         seconds[name] = time.perf_counter() - begun
-        console.print(f"{name:<9} {seconds[name]:6.1f} s")
 
     with stage("phantom"):
         write_phantom(storage.parent(manifest), studies=studies, seed=SEED)
@@ -66,10 +65,8 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
         from mcmfh.bulk.archive_run import embed_archive, hash_archive
         from mcmfh.serving.deployment import start
         from mcmfh.training.archive_training import evaluate_archive, train_archive
-    begun = time.perf_counter()
-    with unit_progress("embed", console) as progress:
+    with stage("embed") as progress:
         embedded = embed_archive(config, archive, progress)
-    seconds["embed"] = time.perf_counter() - begun
     with stage("train"):
         trained = train_archive(config, archive)
     with stage("evaluate"):

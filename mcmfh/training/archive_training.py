@@ -68,7 +68,9 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
     spec, table = embedding_table(config, archive)
     bundle = load_bundle(bundle_uri)
     if spec.digest != bundle.config["encoder_digest"]:
-        raise InputError(f"the model at '{bundle_uri}' was trained on embeddings of another encoder; set encoder to its own")
+        raise InputError(
+            f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"
+        )
     name = storage.digest([bundle.bundle_digest, archive.items.drop_columns(["row"]).to_pylist()])[:16]
     folder = storage.join(storage.absolute(config.store), "evaluations", name)
     page = storage.join(folder, "report.html")
