@@ -3,11 +3,13 @@
 python jobs/serve.py store=… archive.name=… serve.replicas=2
 """
 
+import os
 import signal
 
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.serving.access import check_binding, configured_keys, proxy_environment
 from mcmfh.snapshots.archive import archive_root
 from mcmfh.snapshots.reading import latest
 
@@ -15,6 +17,10 @@ from mcmfh.snapshots.reading import latest
 def main(config: Config) -> None:
     """Serve the newest snapshot of the archive archive.name until interrupted."""
     number, document = latest(archive_root(config.store, config.archive.name))
+    keys = configured_keys(config.serve)
+    check_binding(config.serve, keys)
+    for name, value in proxy_environment(keys).items():
+        os.environ.setdefault(name, value)
     ray_session.connect(config.cluster)
     from mcmfh.serving.deployment import start
 

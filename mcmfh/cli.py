@@ -15,6 +15,8 @@ from mcmfh.errors import InputError
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 snapshots_app = typer.Typer(help="List an archive's snapshots, or publish an old one anew.", no_args_is_help=True)
 app.add_typer(snapshots_app, name="snapshots")
+keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
+app.add_typer(keys_app, name="key")
 Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value …", show_default=False)]
 
 
@@ -134,6 +136,28 @@ def rollback(number: int, overrides: Overrides = None) -> None:
     config = load_config(overrides or [])
     new = publish.rollback(archive_root(config.store, config.archive.name), number)
     print(f"snapshot {new} holds what snapshot {number} held")
+
+
+@keys_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Whose key it is; appears in logs.")],
+    requests_per_second: Annotated[float, typer.Option(help="Beyond them: 429.")] = 50,
+) -> None:
+    """Print a fresh key, once, and the line of serve.keys that lets it in."""
+    from pydantic import ValidationError
+
+    from mcmfh.config import KeyConfig
+    from mcmfh.serving.access import new_key
+
+    key, digest = new_key()
+    try:
+        line = KeyConfig(name=name, sha256=digest, requests_per_second=requests_per_second)
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        raise InputError(f"{fault['loc'][0]} of the key: {fault['msg']}; choose another") from error
+    rate = f"{line.requests_per_second:g}"
+    print(f"key, shown this once:  {key}")
+    print(f"line for serve.keys:   - {{name: {line.name}, sha256: {line.sha256}, requests_per_second: {rate}}}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -54,11 +54,29 @@ class HashConfig(Section):
     replace_model: bool = False
 
 
+class KeyConfig(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    requests_per_second: float = Field(50, gt=0)
+
+
 class ServeConfig(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     replicas: int = Field(1, ge=1)
+    max_replicas: int | None = Field(None, ge=1)
+    keys: tuple[KeyConfig, ...] = ()
+    keys_uri: str | None = None
+    poll_seconds: float = Field(10, gt=0)
     max_body_mb: int = Field(32, ge=1)
+    max_batch: int = Field(16, ge=1)
+    max_waiting: int = Field(64, ge=1)
+    timeout_seconds: float = Field(30, gt=0)
+    drain_seconds: float = Field(10, ge=0)
+
+    @property
+    def most_replicas(self) -> int:
+        return max(self.replicas, self.max_replicas or 0)
 
 
 class Config(Section):
@@ -120,8 +138,12 @@ def _explain(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         model: Any = Config
         for part in path[:-1]:
-            model = model.model_fields[part].annotation
+            if not part.isdigit():
+                model = model.model_fields[part].annotation
+                model = next((kind for kind in get_args(model) if isinstance(kind, type)), model)
         known = ", ".join(sorted(model.model_fields))
         return f"configuration key '{key}' is not known; use one of: {known}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"configuration key '{key}' cannot be {fault['input']!r}: {message}"
+    # Whoever pastes the key itself where its hash belongs should not find it in a log.
+    value = "what it is" if key.startswith("serve.keys") else repr(fault["input"])
+    return f"configuration key '{key}' cannot be {value}: {message}"
