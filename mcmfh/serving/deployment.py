@@ -3,7 +3,6 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from ray import serve
@@ -42,11 +41,7 @@ class Endpoint:
     @api.post("/v1/search")
     async def search(self, request: Request) -> dict[str, Any]:
         """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
-        answer = await self._run(self.retrieval.search, await self._query(request))
-        for hit in answer["hits"]:
-            if hit["image"]:
-                hit["image"] = f"/v1/items/{quote(hit['item_id'], safe='')}/image"
-        return answer
+        return await self._run(self.retrieval.search, await self._query(request))
 
     @api.post("/v1/hash")
     async def hash(self, request: Request) -> dict[str, Any]:
@@ -73,7 +68,7 @@ class Endpoint:
     @api.get("/v1/version")
     async def version(self) -> dict[str, Any]:
         """Snapshot, model and encoder that answer."""
-        return self.retrieval.version()
+        return self.retrieval.version
 
     @api.get("/healthz")
     async def healthz(self) -> dict[str, str]:

@@ -5,7 +5,9 @@ The model comes from the snapshot, so codes and queries can never be of two mode
 
 import io
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,9 @@ from mcmfh import storage
 from mcmfh.archive.images import Limits, decode_image
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
+from mcmfh.hashing.bundle import Bundle
+from mcmfh.serving.facets import facets
+from mcmfh.serving.precision import estimated_precision
 from mcmfh.serving.queries import Query
 from mcmfh.snapshots.reading import open_snapshot
 from mcmfh.snapshots.search import search
@@ -23,15 +28,24 @@ THUMBNAIL = 256
 
 
 class Retrieval:
-    def __init__(self, root: str, limits: Limits, number: int | None = None, device: str = "cpu"):
+    """One snapshot and its model. Never changes: a newer snapshot is another Retrieval, which may share the bundle."""
+
+    def __init__(
+        self, root: str, limits: Limits, number: int | None = None, device: str = "cpu", bundle: Bundle | None = None
+    ):
+        """Open snapshot `number` (default: the newest). `bundle` is taken where it is this snapshot's. Raises InputError."""
         self.limits = limits
         self.snapshot = open_snapshot(root, number)
-        self.bundle = load_bundle(self.snapshot.document["bundle"], device=device)
-        if self.bundle.code_digest != self.snapshot.document["code_digest"]:
+        document = self.snapshot.document
+        if bundle is None or bundle.bundle_digest != document["bundle_digest"]:
+            bundle = load_bundle(document["bundle"], device=device)
+        if bundle.code_digest != document["code_digest"]:
             raise InputError(
                 f"the bundle of snapshot {self.snapshot.number} is not the one it was hashed with; restore the bundle"
             )
+        self.bundle = bundle
 
+    @cached_property
     def version(self) -> dict[str, Any]:
         """Which snapshot and which model answer."""
         document = self.snapshot.document
@@ -43,42 +57,53 @@ class Retrieval:
             "encoder": self.bundle.encoder,
             "bits": document["bits"],
             "items": document["items"],
-            "filters": document["filters"],
+            "filters": facets(self.snapshot),
         }
 
     def codes(self, query: Query) -> dict[str, np.ndarray]:
         """modality → uint8[bits/8] of a query."""
-        bits = self.bits(query)
-        modalities = query.modalities()
         if query.code:
-            code = np.frombuffer(bytes.fromhex(query.code), np.uint8)
-            if len(code) * 8 != bits:
-                raise InputError(f"the code has {len(code) * 8} bits, the archive {bits}; ask /v1/hash for another")
-            return {modalities[0]: code}
-        codes = {}
+            return self.given_code(query)
+        query.modalities()
+        bits, codes = self.bits(query), {}
         if query.image:
             codes["image"] = self.bundle.hash_images([decode_image(query.image, self.limits)], bits=bits)[0]
         if query.report:
             codes["report"] = self.bundle.hash_reports([query.report], bits=bits)[0]
         return codes
 
+    def given_code(self, query: Query) -> dict[str, np.ndarray]:
+        """The code that a query is. Raises InputError where it has another length than the archive's."""
+        (modality,), bits = query.modalities(), self.bits(query)
+        code = np.frombuffer(bytes.fromhex(str(query.code)), np.uint8)
+        if len(code) * 8 != bits:
+            raise InputError(f"the code has {len(code) * 8} bits, the archive {bits}; ask /v1/hash for another")
+        return {modality: code}
+
     def bits(self, query: Query) -> int:
+        """The code length to search in. Raises InputError where the archive has none of the wanted length."""
+        if query.bits is not None and query.bits not in self.snapshot.bits:
+            known = ", ".join(map(str, self.snapshot.bits))
+            raise InputError(f"the archive has no {query.bits}-bit codes; it has {known}")
         return query.bits or min(self.snapshot.bits)
 
-    def search(self, query: Query) -> dict[str, Any]:
-        """The answer to /v1/search."""
-        codes = self.codes(query)
+    def search(self, query: Query, codes: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
+        """The answer to /v1/search; `codes` are the query's, where they are known already."""
+        codes = self.codes(query) if codes is None else codes
         bits, target = self.bits(query), query.wanted()
         hits = search(self.snapshot, codes, query.k, target, bits, query.max_distance, query.where)
         shown = self.snapshot.shown(hits.rows.tolist())
+        meaning, precision = estimated_precision(self.bundle.calibration, bits, tuple(codes), target)
+        filters = self.snapshot.document["filters"]
         return {
             "snapshot": self.snapshot.number,
             "target": target,
             "bits": bits,
             "code": {modality: code.tobytes().hex() for modality, code in codes.items()},
+            "precision_of": meaning,
             "hits": [
-                {"distance": int(distance), **present(item, self.snapshot.document["filters"])}
-                for distance, item in zip(hits.distances, shown)
+                {"distance": distance, "precision": precision(distance), **present(item, filters)}
+                for distance, item in zip(hits.distances.tolist(), shown)
             ],
         }
 
@@ -113,5 +138,5 @@ def present(item: Mapping[str, Any], filters: list[str]) -> dict[str, Any]:
         "date": item["date"],
         "where": {name: item[name] for name in filters},
         "report": None if report is None else report[:EXCERPT] + ("…" if len(report) > EXCERPT else ""),
-        "image": f"/v1/items/{item['item_id']}/image" if item["image_uri"] else None,
+        "image": f"/v1/items/{quote(item['item_id'], safe='')}/image" if item["image_uri"] else None,
     }

@@ -1,0 +1,69 @@
+"""What a hit tells beside its distance, and what a snapshot can be filtered by."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcmfh.archive.images import Limits
+from mcmfh.errors import InputError
+from mcmfh.serving.precision import estimated_precision
+from mcmfh.serving.queries import validated
+from mcmfh.serving.retrieval import Retrieval
+
+
+@pytest.fixture
+def retrieval(archive):
+    return Retrieval(archive, Limits())
+
+
+def test_precision_is_the_calibration_of_the_pair_of_modalities(retrieval):
+    table = retrieval.bundle.calibration["16"]
+    for modality, target, pair in (
+        ("image", "report", "image-report"),
+        ("report", "image", "image-report"),
+        ("image", "image", "image-image"),
+    ):
+        answer = retrieval.search(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
+        assert answer["precision_of"] == "relevant"
+        assert answer["hits"]
+        for hit in answer["hits"]:
+            assert hit["precision"] == table[pair]["probability"][hit["distance"]]
+
+
+def test_no_figure_where_none_was_measured(retrieval):
+    answer = retrieval.search(validated({"code": "0305", "modality": "image", "target": "study"}))
+    assert answer["precision_of"] is None
+    assert {hit["precision"] for hit in answer["hits"]} == {None}
+    assert estimated_precision({}, 16, ("image",), "report")[0] is None
+    assert estimated_precision(retrieval.bundle.calibration, 16, ("image", "report"), "report")[0] is None
+
+
+@given(st.integers(0, 1024))
+def test_any_distance_has_a_figure_or_none(distance):
+    calibration = {"8": {"meaning": "same study", "image-report": {"probability": [0.5] * 9}}}
+    meaning, precision = estimated_precision(calibration, 8, ("report",), "image")
+    assert meaning == "same study"
+    assert precision(distance) == (0.5 if distance <= 8 else None)
+
+
+def test_filters_are_offered_with_their_values(retrieval):
+    items = retrieval.snapshot.items.to_pylist()
+    assert retrieval.version["filters"] == {
+        "modality": {"type": "string", "values": sorted({item["modality"] for item in items} - {None})},
+        "year": {"type": "int64", "values": sorted({item["year"] for item in items})},
+    }
+
+
+def test_a_code_of_another_length_is_refused(retrieval):
+    with pytest.raises(InputError, match="8 bits"):
+        retrieval.search(validated({"code": "00", "modality": "image"}))
+    with pytest.raises(InputError, match="no 32-bit codes"):
+        retrieval.search(validated({"code": "00000000", "modality": "image", "bits": 32}))
+
+
+def test_codes_handed_over_give_the_same_answer(retrieval):
+    query = validated({"report": "Fracture of the distal radius."})
+    codes = retrieval.codes(query)
+    assert codes["report"].dtype == np.uint8
+    assert retrieval.search(query, codes) == retrieval.search(query)
