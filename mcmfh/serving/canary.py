@@ -1,0 +1,62 @@
+"""The canary queries of a bundle, asked of a new snapshot before it may answer anybody.
+
+Their codes are fixed, so the same model must find the same items at the same distances as in the snapshot before;
+only items that were added, removed or changed may differ. A new model has its own canary, checked when it is loaded.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcmfh.errors import InputError
+from mcmfh.serving.retrieval import Retrieval
+from mcmfh.snapshots.reading import Snapshot
+from mcmfh.snapshots.search import Target, search
+
+HITS = 50
+TARGETS: tuple[Target, ...] = ("image", "report")
+
+
+def canary_queries(retrieval: Retrieval) -> list[tuple[str, int, np.ndarray]]:
+    """(modality, bits, code uint8[bits/8]) of every canary code of the bundle that the snapshot can be asked."""
+    return [
+        (modality, int(bits), np.frombuffer(bytes.fromhex(code), np.uint8))
+        for modality, by_bits in retrieval.bundle.canary["codes"].items()
+        for bits, codes in by_bits.items()
+        for code in codes
+        if int(bits) in retrieval.snapshot.bits
+    ]
+
+
+def check_against(old: Retrieval, new: Retrieval) -> None:
+    """Raise InputError where `new` finds an unchanged item at another distance than `old`, or not where it must."""
+    same_model = old.bundle.code_digest == new.bundle.code_digest
+    for modality, bits, code in canary_queries(new):
+        for target in TARGETS:
+            found = _found(new.snapshot, modality, bits, code, target)
+            if not same_model:
+                continue
+            farthest = max(found.values()) if len(found) >= HITS else bits + 1
+            before = _found(old.snapshot, modality, bits, code, target)
+            for item in _live(new.snapshot, list(before)):
+                # Crowded out by others at the edge is no fault.
+                if found.get(item, max(before[item], farthest)) != before[item]:
+                    raise InputError(
+                        f"snapshot {new.snapshot.number} answers the canary queries otherwise than "
+                        f"{old.snapshot.number} for unchanged items; publish it anew, or roll back"
+                    )
+
+
+def _found(snapshot: Snapshot, modality: str, bits: int, code: np.ndarray, target: Target) -> dict[tuple, int]:
+    """(item_id, fingerprint) → distance of the nearest HITS."""
+    hits = search(snapshot, {modality: code}, HITS, target, bits)
+    items = snapshot.items.select(["item_id", "fingerprint"]).take(pa.array(hits.rows)).to_pylist()
+    return {(item["item_id"], item["fingerprint"]): d for item, d in zip(items, hits.distances.tolist())}
+
+
+def _live(snapshot: Snapshot, items: list[tuple]) -> set[tuple]:
+    """Those (item_id, fingerprint) that live in `snapshot`."""
+    there = pc.is_in(snapshot.items["item_id"], pa.array([name for name, _ in items], pa.string()))
+    rows = np.flatnonzero(there.to_numpy() & snapshot.live)
+    taken = snapshot.items.select(["item_id", "fingerprint"]).take(pa.array(rows)).to_pylist()
+    return {(item["item_id"], item["fingerprint"]) for item in taken} & set(items)

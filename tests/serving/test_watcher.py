@@ -1,0 +1,163 @@
+"""Snapshots are swapped whole, and what cannot be served changes nothing."""
+
+import threading
+
+import numpy as np
+import pytest
+from snapshot_rows import publish_rows, rows
+
+from mcmfh import storage
+from mcmfh.archive.images import Limits
+from mcmfh.errors import InputError
+from mcmfh.serving.queries import validated
+from mcmfh.serving.retrieval import Retrieval
+from mcmfh.serving.watcher import Watcher
+from mcmfh.snapshots import numbered
+from mcmfh.snapshots.publish import rollback, snapshots_folder
+
+NAMES = [f"i{n}" for n in range(1, 61)]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def root(tmp_path, models) -> str:
+    root = f"file://{tmp_path}/a"
+    publish_rows(root, rows(NAMES[:40]), model=models[0])
+    return root
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def watcher(root, clock, events):
+    def opened(number, bundle):
+        return Retrieval(root, Limits(), number, bundle=bundle)
+
+    return Watcher(root, opened, 10, lambda event, fields: events.append((event, fields)), clock)
+
+
+def test_a_new_snapshot_takes_over_and_shares_the_model(root, watcher, models, events):
+    old = watcher.current
+    assert not watcher.poll()
+    assert watcher.current is old
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    assert watcher.poll()
+    assert watcher.current.snapshot.number == 2
+    assert watcher.current.version["items"] == 60
+    assert watcher.current.bundle is old.bundle
+    assert old.search(validated({"code": "0000", "modality": "image"}))["snapshot"] == 1  # still whole
+    assert events == [("snapshot", {"snapshot": 2, "items": 60})]
+
+
+def test_a_rollback_is_followed(root, watcher, models):
+    before = watcher.current.search(validated({"code": "0100", "modality": "image", "k": 40}))
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    watcher.poll()
+    rollback(root, 1)
+    watcher.poll()
+    after = watcher.current.search(validated({"code": "0100", "modality": "image", "k": 40}))
+    assert (after["snapshot"], after["hits"]) == (3, before["hits"])
+
+
+def test_another_model_comes_with_its_bundle(root, watcher, models):
+    old = watcher.current.bundle
+    publish_rows(root, rows(NAMES), model=models[1])
+    assert watcher.poll()
+    assert watcher.current.bundle.bundle_digest == models[1].bundle_digest != old.bundle_digest
+
+
+def test_a_broken_snapshot_changes_nothing_and_is_overtaken(root, watcher, models, clock, events):
+    old = watcher.current
+    good = numbered.get(snapshots_folder(root), 1)
+    numbered.append(snapshots_folder(root), lambda head: {**good, "bundle": "file:///gone", "bundle_digest": "0" * 64})
+    assert not watcher.poll()
+    assert watcher.current is old
+    assert (watcher.failure.snapshot, watcher.failure.attempts) == (2, 1)
+    assert "gone" not in str(watcher.failure) + str(events)  # no address for everybody to read
+    watcher.poll()
+    assert watcher.failure.attempts == 1  # not yet again
+    clock.now += 1000
+    watcher.poll()
+    assert watcher.failure.attempts == 2
+    numbered.append(snapshots_folder(root), lambda head: good)
+    assert watcher.poll()
+    assert (watcher.current.snapshot.number, watcher.failure) == (3, None)
+
+
+def test_a_lost_file_and_a_lost_store_change_nothing(root, watcher, models, tmp_path, clock):
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    shards = {name for name in storage.names(f"{root}/shards")}
+    lost = numbered.get(snapshots_folder(root), 2)["shards"][1]["codes"] + ".safetensors"
+    assert lost in shards
+    data = storage.read(f"{root}/shards/{lost}")
+    storage.delete(f"{root}/shards/{lost}")
+    watcher.poll()
+    assert watcher.current.snapshot.number == 1
+    assert watcher.failure.snapshot == 2
+    storage.put(f"{root}/shards/{lost}", data)
+    clock.now += 1000
+    assert watcher.poll()
+    (tmp_path / "a").rename(tmp_path / "away")
+    watcher.poll()
+    assert watcher.current.search(validated({"code": "0000", "modality": "image"}))["snapshot"] == 2
+
+
+def test_unchanged_items_at_other_distances_are_refused(root, watcher, models):
+    old = watcher.current
+    # The same fingerprints with other codes: what a fault in publishing would look like.
+    publish_rows(root, rows(NAMES[:40], seed=5), model=models[0])
+    assert not watcher.poll()
+    assert watcher.current is old
+    assert "InputError" in watcher.failure.reason
+    with pytest.raises(InputError, match="canary"):
+        watcher.swap(2)
+
+
+def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
+    """Threads ask while the snapshots change; each answer equals that of its snapshot, opened afresh."""
+    answers, stop = [], threading.Event()
+
+    def ask(seed):
+        rng = np.random.default_rng(seed)
+        while not stop.is_set():
+            query = validated({"code": rng.bytes(2).hex(), "modality": "image", "k": 20})
+            answers.append((query, watcher.current.search(query)))
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    for n in range(2, 6):
+        publish_rows(root, rows(NAMES[: 40 + n], seed=n, version=str(n)), known=NAMES, model=models[0])
+        assert watcher.poll()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    fresh = {n: Retrieval(root, Limits(), n, bundle=watcher.current.bundle) for n in range(1, 6)}
+    assert len(answers) > 20
+    for query, answer in answers[:: max(1, len(answers) // 200)]:
+        assert answer == fresh[answer["snapshot"]].search(query)
+
+
+def test_the_thread_polls_and_stops(root, models):
+    watcher = Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 0.01)
+    swapped = threading.Event()
+    watcher.report = lambda event, fields: swapped.set()
+    watcher.start()
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    assert swapped.wait(60)
+    watcher.stop()
+    assert watcher.current.snapshot.number == 2
