@@ -80,6 +80,9 @@ class BodyTooLarge(Exception):
 
 async def _bounded(request: Request, max_bytes: int) -> None:
     """Read the body into the request, refusing as soon as it is larger than allowed."""
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > max_bytes:
+        raise BodyTooLarge
     received = bytearray()
     async for chunk in request.stream():
         received += chunk

@@ -33,7 +33,7 @@ class Retrieval:
     def __init__(
         self, root: str, limits: Limits, number: int | None = None, device: str = "cpu", bundle: Bundle | None = None
     ):
-        """Open snapshot `number` (default: the newest). `bundle` is taken where it is this snapshot's. Raises InputError."""
+        """Open snapshot `number` (default: the newest). `bundle` is used where it is that snapshot's own."""
         self.limits = limits
         self.snapshot = open_snapshot(root, number)
         document = self.snapshot.document
@@ -71,6 +71,10 @@ class Retrieval:
         if query.report:
             codes["report"] = self.bundle.hash_reports([query.report], bits=bits)[0]
         return codes
+
+    def pixels(self, image: bytes) -> np.ndarray:
+        """uint8[S, S, 3]: an image file as the encoder takes it. Raises DecodeError."""
+        return self.bundle.checked_encoder().spec.preprocessing(decode_image(image, self.limits))
 
     def given_code(self, query: Query) -> dict[str, np.ndarray]:
         """The code that a query is. Raises InputError where it has another length than the archive's."""

@@ -52,6 +52,10 @@ class Watcher:
     def start(self) -> None:
         self._thread.start()
 
+    def died(self) -> bool:
+        """Whether it was started and looks no longer, though nobody stopped it."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._stop.is_set()
+
     def stop(self) -> None:
         """Return once no poll is running or will run."""
         self._stop.set()

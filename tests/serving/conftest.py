@@ -58,7 +58,7 @@ def cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def archive(models, tmp_path) -> str:
     """Root of an archive of one snapshot: 60 items, four of them with awkward names, all with one picture."""
-    root = f"file://{tmp_path}/archive"
+    root = f"file://{tmp_path}/archives/small"
     publish_rows(root, pictured(rows([f"i{n}" for n in range(1, 61)]), tmp_path), model=models[0])
     return root
 

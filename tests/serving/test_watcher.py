@@ -100,7 +100,7 @@ def test_a_broken_snapshot_changes_nothing_and_is_overtaken(root, watcher, model
 
 def test_a_lost_file_and_a_lost_store_change_nothing(root, watcher, models, tmp_path, clock):
     publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
-    shards = {name for name in storage.names(f"{root}/shards")}
+    shards = set(storage.names(f"{root}/shards"))
     lost = numbered.get(snapshots_folder(root), 2)["shards"][1]["codes"] + ".safetensors"
     assert lost in shards
     data = storage.read(f"{root}/shards/{lost}")

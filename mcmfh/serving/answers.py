@@ -1,0 +1,113 @@
+"""The shapes of all answers, as the OpenAPI document describes them."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from mcmfh.serving.queries import Query
+
+
+class Item(BaseModel):
+    """What may be shown of an item: an excerpt of its report, and never an address in the archive."""
+
+    item_id: str
+    study_id: str
+    labels: list[str] | None
+    date: str | None
+    where: dict[str, Any] = Field(description="its filter columns")
+    report: str | None = Field(description="the beginning of the report; null where reports are not kept")
+    image: str | None = Field(description="path of a thumbnail on this endpoint")
+
+
+class Hit(Item):
+    distance: int = Field(description="Hamming distance; for a query of image and report the sum of both")
+    precision: float | None = Field(
+        description="share of validation pairs at this distance that were what `precision_of` says"
+    )
+
+
+class SearchAnswer(BaseModel):
+    """The hits, in the order of their distance."""
+
+    snapshot: int
+    target: str
+    bits: int
+    code: dict[str, str] = Field(description="modality → the query's code in hex")
+    precision_of: str | None = Field(
+        description="relevant (shares a label) or same study; null where nothing was measured"
+    )
+    hits: list[Hit]
+
+
+class HashAnswer(BaseModel):
+    snapshot: int
+    bits: int
+    code: dict[str, str]
+
+
+class ItemAnswer(Item):
+    snapshot: int
+
+
+class Facet(BaseModel):
+    type: str
+    values: list[Any] | None = None
+    min: Any = None
+    max: Any = None
+
+
+class Version(BaseModel):
+    snapshot: int
+    snapshot_digest: str
+    bundle_digest: str
+    code_digest: str
+    encoder: str
+    bits: list[int]
+    items: int
+    filters: dict[str, Facet] = Field(description="what `where` may name, with the values that occur")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def query_body() -> dict[str, Any]:
+    """The OpenAPI request body of a query. It is parsed by hand, so that its size is bounded while it arrives."""
+    fields = Query.model_json_schema()
+    fields["properties"].pop("image")
+    form = {
+        **fields["properties"],
+        "image": {"type": "string", "format": "binary", "description": "PNG, JPEG, TIFF, WebP or DICOM"},
+        "where": {"type": "string", "description": "filters, as JSON"},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": fields},
+                "multipart/form-data": {"schema": {**fields, "properties": form}},
+            },
+        }
+    }
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of these statuses."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": REASONS[status], "content": content} for status in statuses}
+
+
+REASONS = {
+    400: "the query cannot be understood",
+    401: "no key, or none that is known",
+    404: "not in this snapshot",
+    413: "larger than serve.max_body_mb",
+    422: "the image cannot be read",
+    429: "too many requests with this key",
+    503: "busy, or too slow; Retry-After says when to come again",
+}

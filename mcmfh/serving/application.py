@@ -1,0 +1,149 @@
+"""The HTTP application of a replica: routes, their description, and the gate in front. Runs under any ASGI server.
+
+uvicorn.run(application(Replica(config)), host="127.0.0.1", port=8000)
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, unquote
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
+
+from mcmfh.serving import answers, problems
+from mcmfh.serving.access import Access, configured_keys
+from mcmfh.serving.answers import problems as refusals
+from mcmfh.serving.gate import Gate
+from mcmfh.serving.queries import BodyTooLarge, Query, read_query
+from mcmfh.serving.replica import Replica
+
+GUARDED = refusals(401, 429, 503)
+QUERY = {**GUARDED, **refusals(400, 413, 422)}
+
+
+def application(replica: Replica) -> FastAPI:
+    """The ASGI application that answers for `replica`, and stops it at the end of its life. Raises InputError."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        replica.start()
+        yield
+        replica.stop()
+
+    api = FastAPI(
+        title="mcmfh", summary="Exact cross-modal retrieval of medical images and reports", version="1", lifespan=life
+    )
+    problems.install(api)
+    settings, page = replica.config.serve, resources.files("mcmfh.serving").joinpath("page.html").read_bytes()
+    access = Access(configured_keys(settings), settings.most_replicas)
+    api.add_middleware(
+        Gate,  # type: ignore[arg-type]
+        access=access,
+        metrics=replica.metrics,
+        journal=replica.journal,
+        max_waiting=settings.max_waiting,
+        timeout=settings.timeout_seconds,
+        sign_in=page,
+    )
+
+    async def query_of(request: Request) -> Query:
+        try:
+            return await read_query(request, settings.max_body_mb * 2**20)
+        except BodyTooLarge:
+            detail = f"the request is larger than {settings.max_body_mb} MB; send a smaller image"
+            raise HTTPException(413, detail) from None
+
+    body: dict[str, Any] = {"openapi_extra": answers.query_body(), "responses": QUERY}
+
+    @api.post("/v1/search", response_model=answers.SearchAnswer, **body)
+    async def search(request: Request) -> Response:
+        """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
+        query, started = await query_of(request), time.perf_counter()
+        answer = await replica.search(query)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        return rendered(answer, {"Server-Timing": f"search;dur={milliseconds:.2f}"})
+
+    @api.post("/v1/hash", response_model=answers.HashAnswer, **body)
+    async def hash(request: Request) -> Response:
+        """The same query → its code."""
+        return rendered(await replica.hash(await query_of(request)))
+
+    async def shown(item_id: str) -> Response:
+        retrieval = replica.current
+        found = await replica.beside(retrieval.item, item_id)
+        if found is None:
+            raise HTTPException(404, "no such item in this snapshot")
+        return rendered({"snapshot": retrieval.snapshot.number, **found})
+
+    @api.get(
+        "/v1/items/{item_id:path}/image",
+        response_class=Response,
+        responses={**GUARDED, **refusals(404), 200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}},
+    )
+    async def image(request: Request, item_id: str) -> Response:
+        """A thumbnail (JPEG)."""
+        item_id, of_picture = addressed(request)
+        if not of_picture:  # the id itself ends in /image
+            return await shown(item_id)
+        picture = await replica.beside(replica.current.thumbnail, item_id)
+        if picture is None:
+            raise HTTPException(404, "no such picture in this snapshot")
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
+    async def item(request: Request, item_id: str) -> Response:
+        """What may be shown of an item; percent-encode its id."""
+        return await shown(addressed(request)[0])
+
+    @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
+    async def version() -> Response:
+        """Snapshot, model and encoder that answer, and what can be filtered by."""
+        return rendered(await replica.beside(lambda: replica.current.version))
+
+    @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
+    async def search_page() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @api.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(replica.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @api.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Alive."""
+        return {"status": "alive"}
+
+    @api.get("/readyz", responses={503: {"description": "about to stop"}})
+    async def readyz() -> Response:
+        """Whether requests should be sent here; names the snapshot, and one that could not be taken over."""
+        return rendered(replica.readiness(), status=503 if replica.draining else 200)
+
+    with_problem_schema(api)
+    return api
+
+
+def addressed(request: Request) -> tuple[str, bool]:
+    """(item_id, whether its picture is meant), from the address as it was sent: an id may hold any character.
+
+    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a".
+    """
+    sent = (request.scope.get("raw_path") or quote(request.scope["path"]).encode()).decode("ascii", "replace")
+    name = sent.partition("/v1/items/")[2]
+    of_picture = name.endswith("/image")
+    return unquote(name.removesuffix("/image") if of_picture else name), of_picture
+
+
+def rendered(content: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    """`content` as JSON; dates become ISO strings."""
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return Response(data, status, headers, "application/json")
+
+
+def with_problem_schema(api: FastAPI) -> None:
+    """Put the problem document into the OpenAPI components, where the routes refer to it."""
+    document = api.openapi()
+    document["components"]["schemas"]["Problem"] = answers.Problem.model_json_schema()

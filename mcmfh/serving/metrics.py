@@ -1,0 +1,48 @@
+"""What Prometheus reads at /metrics, of the replica that is asked. No label holds anything of a request's content."""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """One registry a replica; `replica` tells them apart where scrapes meet one of several."""
+
+    def __init__(self, replica: str = f"{os.getpid()}"):
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter("mcmfh_requests", "Answered requests", ("route", "status"), registry=registry)
+        self.seconds = Histogram(
+            "mcmfh_request_seconds", "From the request to its answer", ("route",), buckets=SECONDS, registry=registry
+        )
+        self.in_flight = Gauge("mcmfh_requests_in_flight", "Requests being answered", registry=registry)
+        self.encode = Histogram(
+            "mcmfh_encode_seconds", "One pass of the encoder", ("modality",), buckets=SECONDS, registry=registry
+        )
+        self.batch = Histogram(
+            "mcmfh_encode_batch", "Queries in one pass", ("modality",), buckets=(1, 2, 4, 8, 16, 32), registry=registry
+        )
+        self.snapshot = Gauge("mcmfh_snapshot", "Number of the snapshot that answers", registry=registry)
+        self.items = Gauge("mcmfh_items", "Items in the snapshot that answers", registry=registry)
+        self.swaps = Counter("mcmfh_snapshot_swaps", "Snapshots taken over while serving", registry=registry)
+        self.failures = Counter(
+            "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", registry=registry
+        )
+        Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(replica).set(1)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
+    def encoded(self, modality: str, queries: int, seconds: float) -> None:
+        self.encode.labels(modality).observe(seconds)
+        self.batch.labels(modality).observe(queries)
+
+    def serving(self, snapshot: int, items: int) -> None:
+        self.snapshot.set(snapshot)
+        self.items.set(items)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

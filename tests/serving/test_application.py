@@ -1,0 +1,286 @@
+"""The HTTP contract, over a real replica and without Ray: access, limits, item ids, metrics, log, OpenAPI."""
+
+import asyncio
+import io
+import json
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving_config import served
+from snapshot_rows import publish_rows, rows
+
+from mcmfh.serving import answers
+from mcmfh.serving.access import new_key
+from mcmfh.serving.application import application
+from mcmfh.serving.client import _multipart
+from mcmfh.serving.journal import Journal
+from mcmfh.serving.queries import validated
+from mcmfh.serving.replica import Replica
+
+CODE = {"code": "0305", "modality": "image"}
+BODY = json.dumps(CODE).encode()
+SECRET, DIGEST = new_key()
+KEY = {"Authorization": f"Bearer {SECRET}"}
+AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up")
+
+
+@pytest.fixture
+def log():
+    return io.StringIO()
+
+
+@pytest.fixture
+def client(archive, log):
+    """An endpoint without keys."""
+    with TestClient(application(Replica(served(archive), Journal(log)))) as client:
+        yield client
+
+
+@pytest.fixture
+def guarded(archive, log):
+    config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
+    with TestClient(application(Replica(config, Journal(log)))) as client:
+        yield client
+
+
+def test_answers_are_those_of_the_snapshot_and_as_described(client):
+    replica_answer = client.post("/v1/search", json={**CODE, "k": 7})
+    body, kind = _multipart(picture(), {"report": "clear lungs", "k": 3})
+    both = client.post("/v1/search", content=body, headers={"Content-Type": kind})
+    for answer in (replica_answer, both):
+        assert answer.status_code == 200
+        answers.SearchAnswer.model_validate(answer.json(), strict=True)
+    assert len(replica_answer.json()["hits"]) == 7
+    assert both.json()["target"] == "study"
+    assert "search;dur=" in both.headers["Server-Timing"]
+    answers.Version.model_validate(client.get("/v1/version").json(), strict=True)
+    answers.HashAnswer.model_validate(client.post("/v1/hash", json={"report": "x"}).json(), strict=True)
+
+
+def picture() -> bytes:
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.linear_gradient("L").save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("item_id", AWKWARD)
+def test_any_item_id_has_an_address(client, item_id):
+    address = f"/v1/items/{quote(item_id, safe='')}"
+    found = client.get(address)
+    assert found.json()["item_id"] == item_id
+    answers.ItemAnswer.model_validate(found.json(), strict=True)
+    assert found.json()["image"] == f"{address}/image"
+    assert client.get(found.json()["image"]).content[:3] == b"\xff\xd8\xff"
+
+
+def test_what_is_not_there_is_404(client):
+    for address in ("/v1/items/zzz", "/v1/items/zzz/image", "/v1/nothing"):
+        missing = client.get(address)
+        assert missing.status_code == 404
+        assert missing.headers["Content-Type"] == "application/problem+json"
+
+
+def test_everything_but_health_needs_a_key(guarded):
+    routes = guarded.app.openapi()["paths"]
+    addresses = {path.replace("{item_id}", "i7") for path in routes} | {"/", "/metrics", "/docs", "/openapi.json", "/x"}
+    for address in sorted(addresses - {"/healthz", "/readyz"}):
+        method = "POST" if "post" in routes.get(address, {}) else "GET"
+        refused = guarded.request(method, address, json=CODE)
+        assert refused.status_code == 401, address
+        assert "Bearer" in refused.headers["WWW-Authenticate"]
+        assert guarded.request(method, address, json=CODE, headers=KEY).status_code != 401
+    for address in ("/healthz", "/readyz"):
+        assert guarded.get(address).status_code == 200
+    assert "<title>" in guarded.get("/").text  # the page that asks for the key
+
+
+def test_too_many_requests_are_told_when_to_come_again(archive, log):
+    config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
+    with TestClient(application(Replica(config, Journal(log)))) as client:
+        statuses = [client.post("/v1/search", json=CODE, headers=KEY) for _ in range(20)]
+    refused = [answer for answer in statuses if answer.status_code == 429]
+    assert refused
+    assert int(refused[0].headers["Retry-After"]) >= 1
+
+
+def test_large_bodies_are_refused_by_their_stated_and_by_their_real_size(archive, log):
+    with TestClient(application(Replica(served(archive, max_body_mb=1), Journal(log)))) as client:
+        stated = client.post("/v1/search", content=b"x" * (2**20 + 1))
+        chunks = client.post("/v1/search", content=(b"x" * 2**16 for _ in range(17)))
+    assert stated.status_code == chunks.status_code == 413
+
+
+async def asked(app, path="/v1/search", body=BODY, stalls=None):
+    """(status, headers) of one request, straight through ASGI; `stalls` holds back the body."""
+    sent = []
+
+    async def receive():
+        if stalls is not None:
+            await stalls.wait()
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        sent.append(message)
+
+    method = "POST" if path == "/v1/search" else "GET"
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+    await app({**scope, "headers": [(b"content-type", b"application/json")], "http_version": "1.1"}, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])
+
+
+def test_a_full_house_is_503_and_still_healthy(archive, log):
+    app = application(Replica(served(archive, max_waiting=2), Journal(log)))
+
+    async def scene():
+        stalls = asyncio.Event()
+        inside = [asyncio.create_task(asked(app, stalls=stalls)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        outside, headers = await asked(app)
+        health = [(await asked(app, path))[0] for path in ("/healthz", "/readyz")]
+        stalls.set()
+        return outside, headers, health, [(await one)[0] for one in inside]
+
+    outside, headers, health, inside = asyncio.run(scene())
+    assert (outside, health, inside) == (503, [200, 200], [200, 200])
+    assert headers[b"retry-after"] == b"1"
+
+
+def test_a_request_that_never_ends_is_ended(archive, log):
+    app = application(Replica(served(archive, timeout_seconds=0.05), Journal(log)))
+
+    async def scene():
+        return await asked(app, stalls=asyncio.Event())
+
+    status, headers = asyncio.run(scene())
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+
+
+def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, models):
+    replica = Replica(served(archive, poll_seconds=1000), Journal(log))
+    with TestClient(application(replica)) as client:
+        assert client.get("/readyz").json() == {"status": "ready", "snapshot": 1, "failing": None}
+        broken = replace(models[0], bundle="file:///gone", bundle_digest="0" * 64)
+        publish_rows(archive, rows(["i1"], seed=9), model=broken)
+        replica.watcher.poll()
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["failing"]["snapshot"]) == (200, 2)
+        assert "gone" not in ready.text + log.getvalue()
+        assert client.post("/v1/search", json=CODE).json()["snapshot"] == 1
+        assert "mcmfh_snapshot_failures_total 1.0" in client.get("/metrics").text
+        replica.draining = True
+        assert client.get("/readyz").status_code == 503
+        assert client.post("/v1/search", json=CODE).status_code == 200  # what still arrives is answered
+
+
+def test_metrics_and_log_hold_numbers_and_nothing_of_the_request(client, log):
+    secret = "Mrs Example, born 1950, has a nodule"
+    client.post("/v1/search", json={"report": secret})
+    client.get(f"/v1/items/{quote('a/b', safe='')}")
+    client.get("/v1/items/Example")
+    client.get("/elsewhere/Example")
+    text = client.get("/metrics").text
+    assert 'mcmfh_requests_total{route="/v1/search",status="200"} 1.0' in text
+    assert 'mcmfh_requests_total{route="unmatched",status="404"} 1.0' in text
+    assert "mcmfh_snapshot 1.0" in text
+    assert "mcmfh_items 60.0" in text
+    assert 'mcmfh_encode_seconds_count{modality="report"} 1.0' in text
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [200, 200, 404, 404, 200]
+    for word in ("Example", "nodule", "a/b", "file:", "picture"):
+        assert word not in log.getvalue()
+        assert word not in text
+    items = [line["item"] for line in lines if line.get("item")]
+    assert len(set(items)) == 2
+
+
+def test_the_description_names_bodies_and_answers(client):
+    document = client.get("/openapi.json").json()
+    search = document["paths"]["/v1/search"]["post"]
+    bodies = search["requestBody"]["content"]
+    assert bodies["multipart/form-data"]["schema"]["properties"]["image"]["format"] == "binary"
+    assert "image" not in bodies["application/json"]["schema"]["properties"]
+    assert search["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/SearchAnswer")
+    references = set(json.dumps(document).split('"#/components/schemas/')[1:])
+    named = {reference.partition('"')[0] for reference in references}
+    assert named <= set(document["components"]["schemas"])
+    assert {"400", "401", "413", "422", "429", "503"} <= set(search["responses"])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "code": st.sampled_from(["0305", "00", "zz"]) | JSON,
+        "modality": st.sampled_from(["image", "report"]) | JSON,
+        "k": st.integers(-1, 1001) | JSON,
+        "target": st.sampled_from(["image", "report", "study"]) | JSON,
+        "max_distance": st.integers(-1, 20) | JSON,
+        "bits": st.sampled_from([16, 32]) | JSON,
+        "where": st.dictionaries(st.sampled_from(["modality", "year"]), JSON, max_size=2) | JSON,
+    },
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=FIELDS)
+def test_generated_queries_never_break_the_endpoint(client, fields):
+    answer = client.post("/v1/search", content=json.dumps(fields), headers={"Content-Type": "application/json"})
+    assert answer.status_code in (200, 400, 422), (fields, answer.text)
+    if answer.status_code == 200:
+        answers.SearchAnswer.model_validate(answer.json())
+    else:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "multipart/form-data; boundary=x", "", "x"])
+)
+def test_hostile_bodies_never_break_the_endpoint(client, body, kind):
+    for content in (
+        body,
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename="f"\r\n\r\n' + body + b"\r\n--x--",
+    ):
+        answer = client.post("/v1/search", content=content, headers={"Content-Type": kind})
+        assert answer.status_code in (200, 400, 422), answer.text
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 1e308, [2**63], {"min": 2**64}, "a\0b", True, {"max": []}])
+def test_any_filter_value_is_answered_or_refused(client, value):
+    for column in ("year", "modality"):
+        assert client.post("/v1/search", json={**CODE, "where": {column: value}}).status_code in (200, 400)
+
+
+def test_a_lone_surrogate_is_no_report(client):
+    answer = client.post("/v1/search", content=b'{"report": "\\ud800"}', headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_batched_queries_are_answered_as_single_ones(client, archive):
+    """Twelve at once, of which one cannot be read: the others get what they would have got alone."""
+    replica = Replica(served(archive), Journal(io.StringIO()))
+    retrieval = replica.current
+    queries = [validated({"report": f"Finding number {n} " + "in the lung " * n}) for n in range(8)]
+    queries += [validated({"image": picture(), "report": "both"}), validated({"code": "0305", "modality": "image"})]
+    queries += [validated({"image": b"no picture"})]
+
+    async def scene():
+        return await asyncio.gather(*(replica.search(query) for query in queries), return_exceptions=True)
+
+    *together, unreadable = asyncio.run(scene())
+    assert type(unreadable).__name__ == "DecodeError"
+    assert together == [retrieval.search(query) for query in queries[:-1]]
+    passes = replica.metrics.text().decode()
+    assert 'mcmfh_encode_batch_sum{modality="report"} 9.0' in passes
+    count = next(line for line in passes.splitlines() if line.startswith('mcmfh_encode_batch_count{modality="report"}'))
+    assert float(count.split()[-1]) < 9
