@@ -90,6 +90,7 @@ def search(
     target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
     where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of a running endpoint.")] = None,
+    key: Annotated[str | None, typer.Option(envvar="MCMFH_KEY", help="The endpoint's access key.")] = None,
     snapshot: Annotated[
         str | None, typer.Option(help="URI of an archive (store/archives/NAME): no server needed.")
     ] = None,
@@ -104,7 +105,10 @@ def search(
     picture = image.read_bytes() if image else None
     if (endpoint is None) == (snapshot is None):
         raise InputError("name where to search: either --endpoint URL or --snapshot URI")
-    answer = search_endpoint(endpoint, picture, fields) if endpoint else search_snapshot(str(snapshot), picture, fields)
+    if endpoint:
+        answer = search_endpoint(endpoint, picture, fields, key)
+    else:
+        answer = search_snapshot(str(snapshot), picture, fields)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
 
 

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -18,6 +17,7 @@ from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access, configured_keys
 from mcmfh.serving.answers import problems as refusals
 from mcmfh.serving.gate import Gate
+from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, Query, read_query
 from mcmfh.serving.replica import Replica
 
@@ -38,7 +38,7 @@ def application(replica: Replica) -> FastAPI:
         title="mcmfh", summary="Exact cross-modal retrieval of medical images and reports", version="1", lifespan=life
     )
     problems.install(api)
-    settings, page = replica.config.serve, resources.files("mcmfh.serving").joinpath("page.html").read_bytes()
+    settings, (html, page_headers) = replica.config.serve, page()
     access = Access(configured_keys(settings), settings.most_replicas)
     api.add_middleware(
         Gate,  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def application(replica: Replica) -> FastAPI:
         journal=replica.journal,
         max_waiting=settings.max_waiting,
         timeout=settings.timeout_seconds,
-        sign_in=page,
+        sign_in=(html, page_headers),
     )
 
     async def query_of(request: Request) -> Query:
@@ -106,7 +106,7 @@ def application(replica: Replica) -> FastAPI:
 
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:
-        return HTMLResponse(page)
+        return HTMLResponse(html, headers=page_headers)
 
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -13,13 +13,15 @@ TIMEOUT_S = 60
 LIMITS = Limits()
 
 
-def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
-    """POST the query to `url`/v1/search; a request that a dying replica dropped is sent once more.
+def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    """POST the query to `url`/v1/search, with the endpoint's access key where it has one.
+
+    A request that a dying replica dropped is sent once more.
 
     Raises InputError with the endpoint's own sentence when it refuses, or when nothing answers.
     """
     body, kind = _multipart(image, fields) if image is not None else (json.dumps(fields).encode(), "application/json")
-    request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind})
+    request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind, **_bearer(key)})
     for attempt in (1, 2):
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
@@ -34,9 +36,9 @@ def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any]) -> di
     raise AssertionError("unreachable")
 
 
-def get(url: str) -> bytes:
+def get(url: str, key: str | None = None) -> bytes:
     """The bytes at a URL of the endpoint, such as a thumbnail."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=_bearer(key)), timeout=TIMEOUT_S) as response:
         return response.read()
 
 
@@ -47,6 +49,10 @@ def search_snapshot(root: str, image: bytes | None, fields: dict[str, Any]) -> d
 
     query = validated({**fields, **({"image": image} if image else {})})
     return Retrieval(root, LIMITS).search(query)
+
+
+def _bearer(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -20,7 +20,10 @@ OPEN = {"/healthz", "/readyz"}
 
 
 class Gate:
-    """`max_waiting` requests inside at a time, each for at most `timeout` seconds; `sign_in` is the page for a key."""
+    """`max_waiting` requests are inside at a time, each for at most `timeout` seconds.
+
+    `sign_in`: page and headers for a browser without a key.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,7 @@ class Gate:
         journal: Journal,
         max_waiting: int,
         timeout: float,
-        sign_in: bytes,
+        sign_in: tuple[bytes, dict[str, str]],
     ):
         self.app, self.access, self.metrics, self.journal = app, access, metrics, journal
         self.max_waiting, self.timeout, self.sign_in = max_waiting, timeout, sign_in
@@ -82,7 +85,8 @@ class Gate:
     async def _refuse(self, refusal: Refused, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal.status == 401 and scope["path"] == "/" and scope["method"] == "GET":
             # The page is empty until it has a key, and asks for it.
-            await HTMLResponse(self.sign_in, 401, refusal.headers)(scope, receive, send)
+            html, headers = self.sign_in
+            await HTMLResponse(html, 401, {**headers, **refusal.headers})(scope, receive, send)
         else:
             titles = {401: "Key needed", 429: "Too many requests", 503: "Busy"}
             answer = problem(refusal.status, titles[refusal.status], refusal.detail, refusal.headers)

@@ -1,0 +1,30 @@
+"""The search page: one static file, no outside requests; its headers let it load nothing but what it brings."""
+
+import base64
+import hashlib
+import re
+from importlib import resources
+
+
+def page() -> tuple[bytes, dict[str, str]]:
+    """(HTML, its headers). Only the page's own script may run, by its digest; it may speak to this endpoint alone."""
+    html = resources.files("mcmfh.serving").joinpath("page.html").read_bytes()
+    found = re.search(rb"<script>(.*?)</script>", html, re.DOTALL)
+    assert found, "the page has one script"
+    digest = base64.b64encode(hashlib.sha256(found[1]).digest()).decode()
+    policy = {
+        "default-src": "'none'",
+        "script-src": f"'sha256-{digest}'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "blob: data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return html, {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }

@@ -1,0 +1,162 @@
+"""The search page in a real browser, against a real endpoint with a key; by keyboard alone where it can be."""
+
+import io
+import shutil
+import socket
+import threading
+import time
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+from serving_config import served
+
+from mcmfh.errors import InputError
+from mcmfh.serving.access import new_key
+from mcmfh.serving.application import application
+from mcmfh.serving.client import get, search_endpoint
+from mcmfh.serving.journal import Journal
+from mcmfh.serving.page import page as page_file
+from mcmfh.serving.replica import Replica
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SECRET, DIGEST = new_key()
+
+
+@pytest.fixture
+def endpoint(archive):
+    """URL of an endpoint on plain uvicorn."""
+    config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        app = application(Replica(config, Journal(io.StringIO())))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A fresh browser page; what it asked for and complained about stands in .asked and .errors."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path / "profile"), executable_path=CHROMIUM, args=FLAGS
+        )
+        page = context.new_page()
+        page.asked, page.errors = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        yield page
+        context.close()
+
+
+def enter_key(page, secret=SECRET):
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.type(secret)
+    page.keyboard.press("Enter")
+
+
+def searched(page):
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#hits li, #status.bad, #status:not(:empty):has-text('Nothing')")
+    page.wait_for_selector("#go:not([disabled])")
+
+
+def test_a_report_is_typed_and_images_are_found_by_keyboard_alone(browser, endpoint):
+    browser.goto(endpoint)
+    enter_key(browser, "a wrong key")
+    enter_key(browser)
+    browser.wait_for_selector("#about:not(:empty)")
+    assert "60 items · snapshot 1" in browser.text_content("#about")
+    browser.keyboard.press("/")
+    browser.keyboard.type("Nodule in the left lung.")
+    searched(browser)
+    expected = search_endpoint(endpoint, None, {"report": "Nodule in the left lung.", "k": 12}, SECRET)["hits"]
+    cards = browser.query_selector_all("#hits > li")
+    assert len(cards) == len(expected) == 12
+    for card, hit in zip(cards, expected):
+        assert f"distance {hit['distance']}" in card.text_content()
+        assert hit["item_id"] in card.text_content()
+        assert f"{100 * hit['precision']:.0f} % relevant" in card.text_content() or hit["precision"] < 0.1
+    browser.wait_for_selector("#hits img[src^='blob:']")
+    label = browser.get_attribute("#histogram svg", "aria-label")
+    assert label.startswith("Hits by distance: ")
+    assert sum(int(part.split()[0]) for part in label.split(": ")[1].split(", ")) == 12
+    assert "snapshot" in browser.text_content("#facts")
+    assert {url.partition("/v1")[0].rstrip("/") for url in browser.asked if not url.startswith(("blob:", "data:"))} == {
+        endpoint
+    }
+    assert not browser.errors
+
+
+def test_an_image_finds_reports_filtered_and_by_study(browser, endpoint, tmp_path):
+    browser.goto(endpoint)
+    enter_key(browser)
+    browser.wait_for_selector("#filters select")
+    browser.set_input_files("#image", str(tmp_path / "picture.png"))
+    browser.wait_for_selector("#preview:not([hidden])")
+    browser.get_by_label("modality").select_option(label="CT")
+    searched(browser)
+    cards = browser.query_selector_all("#hits > li")
+    assert cards
+    assert all("modality CT" in card.text_content() for card in cards)
+    browser.check("input[name=target][value=study]", force=True)
+    searched(browser)
+    browser.wait_for_selector("#facts:has-text('studies')")
+    browser.fill("#radius", "0")
+    browser.get_by_label("modality").select_option(label="any")
+    browser.click("#clear")
+    assert not browser.is_visible("#preview")
+    searched(browser)
+    assert "Drop an image" in browser.text_content("#status")
+
+
+def test_a_refused_query_is_told_in_one_sentence(browser, endpoint, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    browser.goto(endpoint)
+    enter_key(browser)
+    browser.wait_for_selector("#filters select")
+    browser.set_input_files("#image", str(tmp_path / "broken.png"))
+    searched(browser)
+    assert "cannot be read" in browser.text_content("#status.bad")
+
+
+def test_the_page_stands_alone():
+    html, headers = page_file()
+    for outside in (b"http://", b"https://cdn", b'src="', b"@import", b"url("):
+        assert outside not in html.replace(b"http://www.w3.org/2000/svg", b"")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert b"innerHTML" not in html  # what an archive says is text, never markup
+
+
+def test_the_client_brings_its_key(endpoint):
+    answer = search_endpoint(endpoint, None, {"code": "0305", "modality": "report"}, SECRET)
+    assert get(endpoint + answer["hits"][0]["image"], SECRET)[:3] == b"\xff\xd8\xff"
+    with pytest.raises(InputError, match="401"):
+        search_endpoint(endpoint, None, {"code": "0305", "modality": "report"})
+
+
+def test_every_address_works_on_a_real_server(endpoint):
+    for item_id in ("a/b", "a/b/image", "ü ?#%2F", "../up"):
+        address = f"{endpoint}/v1/items/{quote(item_id, safe='')}"
+        assert f'"item_id":"{item_id}"'.encode() in get(address, SECRET)
+        assert get(f"{address}/image", SECRET)[:3] == b"\xff\xd8\xff"
