@@ -22,13 +22,16 @@ def main(config: Config) -> None:
     for name, value in proxy_environment(keys).items():
         os.environ.setdefault(name, value)
     ray_session.connect(config.cluster)
-    from mcmfh.serving.deployment import start
+    from mcmfh.serving.deployment import start, stop
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     url = start(config)
     print(f"snapshot {number} ({document['items']} items) at {url}; Ctrl-C stops", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
+        if config.cluster.address is None:  # on a cluster the endpoint outlives this job
+            stop()
         ray_session.disconnect()
 
 

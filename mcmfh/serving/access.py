@@ -20,7 +20,12 @@ from mcmfh.config import KeyConfig, ServeConfig
 from mcmfh.errors import InputError
 
 # HAProxy in front of the replicas is several times as fast, but its statistics ports bind every address.
-FAST_PROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+FAST_PROXY = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Half a minute by default, even where nothing is under way; serve.drain_seconds is what requests get.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+}
 
 
 class Refused(Exception):

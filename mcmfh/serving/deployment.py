@@ -48,3 +48,8 @@ def start(config: Config) -> str:
     application = Endpoint.options(**options(config.serve)).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
     serve.run(application, name="mcmfh", route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"
+
+
+def stop() -> None:
+    """Take the endpoint down: no new requests, those under way are finished within serve.drain_seconds."""
+    serve.delete("mcmfh")
