@@ -89,7 +89,10 @@ def application(replica: Replica) -> FastAPI:
         item_id, of_picture = addressed(request)
         if not of_picture:  # the id itself ends in /image
             return await shown(item_id)
-        picture = await replica.beside(replica.current.thumbnail, item_id)
+        try:
+            picture = await replica.beside(replica.current.thumbnail, item_id)
+        except OSError:
+            raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})

@@ -35,4 +35,4 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, "Request refused", str(error.detail))
+        return problem(error.status_code, "Request refused", str(error.detail), error.headers)

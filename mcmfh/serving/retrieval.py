@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mcmfh import storage
-from mcmfh.archive.images import Limits, decode_image
+from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
@@ -120,7 +120,12 @@ class Retrieval:
         """A JPEG of at most THUMBNAIL pixels a side, or None where there is no such picture."""
         row = self.snapshot.row(item_id)
         uri = None if row is None else self.snapshot.shown([row])[0]["image_uri"]
-        return None if uri is None else thumbnail(decode_image(storage.read(uri), self.limits))
+        if uri is None:
+            return None
+        try:
+            return thumbnail(decode_image(storage.read(uri), self.limits))
+        except (FileNotFoundError, DecodeError):  # the archive's own file was moved or changed since
+            return None
 
 
 def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> bytes:

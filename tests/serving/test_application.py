@@ -86,6 +86,17 @@ def test_what_is_not_there_is_404(client):
         assert missing.headers["Content-Type"] == "application/problem+json"
 
 
+def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp_path):
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"no picture any more")
+    assert client.get("/v1/items/a%2Fb/image").status_code == 404
+    picture.unlink()
+    assert client.get("/v1/items/a%2Fb/image").status_code == 404
+    picture.mkdir()  # reading it is an OSError
+    deaf = client.get("/v1/items/a%2Fb/image")
+    assert (deaf.status_code, deaf.headers["Retry-After"]) == (503, "5")
+
+
 def test_everything_but_health_needs_a_key(guarded):
     routes = guarded.app.openapi()["paths"]
     addresses = {path.replace("{item_id}", "i7") for path in routes} | {"/", "/metrics", "/docs", "/openapi.json", "/x"}
