@@ -54,6 +54,13 @@ class HashConfig(Section):
     replace_model: bool = False
 
 
+class EvaluateConfig(Section):
+    compare: Literal["model", "methods", "ablation", "bits"] = "model"
+    seeds: int = Field(3, ge=1)
+    train_until: str | None = Field(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    train_manifest: str | None = None
+
+
 class ServeConfig(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
@@ -68,6 +75,7 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     embed: EmbedConfig = EmbedConfig()
     train: TrainSettings = TrainSettings()
+    evaluate: EvaluateConfig = EvaluateConfig()
     hash: HashConfig = HashConfig()
     serve: ServeConfig = ServeConfig()
 
