@@ -7,6 +7,7 @@ either makes the object whole or reports that somebody else already did. On S3 t
 S3 is reached with the usual variables AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -67,7 +68,11 @@ def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
         return fsspec.filesystem(
             "s3",
             endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-            config_kwargs={"retries": {"max_attempts": 8, "mode": "standard"}, "connect_timeout": 5, "read_timeout": 30},
+            config_kwargs={
+                "retries": {"max_attempts": 8, "mode": "standard"},
+                "connect_timeout": 5,
+                "read_timeout": 30,
+            },
             use_listings_cache=False,
             skip_instance_cache=True,
         )
@@ -93,6 +98,12 @@ def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of an object, or of its range [start, end). Raises FileNotFoundError."""
     fs, path = _open(uri)
     return fs.cat_file(path, start=start, end=end)
+
+
+def open_file(uri: str) -> BinaryIO:
+    """A seekable, read-only file, for formats that read a part of it (Parquet). Raises FileNotFoundError."""
+    fs, path = _open(uri)
+    return fs.open(path, "rb")
 
 
 def read_json(uri: str) -> Any:
@@ -206,11 +217,11 @@ def probe(root: str) -> None:
     try:
         first, second = create(uri, b"1"), create(uri, b"2")
     except OSError as error:
-        raise InputError(f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights") from error
+        raise InputError(
+            f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights"
+        ) from error
     finally:
-        try:
+        with contextlib.suppress(OSError):
             delete(uri)
-        except OSError:
-            pass
     if not first or second:
         raise InputError(f"store '{root}' let a key be created twice; use one that honours If-None-Match on PUT")

@@ -30,12 +30,18 @@ def room(path: Path) -> str:
     return "jobs" if parts[0] == "jobs" else parts[1].removesuffix(".py")
 
 
+# Speak to Ray; what may be imported only by each other, and by the places where a user enters.
+DISTRIBUTED = {"ray_session", "bulk", "training", "serving", "submission"}
+ENTRIES = {"jobs", "cli", "demo"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_import_rules(path):
     place = room(path)
-    if place not in {"ray_session", "bulk", "training", "serving", "jobs", "cli"}:
-        assert not imports(path, "ray"), "only ray_session, bulk, training and serving speak to Ray"
-        for distributed in ("ray_session", "bulk", "training", "serving"):
+    if place not in DISTRIBUTED:
+        assert not imports(path, "ray"), f"only {sorted(DISTRIBUTED)} speak to Ray"
+    if place not in DISTRIBUTED | ENTRIES:
+        for distributed in DISTRIBUTED:
             assert not imports(path, f"mcmfh.{distributed}"), f"{place} must be usable without Ray"
     if place == "hamming":
         assert not imports(path, "torch"), "the Hamming engine is numpy and numba"

@@ -39,12 +39,12 @@ def load_pydicom() -> ModuleType:
     return pydicom
 
 
-def read_dicom(data: bytes, max_bytes: int) -> Any:
+def read_dicom(data: bytes, max_bytes: int, pixels: bool = True) -> Any:
     """The pydicom Dataset in `data`, with a transfer syntax. Raises DecodeError where it cannot be parsed."""
     pydicom = load_pydicom()
     _check_deflated(data, max_bytes)
     try:
-        dataset = pydicom.dcmread(BytesIO(data), force=True)
+        dataset = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=not pixels)
         if not getattr(dataset, "file_meta", None):
             dataset.file_meta = pydicom.dataset.FileMetaDataset()
         if "TransferSyntaxUID" not in dataset.file_meta:
@@ -87,19 +87,20 @@ def _picture(dataset: Any, limits: Limits) -> Image.Image:
     if photometric == "PALETTE COLOR":
         return Image.fromarray(_palette(stored, dataset), "RGB")
     find = _lookup_in_groups(dataset, frames // 2)
-    return Image.fromarray(_grey(_stored_bits(stored, dataset), find, photometric == "MONOCHROME1"), "L")
+    return Image.fromarray(_grey(stored, find, photometric == "MONOCHROME1"), "L")
 
 
 def _grey(stored: np.ndarray, find: Callable[[str], Any], inverted: bool) -> np.ndarray:
     """uint8 of the grey-scale pipeline; `find` gives an attribute of the frame or None."""
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     padding = find("PixelPaddingValue")
     shown = stored[stored != int(padding)] if padding is not None and stored.dtype.kind in "iu" else stored
     low, high = (shown.min(), shown.max()) if shown.size else (stored.min(), stored.max())
     if stored.dtype.kind in "iu" and int(stored.max()) - int(stored.min()) < 1 << 16:
-        first = int(stored.min())
-        values = np.arange(first, int(stored.max()) + 1)
+        values = np.arange(int(stored.min()), int(stored.max()) + 1)
         table = _values_to_grey(values, (values >= low) & (values <= high), find)
-        grey = table[stored.astype(np.int64) - first if first else stored]
+        places = stored.view(f"u{stored.itemsize}")  # modulo 2^bits the difference to the least value is right
+        grey = np.take(table, places - stored.min().view(places.dtype))
     else:
         grey = _values_to_grey(stored, (stored >= low) & (stored <= high), find)
     return 255 - grey if inverted else grey
@@ -184,14 +185,6 @@ def _palette(stored: np.ndarray, dataset: Any) -> np.ndarray:
         table = _entries(dataset[f"{colour}PaletteColorLookupTableData"].value, entries or 1 << 16)
         channels.append((_look_up(stored, first, table) >> (8 * (table.itemsize - 1))).astype(np.uint8))
     return np.stack(channels, axis=-1)
-
-
-def _stored_bits(stored: np.ndarray, dataset: Any) -> np.ndarray:
-    """`stored` without what old files keep above the stored bits (overlays), sign extended."""
-    unused = stored.itemsize * 8 - int(dataset.get("BitsStored") or stored.itemsize * 8)
-    if stored.dtype.kind not in "iu" or unused <= 0 or int(dataset.get("HighBit") or 0) != int(dataset.BitsStored) - 1:
-        return stored
-    return (stored << unused) >> unused
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:

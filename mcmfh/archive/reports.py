@@ -72,8 +72,9 @@ def _fhir(text: str) -> str:
         narrative = report.get("text")
         if not any(found) and isinstance(narrative, dict):
             found.append(_without_tags(str(narrative.get("div") or "")))
-        # A conclusion is often the end of the attached text.
-        parts += [part for part in found if isinstance(part, str) and not any(part in earlier for earlier in parts)]
+        for part in found:  # a conclusion is often the end of the attached text
+            if isinstance(part, str) and not any(part in earlier for earlier in parts):
+                parts.append(part)
     return " ".join(parts)
 
 
@@ -110,7 +111,7 @@ def _structured_report(data: bytes) -> Iterator[str]:
         raise DecodeError("DICOM object holds no report")
     try:
         yield from _content(dataset.ContentSequence, 0)
-    except (AttributeError, ValueError, TypeError, KeyError, RecursionError, NotImplementedError):
+    except Exception:  # elements are parsed when they are asked for, and a hostile one may raise anything
         raise DecodeError("DICOM report cannot be read") from None
 
 

@@ -1,4 +1,4 @@
-"""Image or report → embedding. `encoder_spec` costs milliseconds and no torch model, `load_encoder` loads the towers."""
+"""Image or report → embedding. `encoder_spec` is cheap, `load_encoder` loads the towers."""
 
 from mcmfh.encoders.base import Encoder, EncoderSpec
 from mcmfh.encoders.preprocessing import ImagePreprocessing

@@ -20,10 +20,19 @@ from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.storage import digest
 
 # Everything that decodes or computes between a file's bytes and an embedding.
-_LIBRARIES = (
-    "torch timm transformers tokenizers open_clip_torch numpy pillow pydicom pylibjpeg pylibjpeg-libjpeg "
-    "pylibjpeg-openjpeg"
-).split()
+_LIBRARIES = [
+    "torch",
+    "timm",
+    "transformers",
+    "tokenizers",
+    "open_clip_torch",
+    "numpy",
+    "pillow",
+    "pydicom",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+]
 TOKEN_LENGTHS = (32, 64, 128, 256)
 
 

@@ -67,7 +67,7 @@ class PackagedTowers:
         # The package keeps the original names; the order of the tensors is timm's own.
         state = torch.load(image_weights, map_location="cpu", weights_only=True)
         image_tower.load_state_dict(dict(zip(image_tower.state_dict(), state.values(), strict=True)))
-        image_tower.reset_classifier(0)
+        image_tower.set_submodule("classifier", torch.nn.Identity())
         self.image_tower = image_tower.eval().to(device)
         self.report_tower = BertModel.from_pretrained(report_folder, local_files_only=True).eval().to(device)
         self.tokenizer = Tokenizer.from_file(str(report_folder / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""Picture → square of pixels, on the CPU workers: numpy and Pillow only, so that a decoding worker never imports torch."""
+"""Picture → square of pixels, on the CPU workers: numpy and Pillow only, so that decoding never imports torch."""
 
 from dataclasses import dataclass
 

@@ -42,7 +42,9 @@ class EmbeddingTable:
         return self.has_image & self.has_report
 
 
-def label_matrix(labels: Sequence[Sequence[str]], names: Sequence[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def label_matrix(
+    labels: Sequence[Sequence[str]], names: Sequence[str] | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """(bool[N, C], names): membership of each item's labels; names default to all that occur, sorted."""
     if names is None:
         names = sorted({label for row in labels for label in row})

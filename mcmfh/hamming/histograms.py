@@ -8,11 +8,11 @@ whatever Q x N is.
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from mcmfh.errors import InputError
 from mcmfh.hamming.codes import check_codes, planes
-from mcmfh.hamming.intrinsics import popcount
+from mcmfh.hamming.intrinsics import compiled, popcount
 
 _WORDS = types.Array(types.uint16, 2, "C", readonly=True)
 _COUNTS = types.Array(types.int64, 2, "C")
@@ -43,8 +43,10 @@ def distance_histograms(
     items = np.zeros((len(query_codes), bits + 1), np.int64)
     relevant = np.zeros_like(items)
 
+    kernel = compiled(_count, types.void(_WORDS, _WORDS, _WORDS, _WORDS, _COUNTS, _COUNTS))
+
     def count(rows: slice) -> None:
-        _count(
+        kernel(
             np.ascontiguousarray(q_codes[:, rows]),
             n_codes,
             np.ascontiguousarray(query_bits[:, rows]),
@@ -67,7 +69,6 @@ def _label_planes(labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return planes(np.packbits(labels, axis=1, bitorder="little"), np.uint16)
 
 
-@njit(types.void(_WORDS, _WORDS, _WORDS, _WORDS, _COUNTS, _COUNTS), nogil=True, cache=True)
 def _count(q_codes, n_codes, q_labels, n_labels, items, relevant):
     queries, n, bins, block = q_codes.shape[1], n_codes.shape[1], items.shape[1], 2048
     distance, shared = np.empty(block, np.uint16), np.empty(block, np.uint16)

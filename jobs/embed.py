@@ -1,0 +1,26 @@
+"""Archive → embeddings, on every core or GPU of the cluster; a second run embeds only what is new.
+
+python jobs/embed.py archive.manifest=s3://hospital/manifest.parquet store=s3://hospital/mcmfh
+"""
+
+from mcmfh import ray_session
+from mcmfh.command import run_job
+from mcmfh.config import Config
+from mcmfh.console import unit_progress
+from mcmfh.snapshots.archive import read_archive
+
+
+def main(config: Config) -> None:
+    """Embed the archive that archive.manifest lists."""
+    archive = read_archive(config.archive)
+    ray_session.connect(config.cluster)
+    from mcmfh.bulk.archive_run import embed_archive
+
+    with unit_progress("embed") as progress:
+        done = embed_archive(config, archive, progress)
+    print(f"embedded {done.encoded}, reused {done.reused}, failed {done.failed}, of {archive.inputs} inputs")
+    print(f"encoder {done.spec.name} {done.spec.digest[:12]} on {done.spec.device}")
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,30 @@
+"""Archive → codes → a numbered snapshot that the endpoint serves; only what is new or changed is worked on.
+
+python jobs/hash_archive.py archive.manifest=s3://hospital/manifest.parquet store=s3://hospital/mcmfh
+"""
+
+from mcmfh import ray_session
+from mcmfh.archive.quarantine import count_reasons
+from mcmfh.command import run_job
+from mcmfh.config import Config
+from mcmfh.console import unit_progress
+from mcmfh.snapshots.archive import read_archive
+
+
+def main(config: Config) -> None:
+    """Hash the archive that archive.manifest lists with the model hash.bundle and publish a snapshot."""
+    archive = read_archive(config.archive)
+    ray_session.connect(config.cluster)
+    from mcmfh.bulk.archive_run import hash_archive
+
+    with unit_progress("embed") as progress:
+        done = hash_archive(config, archive, progress)
+    print(
+        f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs"
+    )
+    for reason, count in count_reasons(done.quarantined).items():
+        print(f"  {count} × {reason}")
+
+
+if __name__ == "__main__":
+    run_job(main)

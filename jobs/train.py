@@ -1,0 +1,24 @@
+"""Embeddings → model bundle: distributed MCMFH training; a killed run resumes, a finished one is found.
+
+python jobs/train.py archive.manifest=… store=… train.bits=32
+python jobs/train.py archive.manifest=… store=… train.method=itq     (closed form, seconds)
+"""
+
+from mcmfh import ray_session
+from mcmfh.command import run_job
+from mcmfh.config import Config
+from mcmfh.snapshots.archive import read_archive
+
+
+def main(config: Config) -> None:
+    """Train on the archive that archive.manifest lists; it must be embedded (jobs/embed.py)."""
+    archive = read_archive(config.archive)
+    ray_session.connect(config.cluster)
+    from mcmfh.training.archive_training import train_archive
+
+    trained = train_archive(config, archive)
+    print(f"model {trained.number}{' (trained before)' if trained.reused else ''}: {trained.bundle}")
+
+
+if __name__ == "__main__":
+    run_job(main)

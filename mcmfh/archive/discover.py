@@ -1,0 +1,183 @@
+"""A folder as a hospital exports it → a manifest: DICOM, pictures and reports joined by study.
+
+A report belongs to the images of its StudyInstanceUID or AccessionNumber, be it in its own header or as its file's
+name; else to the image of equal stem beside it; else to the only images of that stem; else to its sub-folder if it is
+the only report there. Only headers are read, and patient identifiers enter the manifest as digests.
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mcmfh import storage
+from mcmfh.archive.dicom import read_dicom
+from mcmfh.archive.images import DecodeError, looks_like_dicom
+from mcmfh.archive.manifest import SCHEMA
+from mcmfh.archive.splits import split_of
+from mcmfh.errors import InputError
+
+_PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "webp")
+_REPORTS = ("txt", "json")
+_HEAD = 1 << 18  # bytes of a DICOM file that hold its header, but for rare ones
+_MAX_HEADER = 64 << 20
+_COLUMNS = pa.schema([*SCHEMA, ("modality", pa.string()), ("region", pa.string())])
+
+
+@dataclass(frozen=True)
+class _File:
+    """An image or a report, and what its name and header say of it."""
+
+    uri: str
+    is_report: bool
+    folder: str
+    stem: str
+    study: str = ""  # StudyInstanceUID
+    accession: str = ""
+    patient: str = ""
+    date: str | None = None
+    modality: str | None = None
+    region: str | None = None
+
+    @property
+    def own_study(self) -> str:
+        return self.study or self.accession or f"{self.folder}/{self.stem}"
+
+
+def discover(uri: str, threads: int = 16) -> pa.Table:
+    """The manifest (SCHEMA, modality, region) of what lies below `uri`: a row an image, or a report without images.
+
+    Labels are empty; `group` is the patient, or the study where none is named; splits are by group. Raises InputError
+    where nothing is found.
+    """
+    root = storage.absolute(uri)
+    with ThreadPoolExecutor(threads, thread_name_prefix="header") as pool:
+        files = [file for file in pool.map(_inspect, [name for name, _ in storage.walk(root)]) if file]
+    if not files:
+        raise InputError(f"no DICOM, image or report files below '{uri}'; give the folder that holds them")
+    images = [file for file in files if not file.is_report]
+    reports = [file for file in files if file.is_report]
+    study_of = _join(images, reports, root)
+    by_study: dict[str, list[_File]] = defaultdict(list)
+    for file in files:
+        by_study[study_of[file.uri]].append(file)
+    rows = [row for study in sorted(by_study) for row in _rows(study, by_study[study], root)]
+    return pa.Table.from_pylist([{**row, "row": number} for number, row in enumerate(rows)], schema=_COLUMNS)
+
+
+def _inspect(uri: str) -> _File | None:
+    """What a file is by its ending, or by its content where it may be DICOM; None for anything else."""
+    folder, _, name = uri.rpartition("/")
+    stem, _, ending = name.rpartition(".") if "." in name else (name, "", "")
+    ending = ending.lower()
+    if ending in _PICTURES or (ending in _REPORTS and stem not in ("broken", "phantom")):
+        return _File(uri, ending in _REPORTS, folder, stem)
+    data = storage.read(uri, 0, _HEAD) if storage.size(uri) else b""
+    if not looks_like_dicom(data):
+        return None
+    header = _header(data) or (_header(storage.read(uri, 0, _MAX_HEADER)) if len(data) == _HEAD else None)
+    if header is None:  # a broken file is a row all the same: it is quarantined with its reason
+        return _File(uri, False, folder, stem)
+    is_report = "ContentSequence" in header
+    return _from_header(uri, header, is_report, folder, stem) if is_report or "Rows" in header else None
+
+
+def _header(data: bytes) -> Any | None:
+    try:
+        return read_dicom(data, _MAX_HEADER, pixels=False)
+    except DecodeError:
+        return None
+
+
+def _from_header(uri: str, header: Any, is_report: bool, folder: str, stem: str) -> _File:
+    def text(name: str) -> str:
+        try:
+            return str(header.get(name) or "").strip()
+        except Exception:  # elements are parsed when they are asked for; a broken one is as good as none
+            return ""
+
+    date = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", text("StudyDate"))
+    return _File(
+        uri,
+        is_report,
+        folder,
+        stem,
+        study=text("StudyInstanceUID"),
+        accession=text("AccessionNumber"),
+        patient=_digest(f"{text('IssuerOfPatientID')}|{text('PatientID')}") if text("PatientID") else "",
+        date="-".join(date.groups()) if date else None,
+        modality=text("Modality") or None,
+        region=text("BodyPartExamined").lower() or None,
+    )
+
+
+def _join(images: Sequence[_File], reports: Sequence[_File], root: str) -> dict[str, str]:
+    """URI → study. Images go by their own headers; a report takes the first study that a rule gives it."""
+    study_of = {image.uri: image.own_study for image in images}
+    named: dict[str, set[str]] = defaultdict(set)  # study by UID, accession number, place, stem, folder
+    for image in images:
+        study = image.own_study
+        for name in (
+            image.study,
+            image.accession,
+            f"{image.folder}/{image.stem}",
+            f"*/{image.stem}",
+            f"{image.folder}/*",
+        ):
+            named[name].add(study)
+    stems, folders = Counter(report.stem for report in reports), Counter(report.folder for report in reports)
+    for report in reports:
+        names = [report.study, report.accession, report.stem, f"{report.folder}/{report.stem}"]
+        if stems[report.stem] == 1:
+            names.append(f"*/{report.stem}")
+        candidates = [named[name] for name in names if name and len(named[name]) == 1]
+        beside = named[f"{report.folder}/*"]
+        if candidates:
+            study_of[report.uri] = next(iter(candidates[0]))
+        elif (
+            beside and folders[report.folder] == 1 and report.folder != root and not (report.study or report.accession)
+        ):
+            study_of[report.uri] = min(beside)
+            if all(study.startswith(f"{report.folder}/") for study in beside):  # pictures without headers: one study
+                study_of.update((image.uri, min(beside)) for image in images if image.folder == report.folder)
+            elif len(beside) > 1:
+                study_of[report.uri] = report.own_study
+        else:
+            study_of[report.uri] = report.own_study
+    return study_of
+
+
+def _rows(study: str, files: list[_File], root: str) -> list[dict]:
+    """A row an image, each with the study's report where there is just one; other reports are rows of their own."""
+    images = [file for file in files if not file.is_report]
+    reports = [file for file in files if file.is_report]
+    with_report = reports[0] if len(reports) == 1 else None
+    pairs: list[tuple[_File, _File | None, _File | None]] = [(image, image, with_report) for image in images]
+    if not images or len(reports) > 1:
+        pairs += [(report, None, report) for report in reports]
+    study_id = _digest(study.removeprefix(root))
+    group = next((file.patient for file in files if file.patient), study_id)
+    return [
+        {
+            "item_id": _digest(file.uri.removeprefix(root)),
+            "image_uri": image.uri if image else None,
+            "report_uri": report.uri if report else None,
+            "study_id": study_id,
+            "group": group,
+            "labels": [],
+            "split": split_of(group),
+            "date": file.date or next((other.date for other in files if other.date), None),
+            "modality": file.modality,
+            "region": file.region,
+        }
+        for file, image, report in pairs
+    ]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

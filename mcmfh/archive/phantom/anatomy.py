@@ -1,0 +1,216 @@
+"""Drawing primitives: soft shapes on a warped plane, from which every phantom picture is put together.
+
+The plane is [-1, 1]², x to the right, y down; the left of a picture is the right of the patient. A patient's warp bends
+the plane before anything is drawn, so that organs vary without any shape knowing of it. Masks are float32 in [0, 1] and
+cover the box they need, for most shapes are small and a thousand pictures should take seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+_BEND = 0.018  # how far, typically, a patient differs from the plan
+_MARGIN = 0.08  # how far the warp may carry a point
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the picture must show and the report must say. `side` left | right | "", `size` small | large | ""."""
+
+    name: str
+    side: str = ""
+    size: str = ""
+    number: str = "single"
+
+    @property
+    def sign(self) -> int:
+        """Where it lies on the plane: the patient's left is the picture's right."""
+        return {"left": 1, "right": -1}.get(self.side, 1)
+
+    @property
+    def scale(self) -> float:
+        return {"small": 0.8, "large": 1.5}.get(self.size, 1.1)
+
+    @property
+    def count(self) -> int:
+        return 1 if self.number == "single" else 4
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Values in [0, 1] over a box of the canvas."""
+
+    box: tuple[slice, slice]
+    values: np.ndarray
+
+    def __mul__(self, other: float | np.ndarray) -> "Mask":
+        return Mask(self.box, self.values * (other[self.box] if isinstance(other, np.ndarray) else np.float32(other)))
+
+
+def noise(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """float32 [size, size], smooth, about standard normal, with `cells` bumps along a side."""
+    spread = _interpolation(size, cells)
+    return spread @ rng.standard_normal((cells + 4, cells + 4), dtype=np.float32) @ spread.T
+
+
+@lru_cache(maxsize=128)
+def _interpolation(size: int, cells: int) -> np.ndarray:
+    """float32 [size, cells + 4]: cubic convolution (Keys 1981, a = -1/2) from knots to pixels."""
+    place = (np.arange(size) + 0.5) / size * cells + 1.5
+    away = np.abs(place[:, None] - np.arange(cells + 4)[None, :])
+    near = 1.5 * away**3 - 2.5 * away**2 + 1
+    far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+    return np.where(away < 1, near, np.where(away < 2, far, 0)).astype(np.float32)
+
+
+def soften(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """`pixels` as a detector `factor` times coarser would see them."""
+    size = pixels.shape[0]
+    small = Image.fromarray(pixels).resize((size // factor, size // factor), Image.Resampling.BOX)
+    return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
+
+
+@lru_cache(maxsize=8)
+def _plane(size: int) -> tuple[np.ndarray, np.ndarray]:
+    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
+    return np.meshgrid(axis, axis)
+
+
+class Canvas:
+    """`pixels` float32 [size, size], the bent coordinates `x`, `y` of their centres, and the straight ones `u`, `v`."""
+
+    def __init__(self, size: int, patient: np.random.Generator, study: np.random.Generator, value: float = 0.0) -> None:
+        """The warp is the patient's, the small shift and tilt are of this study's positioning."""
+        self.size, self.rng = size, study
+        (self.detector,) = study.spawn(1)  # grain of its own, so that a finding changes nothing but where it lies
+        self.u, self.v = x, y = _plane(size)
+        stretch = patient.uniform(0.95, 1.05, 2).tolist()
+        shift, tilt = study.normal(0, 0.015, 2).tolist(), float(study.normal(0, 0.025))
+        self.x = (x + shift[0]) * stretch[0] + tilt * y + _BEND * noise(size, 3, patient)
+        self.y = (y + shift[1]) * stretch[1] - tilt * x + _BEND * noise(size, 3, patient)
+        self.pixels = np.full((size, size), value, np.float32)
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
+        """The slices that hold every pixel whose bent coordinates may lie in the rectangle."""
+
+        def span(low: float, high: float) -> slice:
+            first = int((low - _MARGIN + 1) / 2 * self.size)
+            last = int((high + _MARGIN + 1) / 2 * self.size) + 1
+            first = max(0, min(first, self.size - 1))
+            return slice(first, max(first + 1, min(last, self.size)))
+
+        return span(y0, y1), span(x0, x1)
+
+    def ellipse(
+        self, cx: float, cy: float, rx: float, ry: float, angle: float = 0.0, edge: float = 0.03, boxy: bool = False
+    ) -> Mask:
+        """An ellipse turned clockwise by `angle` (radians), or a boxy one (power 4); `edge` is the width of its rim."""
+        cx, cy, rx, ry = float(cx), float(cy), float(rx), float(ry)  # NumPy's scalars would make float64 of everything
+        cosine, sine = float(np.cos(angle)), float(np.sin(angle))
+        reach = 1.2 if boxy else 1.0
+        reach_x = reach * np.hypot(rx * cosine, ry * sine) + edge
+        reach_y = reach * np.hypot(rx * sine, ry * cosine) + edge
+        box = self.box(cx - reach_x, cy - reach_y, cx + reach_x, cy + reach_y)
+        x, y = self.x[box] - cx, self.y[box] - cy
+        if angle:
+            x, y = x * cosine + y * sine, y * cosine - x * sine
+        x, y = (x / rx) ** 2, (y / ry) ** 2
+        radius = np.sqrt(np.sqrt(x * x + y * y)) if boxy else np.sqrt(x + y)
+        return Mask(box, _rim((radius - 1) * min(rx, ry), edge))
+
+    def tube(self, points: Sequence[tuple[float, float]], radii: float | Sequence[float], edge: float = 0.02) -> Mask:
+        """A chain of capsules through `points`, with one radius or one a point."""
+        radii = [float(radii)] * len(points) if isinstance(radii, int | float) else [float(radius) for radius in radii]
+        points = [(float(x), float(y)) for x, y in points]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        pad = max(radii) + edge
+        box = self.box(min(xs) - pad, min(ys) - pad, max(xs) + pad, max(ys) + pad)
+        x, y = self.x[box], self.y[box]
+        distance = np.full(x.shape, 9, np.float32)
+        for (ax, ay), (bx, by), ra, rb in zip(points, points[1:], radii, radii[1:]):
+            dx, dy, from_x, from_y = bx - ax, by - ay, x - ax, y - ay
+            along = (from_x * dx + from_y * dy) * (1 / (dx * dx + dy * dy + 1e-9))
+            np.minimum(np.maximum(along, 0, out=along), 1, out=along)
+            from_x -= along * dx
+            from_y -= along * dy
+            away = np.sqrt(from_x * from_x + from_y * from_y)
+            away -= ra + (rb - ra) * along
+            np.minimum(distance, away, out=distance)
+        return Mask(box, _rim(distance, edge))
+
+    def polygon(self, points: Sequence[tuple[float, float]], edge: float = 0.02) -> Mask:
+        """A convex polygon, its corners in clockwise order as seen on the picture."""
+        points = [(float(x), float(y)) for x, y in points]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        box = self.box(min(xs) - edge, min(ys) - edge, max(xs) + edge, max(ys) + edge)
+        x, y = self.x[box], self.y[box]
+        distance = np.full(x.shape, -9, np.float32)
+        for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]]):
+            length = float(np.hypot(bx - ax, by - ay)) + 1e-9
+            np.maximum(distance, ((x - ax) * (by - ay) - (y - ay) * (bx - ax)) / length, out=distance)
+        return Mask(box, _rim(distance, edge))
+
+    def paint(self, mask: Mask, value: float | np.ndarray, opacity: float = 1.0) -> None:
+        """Put `value` where the mask is."""
+        region = self.pixels[mask.box]
+        there = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
+        region += (there - region) * (mask.values * np.float32(opacity))
+
+    def add(self, mask: Mask, value: float | np.ndarray) -> None:
+        """Density over density, as in projection."""
+        there = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
+        self.pixels[mask.box] += mask.values * there
+
+    def grain(self) -> np.ndarray:
+        """float32 [size, size] of a detector's white noise, standard normal."""
+        return self.detector.standard_normal(self.pixels.shape, dtype=np.float32)
+
+    def union(self, *masks: Mask) -> Mask:
+        """One mask of several, so that a bone made of parts has one rim."""
+        rows = slice(min(m.box[0].start for m in masks), max(m.box[0].stop for m in masks))
+        columns = slice(min(m.box[1].start for m in masks), max(m.box[1].stop for m in masks))
+        values = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        for mask in masks:
+            top, left = mask.box[0].start - rows.start, mask.box[1].start - columns.start
+            part = values[top : top + mask.values.shape[0], left : left + mask.values.shape[1]]
+            np.maximum(part, mask.values, out=part)
+        return Mask((rows, columns), values)
+
+    def everywhere(self, mask: Mask) -> np.ndarray:
+        """The mask over the whole canvas, float32 [size, size]."""
+        whole = np.zeros_like(self.pixels)
+        whole[mask.box] = mask.values
+        return whole
+
+    def bone(self, mask: Mask, value: float, cortex: float) -> None:
+        """A bone in projection: `value` inside, a brighter cortex at the rim."""
+        rim = mask.values * (1 - mask.values) * 4
+        region = self.pixels[mask.box]
+        region += value * mask.values + cortex * rim
+
+    def spots(self, count: int, inside: Mask, radius: float) -> list[tuple[float, float]]:
+        """Centres of `count` spots within a mask, apart from each other where there is room."""
+        rows, columns = np.nonzero(inside.values > 0.95)
+        if not len(rows):
+            rows, columns = np.nonzero(inside.values >= inside.values.max())
+        rows, columns = rows + inside.box[0].start, columns + inside.box[1].start
+        chosen: list[tuple[float, float]] = []
+        for _ in range(20 * count):
+            pick = int(self.rng.integers(len(rows)))
+            place = float(self.x[rows[pick], columns[pick]]), float(self.y[rows[pick], columns[pick]])
+            if all(np.hypot(place[0] - x, place[1] - y) > 2 * radius for x, y in chosen):
+                chosen.append(place)
+            if len(chosen) == count:
+                break
+        return chosen
+
+
+def _rim(distance: np.ndarray, edge: float) -> np.ndarray:
+    """1 inside, 0 outside, smooth over a rim `edge` wide."""
+    ramp = distance * np.float32(-1 / edge)
+    ramp += np.float32(0.5)
+    np.minimum(np.maximum(ramp, 0, out=ramp), 1, out=ramp)
+    return ramp * ramp * (3 - 2 * ramp)

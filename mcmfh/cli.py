@@ -1,0 +1,140 @@
+"""`mcmfh`: the demo, submission to a cluster, manifests and their faults, snapshots, a query without a server."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mcmfh.command import guarded
+from mcmfh.config import load_config
+from mcmfh.errors import InputError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+snapshots_app = typer.Typer(help="List an archive's snapshots, or publish an old one anew.", no_args_is_help=True)
+app.add_typer(snapshots_app, name="snapshots")
+Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value …", show_default=False)]
+
+
+def main() -> None:
+    """Entry point: an InputError is one line and exit code 2."""
+    raise SystemExit(guarded(app))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the phantom archive and all results go.")] = Path("demo"),
+    studies: Annotated[int, typer.Option(min=100, help="Size of the phantom archive.")] = 1200,
+    store: Annotated[
+        str | None, typer.Option(help="Where derived data goes: a folder or s3://…; default: in FOLDER.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the endpoint up and print a ready curl.")] = False,
+    port: Annotated[int, typer.Option(help="Of the endpoint.")] = 8000,
+) -> None:
+    """The whole way on a phantom archive: embed, train, evaluate, hash, publish, serve, search."""
+    from mcmfh.demo.run import run_demo
+
+    run_demo(folder, studies, store, keep, port)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def submit(
+    job: Annotated[str, typer.Argument(help="train, hash, embed or evaluate.")],
+    overrides: Overrides = None,
+    address: Annotated[
+        str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")
+    ] = "http://127.0.0.1:8265",
+) -> None:
+    """Run a job on a cluster, follow its log and exit with its exit code."""
+    from mcmfh.submission import submit as send
+
+    code = send(job, overrides or [], address, Path.cwd())
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    manifest: str, filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None
+) -> None:
+    """Say what is wrong with a manifest, row by row, before anything heavy starts; exit code 1 if anything is."""
+    from mcmfh.archive.manifest import check_manifest, read_manifest
+
+    table = read_manifest(manifest, filters or ())
+    faults = check_manifest(table)
+    for fault in faults:
+        print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
+    print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def manifest(source: str, output: str) -> None:
+    """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports (at SOURCE)."""
+    from mcmfh.archive.discover import discover
+    from mcmfh.archive.manifest import write_manifest
+
+    table = discover(source)
+    write_manifest(table, output)
+    print(f"{table.num_rows} items in {output}")
+
+
+@app.command()
+def search(
+    image: Annotated[Path | None, typer.Option(help="A picture or DICOM file to look for.")] = None,
+    report: Annotated[str | None, typer.Option(help="A text to look for.")] = None,
+    k: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
+    where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of a running endpoint.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(help="URI of an archive (store/archives/NAME): no server needed.")
+    ] = None,
+) -> None:
+    """One query, to an endpoint or straight to a snapshot; the answer as JSON."""
+    from mcmfh.serving.client import search_endpoint, search_snapshot
+
+    if image is not None and not image.is_file():
+        raise InputError(f"image '{image}' does not exist; give the path of a picture or DICOM file")
+    fields = {"report": report, "k": k, "target": target, "where": json.loads(where) if where else {}}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    picture = image.read_bytes() if image else None
+    if (endpoint is None) == (snapshot is None):
+        raise InputError("name where to search: either --endpoint URL or --snapshot URI")
+    answer = search_endpoint(endpoint, picture, fields) if endpoint else search_snapshot(str(snapshot), picture, fields)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+@snapshots_app.command("list")
+def list_snapshots(overrides: Overrides = None) -> None:
+    """Number, items, quarantined inputs and model of every snapshot of the configured archive."""
+    from mcmfh.snapshots import numbered
+    from mcmfh.snapshots.archive import archive_root
+    from mcmfh.snapshots.publish import snapshots_folder
+
+    config = load_config(overrides or [])
+    folder = snapshots_folder(archive_root(config.store, config.archive.name))
+    table = Table("snapshot", "parent", "items", "quarantined", "bits", "model")
+    for number in numbered.numbers(folder):
+        one = numbered.get(folder, number)
+        bits = ",".join(map(str, one["bits"]))
+        table.add_row(
+            *map(str, (number, one["parent"], one["items"], one["quarantined"], bits, one["code_digest"][:12]))
+        )
+    Console().print(table)
+
+
+@snapshots_app.command()
+def rollback(number: int, overrides: Overrides = None) -> None:
+    """Publish snapshot NUMBER anew, under the next number."""
+    from mcmfh.snapshots import publish
+    from mcmfh.snapshots.archive import archive_root
+
+    config = load_config(overrides or [])
+    new = publish.rollback(archive_root(config.store, config.archive.name), number)
+    print(f"snapshot {new} holds what snapshot {number} held")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""ray_config.yaml and dotted overrides → one frozen, validated object. Nothing else reads configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mcmfh.archive.images import Limits
+from mcmfh.errors import InputError
+from mcmfh.hashing.settings import TrainSettings
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterConfig(Section):
+    address: str | None = None
+    num_cpus: int | None = Field(None, ge=1)
+    object_store_mb: int = Field(400, ge=100)
+    worker_logs: bool = False
+
+
+class ArchiveConfig(Section):
+    manifest: str | None = None
+    name: str = Field("archive", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    filters: tuple[str, ...] = ()
+    keep_reports: bool = True
+    max_failure_rate: float = Field(0.2, ge=0, le=1)
+    max_bytes: int = Field(64 * 2**20, ge=1)
+    max_pixels: int = Field(64_000_000, ge=1)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+
+class EncoderConfig(Section):
+    name: Literal["packaged", "biomedclip"] = "packaged"
+    source: str | None = None
+    use_gpu: bool | Literal["auto"] = "auto"
+
+
+class EmbedConfig(Section):
+    workers: int | None = Field(None, ge=1)
+    batch_size: int = Field(32, ge=1, le=4096)
+    unit_items: int = Field(256, ge=1, le=65536)
+
+
+class HashConfig(Section):
+    bundle: str = "latest"
+    replace_model: bool = False
+
+
+class ServeConfig(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    replicas: int = Field(1, ge=1)
+    max_body_mb: int = Field(32, ge=1)
+
+
+class Config(Section):
+    store: str = "./store"
+    cluster: ClusterConfig = ClusterConfig()
+    archive: ArchiveConfig = ArchiveConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    embed: EmbedConfig = EmbedConfig()
+    train: TrainSettings = TrainSettings()
+    hash: HashConfig = HashConfig()
+    serve: ServeConfig = ServeConfig()
+
+
+def load_config(overrides: Sequence[str] = (), path: str | None = None, read_default: bool = True) -> Config:
+    """The configuration in `path` (default: ray_config.yaml here, if `read_default`) with `key.key=value` overrides.
+
+    Values are YAML, so 32, true, null and [16, 32] mean what they look like. Raises InputError naming the culprit.
+    """
+    file = Path(path or "ray_config.yaml")
+    if path and not file.is_file():
+        raise InputError(f"configuration file '{path}' does not exist; give the path of a ray_config.yaml")
+    source = str(file)
+    try:
+        values: Any = yaml.safe_load(file.read_text()) if file.is_file() and (path or read_default) else {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{source} is not YAML ({' '.join(str(error).split())}); correct it there") from error
+    values = values or {}
+    if not isinstance(values, dict):
+        raise InputError(f"{source} holds no sections; write 'section:' with indented keys below it")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from error
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override '{override}' is not of the form section.key=value")
+    *sections, last = key.split(".")
+    for section in sections:
+        values[section] = {} if values.get(section) is None else values[section]
+        values = values[section]
+        if not isinstance(values, dict):
+            raise InputError(f"override '{override}': '{section}' is a value, not a section; remove what follows it")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override '{override}': '{text}' is not a YAML value; quote it") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault as one sentence: key, what is wrong, what is known."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal["))]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        model: Any = Config
+        for part in path[:-1]:
+            model = model.model_fields[part].annotation
+        known = ", ".join(sorted(model.model_fields))
+        return f"configuration key '{key}' is not known; use one of: {known}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"configuration key '{key}' cannot be {fault['input']!r}: {message}"

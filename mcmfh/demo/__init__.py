@@ -1,0 +1,1 @@
+"""The whole way on a phantom archive, by the same calls that the jobs make."""

@@ -1,0 +1,45 @@
+"""The demo's page: one self-contained HTML file with the questions, what was found and the scores beside chance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from mcmfh.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from mcmfh.bulk.archive_run import Published
+
+
+@dataclass(frozen=True)
+class Found:
+    picture: str | None  # data: URI
+    report: str
+    labels: tuple[str, ...]
+    distance: int
+    relevant: bool  # shares a label with the question
+
+
+@dataclass(frozen=True)
+class Answered:
+    modality: str
+    picture: str
+    report: str
+    labels: tuple[str, ...]
+    code: str  # hex
+    found: tuple[Found, ...]
+
+
+def write_page(path: Path, answers: list[Answered], evaluation: Evaluation, published: "Published", url: str) -> None:
+    """Write the page to `path`, replacing what stood there."""
+    environment = Environment(loader=PackageLoader("mcmfh.demo", "."), autoescape=select_autoescape())
+    page = environment.get_template("page.html").render(
+        answers=answers,
+        scores=[evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image")],
+        bits=evaluation.bits,
+        published=published,
+        url=url,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")

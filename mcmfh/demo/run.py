@@ -1,0 +1,116 @@
+"""phantom archive → embed → train → evaluate → hash and publish → serve → queries → a page and a table.
+
+Every stage leaves its result in the store and finds it there the next time, so a second run does no work twice.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mcmfh import ray_session, storage
+from mcmfh.archive.phantom import write_phantom
+from mcmfh.archive.quarantine import count_reasons
+from mcmfh.config import Config, load_config
+from mcmfh.console import unit_progress
+from mcmfh.demo.page import Answered, write_page
+from mcmfh.demo.queries import ask, choose_queries
+from mcmfh.encoders import packaged
+from mcmfh.snapshots.archive import read_archive
+
+BITS = 16
+SEED = 0
+
+
+def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Config:
+    """The configuration that the demo runs with; a local ray_config.yaml is not read."""
+    store = store or str(folder.absolute() / "store")
+    manifest = storage.join(storage.absolute(store), f"phantom-{studies}", "manifest.csv")
+    overrides = [
+        f"store={store}",
+        f"archive.manifest={manifest}",
+        f"archive.name=phantom-{studies}",
+        "archive.filters=[modality, region]",
+        f"train.bits={BITS}",
+        "train.workers=2",
+        f"train.seed={SEED}",
+        f"serve.port={port}",
+    ]
+    return load_config(overrides, path=None, read_default=False)
+
+
+def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: int) -> None:
+    """Run all stages, print the table, write FOLDER/index.html; with `keep`, serve until interrupted."""
+    console = Console()
+    config = demo_config(folder, studies, store, port)
+    manifest = str(config.archive.manifest)
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        with console.status(f"{name} …"):
+            yield
+        seconds[name] = time.perf_counter() - begun
+        console.print(f"{name:<9} {seconds[name]:6.1f} s")
+
+    with stage("phantom"):
+        write_phantom(storage.parent(manifest), studies=studies, seed=SEED)
+        archive = read_archive(config.archive)
+    with stage("ray"):
+        ray_session.connect(config.cluster)
+        from mcmfh.bulk.archive_run import embed_archive, hash_archive
+        from mcmfh.serving.deployment import start
+        from mcmfh.training.archive_training import evaluate_archive, train_archive
+    begun = time.perf_counter()
+    with unit_progress("embed", console) as progress:
+        embedded = embed_archive(config, archive, progress)
+    seconds["embed"] = time.perf_counter() - begun
+    with stage("train"):
+        trained = train_archive(config, archive)
+    with stage("evaluate"):
+        evaluation = evaluate_archive(config, archive, trained.bundle).evaluations[0]
+    with stage("hash"):
+        published = hash_archive(config, archive)
+    with stage("serve"):
+        url = start(config)
+    with stage("search"):
+        answers = [ask(url, query) for query in choose_queries(config, archive)]
+    page = folder / "index.html"
+    write_page(page, answers, evaluation, published, url)
+
+    forward, backward = (evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image"))
+    table = Table(
+        title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database", show_header=False
+    )
+    for name, value in (
+        ("chance", f"{forward.chance:.3f}"),
+        ("mAP@all image→report", f"{forward.value:.3f}  (ties: {forward.worst:.3f}–{forward.best:.3f})"),
+        ("mAP@all report→image", f"{backward.value:.3f}  (ties: {backward.worst:.3f}–{backward.best:.3f})"),
+        ("items + quarantined = inputs", f"{published.items} + {published.quarantined.num_rows} = {published.inputs}"),
+        ("embedded now, reused", f"{embedded.encoded}, {embedded.reused}"),
+        ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+    for reason, count in count_reasons(published.quarantined).items():
+        console.print(f"  quarantined {count:>3} × {reason}", highlight=False)
+    console.print(f"[dim]{packaged.NOTICE}[/dim]")
+    console.print(f"page: {page}", highlight=False, soft_wrap=True)
+    _finish(console, url, answers, keep)
+
+
+def _finish(console: Console, url: str, answers: list[Answered], keep: bool) -> None:
+    if keep:
+        report = next(answer.report for answer in answers if answer.report)[:80].replace('"', "")
+        line = f'curl -s {url}/v1/search -H \'Content-Type: application/json\' -d \'{{"report": "{report}", "k": 3}}\''
+        console.print(f"the endpoint stays up until Ctrl-C; ask it:\n\n{line}\n", highlight=False, soft_wrap=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            console.print("stopping")
+    ray_session.disconnect()

@@ -1,0 +1,54 @@
+"""Times that can be compared: the contestants take turns, so that a machine that slows down slows all of them."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+Search = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+def single_query_times(
+    searches: dict[str, Search], queries: np.ndarray, k: int, rounds: int = 7, budget: float = 1.0
+) -> dict[str, float]:
+    """Median seconds of one query, by contestant.
+
+    In every round each contestant in turn answers queries one at a time, as many as fit its share of `budget` seconds
+    and at most all of them. A time is taken over a run of queries where one alone is too short for the clock.
+    """
+    single = [queries[i : i + 1] for i in range(len(queries))]
+    plans: dict[str, tuple[int, int]] = {}
+    times: dict[str, list[float]] = {name: [] for name in searches}
+    for name, search in searches.items():
+        search(single[0], k)
+        start = time.perf_counter()
+        search(single[1], k)
+        estimate = time.perf_counter() - start
+        count = int(np.clip(budget / rounds / estimate, 1, len(single)))
+        run = max(1, min(count // 5, int(2e-4 / estimate)))
+        plans[name] = (count, run)
+    for round_number in range(rounds):
+        for name, search in searches.items():
+            count, run = plans[name]
+            first = round_number * count % len(single)
+            chosen = [single[(first + i) % len(single)] for i in range(count)]
+            for at in range(0, count - run + 1, run):
+                group = chosen[at : at + run]
+                start = time.perf_counter()
+                for query in group:
+                    search(query, k)
+                times[name].append((time.perf_counter() - start) / run)
+    return {name: float(np.median(taken)) for name, taken in times.items()}
+
+
+def batch_times(searches: dict[str, tuple[Search, np.ndarray]], rounds: int = 3) -> dict[str, float]:
+    """Median seconds a query when each contestant is given its queries at once; contestants take turns."""
+    times: dict[str, list[float]] = {name: [] for name in searches}
+    for search, queries in searches.values():
+        search(queries[:2])
+    for _ in range(rounds):
+        for name, (search, queries) in searches.items():
+            start = time.perf_counter()
+            search(queries)
+            times[name].append((time.perf_counter() - start) / len(queries))
+    return {name: float(np.median(taken)) for name, taken in times.items()}

@@ -1,0 +1,66 @@
+"""Exact search over codes of at most 22 bits: all items of one code stand together in a bucket.
+
+A query walks the buckets at Hamming distance 0, 1, 2 … from its own and stops when it has k items, so the cost depends
+on how far the k-th neighbour is and not on N. Where most codes are unused, rings are wide and empty; then one popcount
+pass over the list of occupied buckets is cheaper, and the walk changes to it ring by ring as the two costs compare.
+
+Memory: 4 bytes an item and 4 bytes a code. The code of an item is implied by where it stands.
+"""
+
+import numpy as np
+
+from mcmfh.errors import InputError
+from mcmfh.hamming import bucket_kernels
+from mcmfh.hamming.codes import code_bytes, planes
+from mcmfh.hamming.intrinsics import compiled
+
+MAX_BITS = 22
+
+
+class BucketTable:
+    """Codes of at most 22 bits as one uint32 array: 2**bits + 1 offsets, then the rows, by (code, row)."""
+
+    def __init__(self, table: np.ndarray, bits: int):
+        """Wrap a table, copied nowhere. Raises InputError unless its offsets are sound; rows are checked when met."""
+        self.bits, self.table = bits, table
+        self._search = compiled(bucket_kernels.search, bucket_kernels.SEARCH)
+        offsets = table[: (1 << bits) + 1]
+        self.rows = len(table) - len(offsets)
+        if (
+            len(offsets) != (1 << bits) + 1
+            or offsets[0]
+            or offsets[-1] != self.rows
+            or (offsets[1:] < offsets[:-1]).any()
+        ):
+            raise InputError("the index is damaged: its bucket offsets are not in order; build it again")
+        occupied = np.flatnonzero(offsets[1:] != offsets[:-1]).astype("<u4")
+        self.occupied = planes(occupied.view(np.uint8).reshape(-1, 4)[:, : 2 if bits <= 16 else 4], np.uint16)
+
+    @classmethod
+    def build(cls, codes: np.ndarray, bits: int) -> "BucketTable":
+        """From uint8 [N, B] codes, in two passes and without another copy of them."""
+        table = np.empty((1 << bits) + 1 + len(codes), np.uint32)
+        compiled(bucket_kernels.build, bucket_kernels.BUILD)(codes, bits, table)
+        return cls(table, bits)
+
+    @property
+    def derived_nbytes(self) -> int:
+        """Bytes held beside the table: the list of occupied buckets."""
+        return self.occupied.nbytes
+
+    def search(self, queries, k, allowed, dead, radius):
+        """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
+        distances, rows = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        if self._search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):
+            raise InputError("the index is damaged: a row lies outside it; build it again")
+        return distances, rows
+
+    def codes(self) -> np.ndarray:
+        """uint8 [N, B]: the codes in row order, read back from the buckets."""
+        counts = np.diff(self.table[: (1 << self.bits) + 1])
+        values = np.empty(self.rows, "<u4")
+        rows = self.table[(1 << self.bits) + 1 :]
+        if rows.max(initial=0) >= max(self.rows, 1):
+            raise InputError("the index is damaged: a row lies outside it; build it again")
+        values[rows] = np.repeat(np.arange(1 << self.bits, dtype=np.uint32), counts)
+        return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, : code_bytes(self.bits)])

@@ -1,0 +1,87 @@
+"""The one place that sets Ray's environment and connects: a laptop, or the cluster that `cluster.address` names.
+
+Ray reads its environment when it is imported. So jobs import what imports Ray (bulk, training, serving) inside their
+main function, after `connect`.
+"""
+
+import logging
+import os
+import sys
+from typing import Any
+
+from mcmfh.config import ClusterConfig
+
+# Ray reads these when its processes start. Values the user has set are kept.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    # With the default 2 s a crashed worker loses its latest checkpoint.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+# On one machine nothing listens on an outside address.
+LOCAL_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray Data starts its actors in a way that its own core reports as an error, harmlessly, in every run.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+# What workers on other nodes need from the submitting process to reach the store.
+FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+
+
+def prepare(local: bool) -> None:
+    """Set Ray's environment, keeping what the user set. Raises RuntimeError when Ray has been imported already."""
+    wanted = {**ENVIRONMENT, **(LOCAL_ENVIRONMENT if local else {})}
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    if "ray" in sys.modules and any(name.startswith("RAY_") for name in missing):
+        raise RuntimeError("ray was imported before ray_session.connect; import modules that use Ray after it")
+    os.environ.update(missing)
+
+
+def connect(cluster: ClusterConfig) -> None:
+    """Join the cluster at `cluster.address`, or start Ray here; does nothing when already connected."""
+    local = cluster.address is None and "RAY_ADDRESS" not in os.environ
+    prepare(local)
+
+    import ray
+    import ray.data
+
+    if ray.is_initialized():
+        return
+    forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    options: dict[str, Any] = {
+        "log_to_driver": cluster.worker_logs,
+        "logging_level": "WARNING",
+        "runtime_env": {"env_vars": {**forwarded, "OPENBLAS_NUM_THREADS": "1", "AWS_EC2_METADATA_DISABLED": "true"}},
+    }
+    if local:
+        memory = cluster.object_store_mb * 2**20
+        ray.init(num_cpus=cluster.num_cpus, object_store_memory=memory, include_dashboard=False, **options)
+    else:
+        ray.init(address=cluster.address or "auto", **options)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def device(use_gpu: bool | str) -> str:
+    """ "cuda" when the cluster has a GPU and `use_gpu` allows it, else "cpu"."""
+    import ray
+
+    if use_gpu == "auto":
+        use_gpu = ray.cluster_resources().get("GPU", 0) >= 1
+    return "cuda" if use_gpu else "cpu"
+
+
+def disconnect() -> None:
+    """Stop what this process started, or leave the cluster it joined."""
+    import ray
+
+    ray.shutdown()

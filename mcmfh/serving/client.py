@@ -1,0 +1,67 @@
+"""The same query with a server or without: over HTTP to an endpoint, or in this process on a snapshot."""
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+from typing import Any
+
+from mcmfh.archive.images import Limits
+from mcmfh.errors import InputError
+
+TIMEOUT_S = 60
+LIMITS = Limits()
+
+
+def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
+    """POST the query to `url`/v1/search; a request that a dying replica dropped is sent once more.
+
+    Raises InputError with the endpoint's own sentence when it refuses, or when nothing answers.
+    """
+    body, kind = _multipart(image, fields) if image is not None else (json.dumps(fields).encode(), "application/json")
+    request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind})
+    for attempt in (1, 2):
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            if error.code >= 500 and attempt == 1:
+                continue
+            raise InputError(f"the endpoint answered {error.code}: {_detail(error)}") from error
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            if attempt == 2:
+                raise InputError(f"no endpoint answers at '{url}' ({error}); start one with jobs/serve.py") from error
+    raise AssertionError("unreachable")
+
+
+def get(url: str) -> bytes:
+    """The bytes at a URL of the endpoint, such as a thumbnail."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+        return response.read()
+
+
+def search_snapshot(root: str, image: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
+    """The same answer from the newest snapshot of the archive at `root`, in this process."""
+    from mcmfh.serving.queries import validated
+    from mcmfh.serving.retrieval import Retrieval
+
+    query = validated({**fields, **({"image": image} if image else {})})
+    return Retrieval(root, LIMITS).search(query)
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        return json.load(error)["detail"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return error.reason
+
+
+def _multipart(image: bytes, fields: dict[str, Any]) -> tuple[bytes, str]:
+    boundary = uuid.uuid4().hex
+    parts = []
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode())
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="query"\r\n'
+    parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + image + b"\r\n")
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,0 +1,36 @@
+"""Errors as RFC 9457 problem details: one clear sentence, never a stack trace, never the content of a request."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from mcmfh.archive.images import DecodeError
+from mcmfh.errors import InputError
+
+
+def problem(status: int, title: str, detail: str) -> JSONResponse:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+
+    @app.exception_handler(InputError)
+    async def bad_input(request: Request, error: InputError) -> JSONResponse:
+        return problem(400, "Bad request", str(error))
+
+    @app.exception_handler(DecodeError)
+    async def bad_image(request: Request, error: DecodeError) -> JSONResponse:
+        return problem(422, "Unreadable query", f"the query cannot be read: {error}")
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_shape(request: Request, error: RequestValidationError) -> JSONResponse:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        return problem(422, "Bad request", f"{where}: {fault['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, "Request refused", str(error.detail))

@@ -1,0 +1,94 @@
+"""A request → a validated query. The API takes bytes, never addresses."""
+
+import json
+from typing import Any, Literal
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from mcmfh.errors import InputError
+
+
+class Query(BaseModel):
+    """What is looked for: an image, a report, both, or a code that /v1/hash gave."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    report: str | None = Field(None, max_length=100_000, description="text of a report")
+    code: str | None = Field(None, max_length=128, pattern="^([0-9a-fA-F]{2})+$", description="hex, from /v1/hash")
+    modality: Literal["image", "report"] | None = Field(None, description="what `code` is the code of")
+    k: int = Field(10, ge=1, le=1000)
+    target: Literal["report", "image", "study"] | None = Field(None, description="default: the other modality")
+    max_distance: int | None = Field(None, ge=0, le=1024)
+    where: dict[str, Any] = Field(default_factory=dict, description="filters; see the README")
+    bits: int | None = Field(None, ge=8, le=512, description="code length; default: the shortest")
+    image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
+
+    def modalities(self) -> tuple[str, ...]:
+        """The query's own modalities. Raises InputError when there is nothing to look for, or too much."""
+        given = [name for name in ("image", "report") if getattr(self, name)]
+        if self.code and (given or self.modality is None):
+            raise InputError("a code needs modality 'image' or 'report', and neither an image nor a report beside it")
+        if not given and not self.code:
+            raise InputError("the query is empty; send an image, a report or a code")
+        return tuple(given) if given else (str(self.modality),)
+
+    def wanted(self) -> Literal["report", "image", "study"]:
+        """The target: the other modality where none is named, studies for a query of both."""
+        if self.target:
+            return self.target
+        modalities = self.modalities()
+        return "study" if len(modalities) > 1 else "report" if modalities == ("image",) else "image"
+
+
+async def read_query(request: Request, max_bytes: int) -> Query:
+    """Parse JSON or multipart/form-data, reading at most `max_bytes`. Raises InputError, BodyTooLarge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    await _bounded(request, max_bytes)
+    try:
+        if kind == "multipart/form-data":
+            values: dict[str, Any] = {}
+            async with request.form(max_files=1, max_fields=20, max_part_size=1 << 20) as form:
+                for name, value in form.multi_items():
+                    values[name] = await value.read() if isinstance(value, UploadFile) else value
+            values = {name: value for name, value in values.items() if value != ""}
+            if "where" in values:
+                values["where"] = json.loads(values["where"])
+        else:
+            values = json.loads(await request.body())
+            if isinstance(values, dict):
+                values.pop("image", None)
+        return validated(values)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError('the request is not valid JSON; send {"report": …} or multipart with image=@file') from error
+
+
+def validated(values: Any) -> Query:
+    """The query of decoded fields. Raises InputError naming the first bad one."""
+    try:
+        return Query.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "request"
+        raise InputError(f"{where}: {fault['msg']}") from error
+
+
+class BodyTooLarge(Exception):
+    pass
+
+
+async def _bounded(request: Request, max_bytes: int) -> None:
+    """Read the body into the request, refusing as soon as it is larger than allowed."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > max_bytes:
+            raise BodyTooLarge
+    request._body = bytes(received)
+    request._stream_consumed = False
+
+    async def replay() -> dict[str, Any]:
+        return {"type": "http.request", "body": request._body, "more_body": False}
+
+    request._receive = replay

@@ -1,0 +1,58 @@
+"""Units done: a Parquet file of results and, after it, a create-only marker. The marker is what counts.
+
+A unit's file may be written twice (a worker died before its marker); both hold the same, and the first marker wins.
+
+    <folder>/units/<input digest>.parquet      results, one row an item, failures with a `reason`
+    <folder>/done/<input digest>.json          {"file": sha256, "rows": n, "quarantined": n}
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcmfh import storage
+
+
+def write_unit(folder: str, unit: str, table: pa.Table) -> dict[str, Any]:
+    """Store the results of `unit` and mark it done; `table` has a column `reason` (null where all went well)."""
+    sink = io.BytesIO()
+    pq.write_table(table.combine_chunks(), sink, compression="zstd")
+    data = sink.getvalue()
+    storage.create(unit_uri(folder, unit), data)
+    quarantined = table.num_rows - table["reason"].null_count
+    marker = {"file": storage.digest(data), "rows": table.num_rows, "quarantined": quarantined}
+    storage.create(storage.join(folder, "done", f"{unit}.json"), storage.canonical_json(marker))
+    return marker
+
+
+def unit_uri(folder: str, unit: str) -> str:
+    return storage.join(folder, "units", f"{unit}.parquet")
+
+
+def done_units(folder: str) -> list[str]:
+    """Input digests of the units that are done, sorted."""
+    return [name[:-5] for name in storage.names(storage.join(folder, "done")) if name.endswith(".json")]
+
+
+def read_unit(folder: str, unit: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The results of a done unit, all or some columns."""
+    with storage.open_file(unit_uri(folder, unit)) as file:
+        return pq.read_table(file, columns=list(columns) if columns else None)
+
+
+def read_units(folder: str, units: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """`read_unit` of each, in order, several at a time."""
+    with ThreadPoolExecutor(8, thread_name_prefix="units") as pool:
+        yield from pool.map(lambda unit: read_unit(folder, unit, columns), units)
+
+
+def done_items(folder: str) -> dict[str, str]:
+    """item_id → fingerprint of all that stands in done units; of several the last by unit digest."""
+    done: dict[str, str] = {}
+    for table in read_units(folder, done_units(folder), ["item_id", "fingerprint"]):
+        done.update(zip(table["item_id"].to_pylist(), table["fingerprint"].to_pylist()))
+    return done

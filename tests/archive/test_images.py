@@ -1,0 +1,159 @@
+"""Pictures from bytes: formats, depth, orientation, transparency, and bounds before allocation."""
+
+import io
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcmfh.archive.images import DecodeError, Limits, decode_image, stretch
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90)).astype(np.uint8))
+RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    """A PNG of a few bytes that promises width × height."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_lossless_formats_come_back_unchanged(kind, mode):
+    image = Image.fromarray(RAMP).convert(mode)
+    decoded = decode_image(encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {})), Limits())
+    assert decoded.mode == ("RGB" if kind == "WEBP" else mode)  # WebP knows no grey
+    assert np.array_equal(np.asarray(decoded.convert(mode)), np.asarray(image))
+
+
+def test_jpeg():
+    decoded = decode_image(encoded(Image.fromarray(RAMP), "JPEG", quality=95), Limits())
+    assert decoded.mode == "L"
+    assert np.abs(np.asarray(decoded).astype(int) - RAMP).max() < 8
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_fill_the_grey_scale(kind):
+    deep = RAMP.astype(np.uint16) * 16 + 100
+    decoded = np.asarray(decode_image(encoded(Image.fromarray(deep), kind), Limits()))
+    assert np.array_equal(decoded, np.rint((deep - 100) / (deep.max() - 100) * 255).astype(np.uint8))
+
+
+def test_float_tiff_with_nan():
+    values = RAMP.astype(np.float32) / 7
+    values[0, 0], values[0, 1] = np.nan, np.inf
+    decoded = np.asarray(decode_image(encoded(Image.fromarray(values), "TIFF"), Limits()))
+    assert decoded[0, 0] == 0
+    assert decoded[0, 1] == decoded.max() == 255
+
+
+def test_stretch_of_constants_and_extremes():
+    assert stretch(np.full((2, 2), 7)).max() == 0
+    assert stretch(np.full((2, 2), np.nan)).max() == 0
+    assert stretch(np.array([np.iinfo(np.int32).min, np.iinfo(np.int32).max])).tolist() == [0, 255]
+
+
+def test_transparency_is_black_and_palettes_are_colours():
+    clear = Image.new("RGBA", (2, 1), (200, 100, 50, 0))
+    clear.putpixel((1, 0), (200, 100, 50, 255))
+    assert np.asarray(decode_image(encoded(clear, "PNG"), Limits())).tolist() == [[[0, 0, 0], [200, 100, 50]]]
+    palette = Image.new("RGB", (2, 2), (200, 100, 50)).quantize(2)
+    assert np.asarray(decode_image(encoded(palette, "PNG"), Limits()))[0, 0].tolist() == [200, 100, 50]
+    assert decode_image(encoded(Image.fromarray(RAMP > 100), "PNG"), Limits()).mode == "L"
+    assert decode_image(encoded(Image.fromarray(RAMP).convert("CMYK"), "TIFF"), Limits()).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(kind, orientation):
+    image = Image.fromarray(np.repeat(np.repeat(RAMP, 16, 0), 16, 1))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}[orientation]  # Pillow's transpositions, EXIF 2.3 table
+    expected = np.asarray(image if turned is None else image.transpose(Image.Transpose(turned)))
+    decoded = np.asarray(decode_image(encoded(image, kind, exif=exif), Limits()).convert("L"))
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).mean() < 8
+
+
+def test_broken_exif_does_not_spoil_the_picture():
+    data = encoded(Image.fromarray(RAMP), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert decode_image(data, Limits()).size == (8, 6)
+
+
+def test_the_name_of_the_format_is_not_asked():
+    with pytest.raises(DecodeError, match="not an image of a supported type"):
+        decode_image(encoded(Image.fromarray(RAMP), "GIF"), Limits())
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "reason"),
+    [
+        (b"", Limits(), "file is empty"),
+        (b"no image at all", Limits(), "not an image of a supported type"),
+        (b"%PDF-1.7 something", Limits(), "not an image of a supported type"),
+        (encoded(Image.fromarray(RAMP), "PNG"), Limits(max_bytes=20), "file is larger than the limit"),
+        (encoded(Image.fromarray(RAMP), "PNG"), Limits(max_pixels=47), "image has more pixels than the limit"),
+        (png_header(60_000, 60_000), Limits(), "image has more pixels than the limit"),
+        (png_header(2**31 - 1, 2**31 - 1), Limits(), "image has more pixels than the limit"),
+        (png_header(30_000, 3), Limits(), "image is too long and thin"),
+        (png_header(100, 100), Limits(), "image is truncated"),
+        (encoded(NOISE, "JPEG")[:-3000], Limits(), "image is truncated"),
+        (encoded(NOISE, "PNG")[:-3000], Limits(), "image is truncated"),
+        (encoded(NOISE, "PNG").replace(b"IDAT", b"IDAX"), Limits(), "not an image of a supported type"),
+        (
+            encoded(NOISE, "TIFF", compression="tiff_lzw").replace(b"\x80\x00", b"\xff\xff"),
+            Limits(),
+            "image data is corrupt",
+        ),
+    ],
+)
+def test_reasons(data, limits, reason):
+    with pytest.raises(DecodeError) as caught:
+        decode_image(data, limits)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP"])
+def test_too_many_frames_and_the_first_of_several(kind):
+    frames = [Image.fromarray(RAMP + n) for n in range(4)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert np.array_equal(np.asarray(decode_image(data, Limits(max_frames=4)).convert("L")), RAMP)
+    with pytest.raises(DecodeError, match="more frames"):
+        decode_image(data, Limits(max_frames=3))
+
+
+def tiff(tags: dict[int, int]) -> bytes:
+    """A little-endian TIFF of LONG tags and a few bytes of data."""
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + body + bytes(68)
+
+
+def test_bombs_cost_no_memory():
+    base = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1}
+    bombs = [
+        png_header(50_000, 50_000),
+        tiff({**base, 256: 90_000, 257: 90_000, 273: 8, 278: 90_000, 279: 16}),
+        tiff({**base, 322: 65_520, 323: 65_520, 324: 8, 325: 16}),  # one gigantic tile on a small picture
+    ]
+    tracemalloc.start()
+    for bomb in bombs:
+        with pytest.raises(DecodeError, match="more pixels"):
+            decode_image(bomb, Limits())
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    tracemalloc.stop()

@@ -1,0 +1,173 @@
+"""Manifests as they come: CSV of all sorts, Parquet, bad rows; faults against a plain-Python reference."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcmfh import storage
+from mcmfh.archive.manifest import SCHEMA, check_manifest, read_manifest, write_manifest
+from mcmfh.errors import InputError
+
+
+def written(tmp_path, text: str, name: str = "manifest.csv", encoding: str = "utf-8") -> str:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def test_csv_defaults_and_relative_addresses(tmp_path):
+    uri = written(
+        tmp_path,
+        "item_id,image_uri,report,labels,date,site\n"
+        "007,images/a.png,,chest| nodule ||,20190203,north\n"
+        'b,/data/b.png,"two\nlines, one cell",,2020-01-01,\n'
+        "c,s3://bucket/c.dcm,,,,south\n"
+        "d,./d.png,  ,,,\n",
+    )
+    table = read_manifest(uri, filters=["site"])
+    assert table.schema.names == [*SCHEMA.names, "site"]
+    rows = table.to_pylist()
+    assert [row["row"] for row in rows] == [0, 1, 2, 3]
+    assert [row["item_id"] for row in rows] == ["007", "b", "c", "d"]
+    folder = storage.absolute(str(tmp_path))
+    assert [row["image_uri"] for row in rows] == [
+        f"{folder}/images/a.png",
+        "file:///data/b.png",
+        "s3://bucket/c.dcm",
+        f"{folder}/d.png",
+    ]
+    assert [row["report"] for row in rows] == [None, "two\nlines, one cell", None, None]
+    assert [row["labels"] for row in rows] == [["chest", "nodule"], [], [], []]
+    assert [row["date"] for row in rows] == ["2019-02-03", "2020-01-01", None, None]
+    assert [row["site"] for row in rows] == ["north", None, "south", None]
+    assert all(row["study_id"] == row["group"] == row["item_id"] for row in rows)
+    assert check_manifest(table) == []
+
+
+def test_parquet_with_lists_dictionaries_and_numbers(tmp_path):
+    table = pa.table(
+        {
+            "item_id": pa.array([3, 5]),
+            "report": pa.array(["no finding", None]).dictionary_encode(),
+            "image_uri": pa.array([None, "x.png"]),
+            "labels": pa.array([["a", " ", "b "], None], pa.large_list(pa.string())),
+            "study_id": ["s", "s"],
+            "age": pa.array([40, 50], pa.int32()),
+            "date": pa.array([0, 400], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "m.parquet")
+    read = read_manifest(str(tmp_path / "m.parquet"), ["age"])
+    assert read["item_id"].to_pylist() == ["3", "5"]
+    assert read["labels"].to_pylist() == [["a", "b"], []]
+    assert read["group"].to_pylist() == ["s", "s"]
+    assert read["date"].to_pylist() == ["1970-01-01", "1971-02-05"]
+    assert read["age"].type == pa.int32()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("item_id;report\nä;Übergröße\n", "utf-8"),
+        ("item_id;report\nä;Übergröße\n", "utf-8-sig"),
+        ("item_id\treport\nä\tÜbergröße\n", "latin-1"),
+    ],
+)
+def test_european_spreadsheets(tmp_path, text, encoding):
+    assert read_manifest(written(tmp_path, text, encoding=encoding)).to_pylist()[0]["report"] == "Übergröße"
+
+
+def test_rows_of_another_width_are_faults_in_their_place(tmp_path):
+    table = read_manifest(written(tmp_path, "item_id,report\na,one\nb,two,three\nc\nd,four\n"))
+    assert table["row"].to_pylist() == [0, 1, 2, 3]
+    assert table["item_id"].to_pylist() == ["a", "", "", "d"]
+    assert [(fault.row, fault.fatal) for fault in check_manifest(table)] == [(1, True), (2, True)]
+
+
+def test_a_report_of_megabytes(tmp_path):
+    text = "word " * 600_000
+    assert read_manifest(written(tmp_path, f'item_id,report\na,"{text}"\n'))["report"][0].as_py() == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "filters", "culprit"),
+    [
+        ("id,report\na,b\n", [], "item_id"),
+        ("item_id,labels\na,b\n", [], "image_uri"),
+        ("item_id,report\na,b\n", ["site"], "'site'"),
+        ("", [], "readable"),
+    ],
+)
+def test_unusable_manifests_name_the_culprit(tmp_path, text, filters, culprit):
+    with pytest.raises(InputError, match=culprit):
+        read_manifest(written(tmp_path, text), filters)
+
+
+def test_missing_manifest():
+    with pytest.raises(InputError, match="does not exist"):
+        read_manifest("/nowhere/manifest.csv")
+
+
+def reference_faults(rows: list[dict]) -> list[tuple[int, str]]:
+    """The same rules, one row after the other."""
+    found, seen = [], set()
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        if row["split"] in ("train", "validation", "test"):
+            sides.setdefault(row["group"], set()).add(row["split"])
+    for row in rows:
+        if not row["item_id"]:
+            found.append((row["row"], "item_id is empty, or the row has another number of cells than the header"))
+        else:
+            if row["item_id"] in seen:
+                found.append((row["row"], "item_id was used by an earlier row"))
+            seen.add(row["item_id"])
+            if not (row["image_uri"] or row["report"] or row["report_uri"]):
+                found.append((row["row"], "row has neither image nor report"))
+        if row["split"] and row["split"] not in ("train", "validation", "test"):
+            found.append((row["row"], "split is none of train, validation, test"))
+        elif row["split"] and len(sides[row["group"]]) > 1:
+            found.append((row["row"], "group stands on two sides of a split"))
+    return found
+
+
+some = st.sampled_from
+row_of = st.fixed_dictionaries(
+    {
+        "item_id": some([None, "", "a", "b", "c", "d", "e"]),
+        "image_uri": some([None, "x.png"]),
+        "report": some([None, " ", "text"]),
+        "report_uri": some([None, "r.txt"]),
+        "split": some([None, "train", "Test", "validation", "dev"]),
+        "group": some([None, "g", "h"]),
+    }
+)
+
+
+@given(rows=st.lists(row_of, max_size=12))
+def test_faults_are_those_of_the_plain_rules(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("manifest") / "m.parquet"
+    names = ("item_id", "image_uri", "report", "report_uri", "split", "group")
+    pq.write_table(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}), path)
+    table = read_manifest(str(path))
+    faults = check_manifest(table)
+    assert sorted((fault.row, fault.reason) for fault in faults) == sorted(reference_faults(table.to_pylist()))
+
+
+def test_write_gives_the_same_bytes_and_reads_back(tmp_path):
+    table = read_manifest(written(tmp_path, "item_id,report,labels\na,one,x|y\nb,two,\n"))
+    for name in ("1.parquet", "2.parquet", "1.parquet"):
+        write_manifest(table, str(tmp_path / name))
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+    assert read_manifest(str(tmp_path / "1.parquet")).equals(table)
+
+
+def test_many_rows(tmp_path):
+    rows = 200_000
+    ids = pa.array([f"item-{n}" for n in range(rows - 1)] + ["item-0"])
+    table = pa.table({"item_id": ids, "report": ids, "labels": pa.array(["a|b"] * rows), "split": ["train"] * rows})
+    pq.write_table(table, tmp_path / "m.parquet")
+    read = read_manifest(str(tmp_path / "m.parquet"))
+    assert [fault.row for fault in check_manifest(read)] == [rows - 1]

@@ -1,0 +1,50 @@
+"""One Ray for the whole run, real data where it lies, small archives made on the spot."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mcmfh import ray_session
+from mcmfh.config import ClusterConfig
+
+# Ray reads its environment at import, which collecting the tests brings about.
+ray_session.prepare(local=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(s3_endpoint):
+    """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader.
+
+    Its workers inherit the environment, so the S3 server must be known before.
+    """
+    ray_session.connect(ClusterConfig(num_cpus=4, object_store_mb=300))
+    yield
+    ray_session.disconnect()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the repository; skips where there is none."""
+    folder = Path(os.environ.get("MCMFH_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no shared data beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory):
+    """URL of a real S3 server; its address and keys are in the environment for the rest of the run."""
+    from s3_server import environment, s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
+        os.environ.update(environment(endpoint))
+        yield endpoint
+
+
+@pytest.fixture
+def s3_root(s3_endpoint) -> str:
+    """An empty bucket."""
+    from s3_server import new_bucket
+
+    return new_bucket(s3_endpoint)

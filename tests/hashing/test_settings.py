@@ -1,0 +1,37 @@
+"""Settings: a recipe fills what is not given; what cannot work is refused by name."""
+
+import pytest
+from pydantic import ValidationError
+
+from mcmfh.hashing.settings import TrainSettings
+
+
+def test_what_is_given_wins_over_the_recipe():
+    assert TrainSettings(recipe="paper").voting == "frozen"
+    assert TrainSettings(recipe="paper", voting="off").voting == "off"
+    assert TrainSettings(supervised=True, epochs=2).epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"bits": 12}, "multiples of 8"),
+        ({"bits": (16, 16)}, "distinct"),
+        ({"bits": 1024}, "512"),
+        ({"batch_size": 100, "workers": 3}, "not a multiple of 3"),
+        ({"batch_size": 100, "workers": 4, "min_workers": 2}, "not a multiple of 3"),
+        ({"workers": 1, "min_workers": 2}, "min_workers"),
+        ({"experts": 4}, "needs fusion"),
+        ({"fusion": True, "gating_loss": 0.1}, "experts"),
+        ({"epoch": 3}, "epoch"),
+    ],
+)
+def test_what_cannot_work_is_refused(given, reason):
+    with pytest.raises(ValidationError, match=reason):
+        TrainSettings(**given)
+
+
+def test_settings_survive_json():
+    settings = TrainSettings(bits=(64, 16), recipe="paper", supervised=True)
+    assert TrainSettings(**settings.model_dump(mode="json")) == settings
+    assert settings.all_bits == (16, 64)

@@ -1,0 +1,109 @@
+"""A real S3 server (SeaweedFS) on loopback, for the tests and for trying things out."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KEY, SECRET = "test-key", "test-secret"
+
+
+def _free_ports(count: int) -> list[int]:
+    # SeaweedFS opens a gRPC port 10,000 above each of these.
+    sockets = []
+    for candidate in range(20000 + os.getpid() % 10000, 45000):
+        pair = [socket.socket(), socket.socket()]
+        try:
+            pair[0].bind(("127.0.0.1", candidate))
+            pair[1].bind(("127.0.0.1", candidate + 10000))
+        except OSError:
+            for one in pair:
+                one.close()
+            continue
+        sockets.append((candidate, pair))
+        if len(sockets) == count:
+            break
+    for _, pair in sockets:
+        for one in pair:
+            one.close()
+    return [port for port, _ in sockets]
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """Serve S3 from `folder` until the block ends; yields the endpoint's URL."""
+    master, volume, filer, s3 = _free_ports(4)
+    config = folder / "s3.json"
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    identity = {"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": actions}
+    config.write_text(json.dumps({"identities": [identity]}))
+    (folder / "data").mkdir(exist_ok=True)
+    command = [
+        str(Path(sys.executable).with_name("weed")),
+        "server",
+        f"-dir={folder / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={master}",
+        f"-volume.port={volume}",
+        f"-filer.port={filer}",
+        "-s3",
+        f"-s3.port={s3}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={config}",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=50",
+        "-master.electionTimeout=1s",
+        "-volume.preStopSeconds=0",
+    ]
+    log = (folder / "server.log").open("wb")
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(s3, process, folder / "server.log")
+        yield f"http://127.0.0.1:{s3}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+def _wait(port: int, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}")
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """The variables by which every S3 client finds the server."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def new_bucket(endpoint: str) -> str:
+    """Make a bucket and return its s3:// URI."""
+    import s3fs
+
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3fs.S3FileSystem(endpoint_url=endpoint, key=KEY, secret=SECRET, skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}"

@@ -1,0 +1,50 @@
+"""Small hand-made archives of random codes, for the tests of publishing and searching."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+
+from mcmfh.archive.quarantine import quarantine_table
+from mcmfh.snapshots.publish import Model, publish
+
+MODEL = Model("file:///bundle", "b" * 64, "c" * 64, "e" * 64, (16,))
+FILTERS = ("modality", "year")
+
+
+def rows(names: list[str], seed: int = 0, version: str = "1") -> pa.Table:
+    """Shard rows with random 16-bit codes; every fifth item lacks a report, every seventh an image."""
+    names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    # Few distinct codes, so that ties abound.
+    codes = {m: np.random.default_rng([seed, i]).integers(0, 8, (len(names), 2), np.uint8) for i, m in enumerate("ir")}
+
+    def column(modality: str, lacking: int) -> pa.Array:
+        values = [
+            None if int(name[1:]) % lacking == 0 else code.tobytes() for name, code in zip(names, codes[modality])
+        ]
+        return pa.array(values, pa.binary(2))
+
+    number = [int(name[1:]) for name in names]
+    return pa.table(
+        {
+            "item_id": names,
+            "fingerprint": [f"{name}-{version}" for name in names],
+            "study_id": [f"s{n // 3}" for n in number],
+            "modality": pa.array([("CT", "MR", None)[n % 3] for n in number], pa.string()),
+            "year": pa.array([2000 + n % 20 for n in number], pa.int64()),
+            "image_uri": pa.array([None] * len(names), pa.string()),
+            "labels": pa.array([["a"]] * len(names), pa.list_(pa.string())),
+            "date": pa.array([None] * len(names), pa.string()),
+            "report": [f"report of {name}" for name in names],
+            "image.16": column("i", 7),
+            "report.16": column("r", 5),
+        }
+    )
+
+
+def publish_rows(
+    root: str, table: pa.Table, listed: list[str] | None = None, known: list[str] | None = None, model=MODEL
+):
+    """Publish `table`; `listed` and `known` default to no removals."""
+    ids = table["item_id"].to_pylist()
+    return publish(root, model, table, listed or ids, known or [], quarantine_table([]), FILTERS)

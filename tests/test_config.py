@@ -1,0 +1,76 @@
+"""ray_config.yaml and overrides: typed, frozen, and every mistake is named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from mcmfh.command import guarded, parse
+from mcmfh.config import Config, load_config
+from mcmfh.errors import InputError
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_the_shipped_file_states_the_defaults():
+    shipped = load_config(path=str(REPOSITORY / "ray_config.yaml"))
+    stated = yaml.safe_load((REPOSITORY / "ray_config.yaml").read_text())
+    for section, values in stated.items():
+        for key in values if isinstance(values, dict) else ():
+            if (section, key) != ("train", "workers"):
+                assert getattr(getattr(shipped, section), key) == getattr(getattr(Config(), section), key), (
+                    section,
+                    key,
+                )
+
+
+def test_overrides_win_and_are_typed():
+    config = load_config(
+        ["train.bits=32", "archive.filters=[modality, region]", "encoder.use_gpu=false"], read_default=False
+    )
+    assert config.train.bits == 32
+    assert config.archive.filters == ("modality", "region")
+    assert config.encoder.use_gpu is False
+    with pytest.raises(ValidationError):
+        config.store = "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("override", "culprit"),
+    [
+        ("train.bitz=32", "'train.bitz' is not known"),
+        ("trian.bits=32", "'trian' is not known"),
+        ("train.bits=33", "train.bits"),
+        ("embed.batch_size=many", "embed.batch_size"),
+        ("archive.max_failure_rate=2", "archive.max_failure_rate"),
+        ("archive.name=../../etc", "archive.name"),
+        ("store", "section.key=value"),
+        ("store.deeper=1", "'store' is a value"),
+        ("train.bits=[16", "not a YAML value"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(override, culprit, capsys):
+    with pytest.raises(InputError) as caught:
+        load_config([override], path=str(REPOSITORY / "ray_config.yaml"))
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert guarded(lambda: load_config([override], path=str(REPOSITORY / "ray_config.yaml")) and None) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        load_config(path=str(tmp_path / "none.yaml"))
+    (tmp_path / "broken.yaml").write_text("store: [")
+    with pytest.raises(InputError, match="not YAML"):
+        load_config(path=str(tmp_path / "broken.yaml"))
+
+
+def test_command_line_takes_a_file_and_overrides(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("store: s3://bucket/prefix")
+    config = parse(["train.seed=3", "--config", "mine.yaml"], "usage")
+    assert (config.store, config.train.seed) == ("s3://bucket/prefix", 3)
+    with pytest.raises(InputError, match="--config needs"):
+        parse(["--config"], "usage")
