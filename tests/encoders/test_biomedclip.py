@@ -88,11 +88,23 @@ def encoder(small):
     return load_encoder("biomedclip", "cpu", str(small[0]))
 
 
+def open_clip_transform():
+    statistics = {"mean": STATISTICS["mean"], "std": STATISTICS["std"], "interpolation": "bicubic"}
+    return open_clip.image_transform(224, is_train=False, resize_mode="shortest", **statistics)
+
+
+@pytest.mark.parametrize("shape", [(256, 216), (136, 256), (224, 225), (1000, 301), (90, 57), (224, 224)])
+def test_crop_is_that_of_open_clip_to_the_pixel(encoder, shape):
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (shape[1], shape[0], 3), np.uint8))
+    expected = open_clip_transform()(picture).permute(1, 2, 0)
+    expected = (expected * torch.tensor(STATISTICS["std"]) + torch.tensor(STATISTICS["mean"])) * 255
+    np.testing.assert_allclose(encoder.spec.preprocessing(picture), expected.numpy(), atol=1e-3)
+
+
 def check_against_open_clip(encoder, model, vocab: Path):
     """Same features as open_clip's model, transform and full padding to 256 tokens give."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
-    normalise = {"mean": STATISTICS["mean"], "std": STATISTICS["std"], "interpolation": "bicubic"}
-    transform = open_clip.image_transform(224, is_train=False, resize_mode="shortest", **normalise)
+    transform = open_clip_transform()
     with torch.inference_mode():
         expected = model.encode_image(torch.stack([transform(Image.fromarray(p)) for p in pixels]), normalize=True)
         tokenizer = open_clip.tokenizer.HFTokenizer(str(vocab), context_length=256)
