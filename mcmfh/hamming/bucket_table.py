@@ -59,7 +59,7 @@ class BucketTable:
     def codes(self) -> np.ndarray:
         """uint8 [N, B]: the codes in row order, read back from the buckets."""
         counts = np.diff(self.table[: (1 << self.bits) + 1])
-        values = np.empty(self.rows, "<u4")
+        values = np.zeros(self.rows, "<u4")  # a damaged file may name a row twice and another never
         rows = self.table[(1 << self.bits) + 1 :]
         if rows.max(initial=0) >= max(self.rows, 1):
             raise InputError("the index is damaged: a row lies outside it; build it again")

@@ -2,7 +2,8 @@
 
 What never changes (a bucket table, a multi-index or a plain scan) is the base; items added since stand in a small scan
 beside it, removed ones in a bitmap. All of it is one immutable state, replaced as a whole: a search that runs while
-another thread adds or removes sees the index as it was before or after, never between.
+another thread adds or removes sees the index as it was before or after, never between. Changes are for one thread at a
+time.
 """
 
 from collections.abc import Iterator

@@ -57,14 +57,15 @@ def measure_archive(bits: int, kind: str, n: int, checks: list[str], budget: flo
     codes, queries = draw_codes(kind, n, bits, QUERIES)
     index = HammingIndex(codes)
     sample = queries[: 10 if n > 10**7 else 50 if n > 10**6 else 200]
-    few = queries[: 32 if n > 10**6 else 200]
+    few = queries[: 8 if n > 10**6 else 100]
     name = f"{bits} bits, {kind}, {n:,}"
     faiss = peers.import_peers()[0]
     flat, others, hashed = peers.flat(codes), own_ways(index), None
     if n <= 10**7:
         others["numpy"] = peers.numpy_brute_force(codes)
         hashed = peers.hash_index(codes) if bits == 16 or n <= 10**6 else None
-        others["usearch exact"] = peers.usearch_exact(codes)
+        if n <= 10**6:
+            others["usearch exact"] = peers.usearch_exact(codes)
         if bits == 16:
             others["faiss Flat, padded to 32"] = peers.flat(codes, padded_bits=32)
     rows: Rows = []
@@ -81,7 +82,7 @@ def measure_archive(bits: int, kind: str, n: int, checks: list[str], budget: flo
             contestants[f"faiss {'Hash' if bits == 16 else 'MultiHash'}, exact"] = hashed.search
         taken = single_query_times(contestants, queries, k, budget=budget if k == 10 else budget / 3)
         rows += [_row(bits, kind, n, k, engine, seconds) for engine, seconds in taken.items()]
-        for threads in (1, 2):
+        for threads in (1, 2) if k == 10 else (1,):
             faiss.omp_set_num_threads(threads)
             own = partial(index.search, k=k, threads=threads)
             clock = time.process_time if threads == 1 else time.perf_counter
