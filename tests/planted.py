@@ -30,7 +30,7 @@ def small(name: str, **more) -> TrainSettings:
 
 
 def planted_table(items: int = 240, topics: int = 6, noise: float = 0.5, seed: int = 0) -> EmbeddingTable:
-    """float32 embeddings of 48 and 32 dimensions, one topic an item, of which 60 % train, 20 % validation, 20 % test."""
+    """float32 embeddings 48 and 32 wide, one topic an item; 60 % train, 20 % validation, 20 % test."""
     rng = np.random.default_rng(seed)
     topic = rng.integers(0, topics, items)
     own = rng.standard_normal((items, 6))  # what an image and its own report share beside the topic

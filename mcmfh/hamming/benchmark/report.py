@@ -48,7 +48,7 @@ def promises(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"what": what, "value": value, "bar": bar, "at_most": at_most, "kept": kept}
 
     def against(peer, bits, n, bar, kind="uniform", mode="single", own="mcmfh"):
-        name = f"{bits} bits vs {peer}, {_EXPONENTS[n]}, {kind}" + (", batch of 2,000" if mode == "batch" else "")
+        name = f"{bits} bits vs {peer}, {_size(n)}, {kind}" + (", batch of 2,000" if mode == "batch" else "")
         return ratio(name, bar, seconds(peer, bits, n, kind, mode), seconds(own, bits, n, kind, mode))
 
     yield from against("faiss Hash, exact", 16, 10**7, 2)
@@ -66,14 +66,14 @@ def promises(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         {(r["bits"], r["kind"], r["n"]) for r in result["times"] if r["engine"] == "own scan only"}
     ):
         better = min(seconds("own tables only", bits, n, kind), seconds("own scan only", bits, n, kind))
-        name = f"{bits} bits, own choice over the better way, {_EXPONENTS[n]}, {kind}"
+        name = f"{bits} bits, own choice over the better way, {_size(n)}, {kind}"
         yield from ratio(name, 1.5, seconds("mcmfh", bits, n, kind), better, at_most=True)
     yield from against("faiss Flat", 16, 10**7, 25_000, mode="batch")
     yield from against("faiss Flat", 64, 10**7, 120, "clustered", mode="batch")
     for n, bar in {10**5: 2_000, 10**6: 20_000}.items():
         floats = seconds("faiss IndexFlatIP, 512 floats", 16, n, "float")
         yield from ratio(
-            f"16 bits vs 512 floats (IndexFlatIP), {_EXPONENTS[n]}", bar, floats, seconds("mcmfh", 16, n, "uniform")
+            f"16 bits vs 512 floats (IndexFlatIP), {_size(n)}", bar, floats, seconds("mcmfh", 16, n, "uniform")
         )
     inline, reference = (seconds(f"own layout {layout}", 64, 10**7, "uniform") for layout in ("inline", "reference"))
     yield from ratio("64 bits, inline layout vs reference, 10⁷, uniform", 1.5, reference, inline)
@@ -129,6 +129,10 @@ def _times_table(times: list[dict[str, Any]]) -> Iterator[str]:
             found = {r["kind"]: r["seconds"] for r in rows if (r["bits"], r["engine"], r["n"]) == (bits, engine, n)}
             cells.append(" / ".join(_number(s * 1e6) for s in found.values()) or "–")
         yield f"| {bits} bits, {engine} | {' | '.join(cells)} |"
+
+
+def _size(n: int) -> str:
+    return _EXPONENTS.get(n, f"{n:,}")
 
 
 def _number(value: float) -> str:
