@@ -14,6 +14,7 @@ Bits = int | tuple[int, ...]
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
+        "epochs": 12,
         "voting": "frozen",
         "fusion": True,
         "experts": 4,
@@ -22,7 +23,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "quantisation": 0.01,
     },
 }
-SUPERVISED: dict[str, Any] = {"batch_size": 256, "epochs": 30, "logit_scale": 3.0, "balance": 0.0, "decorrelation": 0.0}
+SUPERVISED: dict[str, Any] = {
+    "hidden": 1024,
+    "input_dropout": 0.4,
+    "dropout": 0.6,
+    "weight_decay": 0.2,
+    "learning_rate": 2e-3,
+    "epochs": 40,
+    "logit_scale": 3.0,
+}
 
 
 class ModelSettings(BaseModel):
@@ -53,7 +62,8 @@ class TrainSettings(ModelSettings):
     recipe: Literal["default", "paper"] = "default"
     bits: Bits = 16  # one K or several, trained at once on one trunk
     seed: int = Field(0, ge=0)
-    epochs: int = Field(12, ge=1)
+    epochs: int = Field(36, ge=1)
+    min_steps: int = Field(100, ge=1)  # a small archive gets as many epochs as make these steps
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
     workers: int = Field(0, ge=0)  # 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
@@ -66,7 +76,7 @@ class TrainSettings(ModelSettings):
     supervised: bool = False  # labels make the targets; always reported apart
     labels: tuple[str, ...] = ()  # prefixes of the label names that count; () is all
     targets: Literal["graded", "onehot"] = "graded"
-    teacher: str = "auto"
+    teacher: Literal["auto", "cca", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0)
     intra: float = Field(0.5, ge=0)
@@ -109,6 +119,11 @@ class TrainSettings(ModelSettings):
             if self.batch_size % count:
                 raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
         return self
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Epochs between checkpoints: each one, or forty in all."""
+        return -(-self.epochs // 40)
 
     @property
     def all_bits(self) -> tuple[int, ...]:
