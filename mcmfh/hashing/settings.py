@@ -54,6 +54,7 @@ class ModelSettings(BaseModel):
     top_k: int = Field(2, ge=1)
     expert_hidden: int = Field(2048, ge=1)
     missing_token: bool = False  # a query goes through the fusion transformer, its other side MISSING
+    missing_dropout: float = Field(0.3, ge=0, le=0.5)  # then: how often a pair in training lacks each side
 
 
 class TrainSettings(ModelSettings):
@@ -86,7 +87,6 @@ class TrainSettings(ModelSettings):
     quantisation: float = Field(0.0, ge=0)
     balance: float = Field(0.1, ge=0)
     decorrelation: float = Field(0.01, ge=0)
-    missing_dropout: float = Field(0.3, ge=0, lt=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -129,3 +129,25 @@ class TrainSettings(ModelSettings):
     def all_bits(self) -> tuple[int, ...]:
         """`bits` as a sorted tuple."""
         return (self.bits,) if isinstance(self.bits, int) else tuple(sorted(self.bits))
+
+
+# What each part of the paper contributes: the paper's recipe without it.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "all parts": {},
+    "no voting": {"voting": "off"},
+    "trained voting": {"voting": "trained"},
+    "plain feed-forward": {"experts": 1, "gating_loss": 0.0},
+    "no gating loss": {"gating_loss": 0.0},
+    "no distillation": {"distillation": 0.0},
+    "no fusion": {"fusion": False, "experts": 1, "gating_loss": 0.0, "distillation": 0.0},
+    "one-hot targets": {"targets": "onehot"},
+    "missing token": {"missing_token": True, "distillation": 0.0},
+    "default recipe": {"recipe": "default"},
+}
+
+
+def ablations(base: TrainSettings) -> dict[str, TrainSettings]:
+    """Settings of every row of the ablation table; `base` gives bits, seed, epochs and what else was set by hand."""
+    kept = base.model_dump(include=base.model_fields_set - {"recipe"})
+    given = {name: value for name, value in kept.items() if name in ("bits", "seed", "epochs", "workers", "device")}
+    return {name: TrainSettings(**{"recipe": "paper", **given, **change}) for name, change in ABLATIONS.items()}
