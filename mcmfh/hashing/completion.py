@@ -45,6 +45,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "supervised": prepared.settings.supervised,
         "teacher": prepared.teacher,
         "temperature": prepared.temperature,
+        "agreement": {name: round(value, 6) for name, value in prepared.agreement.items()},
         "pairs": len(prepared.rows),
         "fingerprint": prepared.fingerprint,
     }

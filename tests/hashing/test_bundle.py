@@ -89,7 +89,7 @@ def test_unusable_inputs_are_refused_by_name(bundle_uri, table):
         model.hash_embeddings(image=table.report)
     with pytest.raises(InputError, match="not of 64"):
         model.hash_embeddings(image=table.image, bits=64)
-    with pytest.raises(InputError, match="encoder"):
+    with pytest.raises(InputError, match="precomputed"):
         model.hash_reports(["an encoder that only ever gave embeddings"])
 
 
