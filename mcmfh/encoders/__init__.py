@@ -1,12 +1,16 @@
 """Image or report → embedding. `encoder_spec` is cheap, `load_encoder` loads the towers."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from mcmfh.encoders.base import Encoder, EncoderSpec
 from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 
-__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "ImagePreprocessing", "encoder_spec", "load_encoder"]
+if TYPE_CHECKING:
+    from mcmfh.encoders.base import Encoder
+
+__all__ = ["ENCODERS", "EncoderSpec", "ImagePreprocessing", "encoder_spec", "load_encoder"]
 
 ENCODERS = ("packaged", "biomedclip", "precomputed")
 
@@ -26,6 +30,6 @@ def encoder_spec(name: str, device: str, source: str | None = None) -> EncoderSp
     return _module(name).spec(device, source)
 
 
-def load_encoder(name: str, device: str, source: str | None = None) -> Encoder:
+def load_encoder(name: str, device: str, source: str | None = None) -> "Encoder":
     """Encoder `name` with its weights, on `device`; `source` as in `encoder_spec`. Raises InputError likewise."""
     return _module(name).load(device, source)

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from mcmfh.encoders.base import TOKEN_LENGTHS, Encoder, EncoderSpec
+from mcmfh.encoders.base import TOKEN_LENGTHS, Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.storage import digest
 
@@ -62,6 +63,7 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
         image_width=int(model["embed_dim"]),
         report_width=int(model["embed_dim"]),
         device=device,
+        source=source,
     )
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from mcmfh.encoders.base import Encoder, EncoderSpec
+from mcmfh.encoders.base import Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 
 NOTICE = "general-purpose packaged encoder, not trained on medical data"

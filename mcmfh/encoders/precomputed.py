@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcmfh import storage
-from mcmfh.encoders.base import Encoder, EncoderSpec
+from mcmfh.encoders.base import Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 
 COLUMNS = {"image": "image_embedding", "report": "report_embedding"}
@@ -59,6 +60,7 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
         image_width=rows.image.shape[1],
         report_width=rows.report.shape[1],
         device=device,
+        source=source,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from planted import SPEC, small
 
 from mcmfh import storage
-from mcmfh.encoders import Encoder
+from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
 from mcmfh.hashing import bundle as bundles
 from mcmfh.hashing import load_bundle
@@ -89,7 +89,7 @@ def test_unusable_inputs_are_refused_by_name(bundle_uri, table):
         model.hash_embeddings(image=table.report)
     with pytest.raises(InputError, match="not of 64"):
         model.hash_embeddings(image=table.image, bits=64)
-    with pytest.raises(InputError, match="not known"):
+    with pytest.raises(InputError, match="encoder"):
         model.hash_reports(["an encoder that only ever gave embeddings"])
 
 
@@ -117,8 +117,8 @@ def drawn(table, tmp_path, monkeypatch):
     spec = replace(SPEC, name="drawn")
     encoder = Encoder(spec, DrawnTowers())
     for module in ("bundle", "completion"):
-        monkeypatch.setattr(f"mcmfh.hashing.{module}.load_encoder", lambda name, device: encoder)
-    monkeypatch.setattr(bundles, "encoder_spec", lambda name, device: encoder.spec)
+        monkeypatch.setattr(f"mcmfh.hashing.{module}.load_encoder", lambda name, device, source: encoder)
+    monkeypatch.setattr(bundles, "encoder_spec", lambda name, device, source: encoder.spec)
     return train(table, small("default"), spec, str(tmp_path), "run").bundle_uri, encoder
 
 
