@@ -87,7 +87,7 @@ class Ucmfh:
     """`width` 512 is the paper's; half of it takes a quarter of the time."""
 
     width: int = 256
-    epochs: int = 20
+    epochs: int = 5
     batch: int = 256
     name: str = "UCMFH"
     supervised: bool = False
@@ -102,5 +102,5 @@ class Ucmfh:
             left, right = network.fuse(images[rows], reports[rows], True)
             return nt_xent(left, right) + nt_xent(network.image_hash(left), network.report_hash(right))
 
-        fit(network, loss, len(images), seed, self.epochs, self.batch, learning_rate=3e-4)
+        fit(network, loss, len(images), seed, self.epochs, self.batch)
         return FusedHash(network, pairs, self.batch)
