@@ -14,7 +14,7 @@ import ray
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.evaluation import Evaluation, evaluate
-from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.settings import TrainSettings, ablations
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,7 @@ def method_rows(base: TrainSettings) -> list[Row]:
 
 def ablation_rows(base: TrainSettings) -> list[Row]:
     """The paper's recipe and, row by row, the same without one of its parts."""
-    off: dict[str, dict[str, Any]] = {
-        "no voting": {"voting": "off"},
-        "voting that is trained": {"voting": "trained"},
-        "plain feed-forward instead of experts": {"experts": 1, "gating_loss": 0.0},
-        "no gating loss": {"gating_loss": 0.0},
-        "no distillation": {"distillation": 0.0},
-        "no fusion": {"fusion": False, "experts": 1, "gating_loss": 0.0, "distillation": 0.0},
-        "MISSING token in the query": {"missing_token": True},
-        "one-hot instead of graded targets": {"targets": "onehot"},
-    }
-    return [
-        _variant(base, "every part", recipe="paper"),
-        *(_variant(base, name, recipe="paper", **changes) for name, changes in off.items()),
-        _variant(base, "default recipe"),
-    ]
+    return [_variant(settings, name) for name, settings in ablations(base).items()]
 
 
 def bit_rows(base: TrainSettings) -> list[Row]:
