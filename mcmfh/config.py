@@ -1,6 +1,7 @@
 """ray_config.yaml and dotted overrides → one frozen, validated object. Nothing else reads configuration."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ class HashConfig(Section):
 class EvaluateConfig(Section):
     compare: Literal["model", "methods", "ablation", "bits"] = "model"
     seeds: int = Field(3, ge=1)
-    train_until: str | None = Field(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    train_until: date | None = None
     train_manifest: str | None = None
 
 

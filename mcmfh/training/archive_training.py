@@ -111,7 +111,7 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
         _, source = embedding_table(config, read_archive(other))
         table, split = cross_dataset_split(source, table), "train on another dataset"
     if asked.train_until:
-        table, split = temporal_split(table, asked.train_until), f"train before {asked.train_until}"
+        table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
     rows = ROWS[asked.compare](config.train)
     evaluations: list[Evaluation] = []
     for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits), 1):
