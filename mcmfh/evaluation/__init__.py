@@ -8,6 +8,7 @@ from mcmfh.evaluation.null import permutation_null
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.report import read_evaluations, write_report
+from mcmfh.evaluation.reranking import evaluate_reranking
 from mcmfh.evaluation.scores import Evaluation, Score, summarise
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.evaluation.tables import headline_table, score_table
@@ -21,6 +22,7 @@ __all__ = [
     "calibrations",
     "cross_dataset_split",
     "evaluate",
+    "evaluate_reranking",
     "headline_table",
     "mean_average_precision",
     "pair_ranks",
