@@ -1,7 +1,6 @@
 """Measures that treat ties fairly, protocols that do not leak, and a report that says chance beside every score."""
 
 from mcmfh.evaluation.average_precision import mean_average_precision
-from mcmfh.evaluation.calibration import Calibration, calibrations
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.evaluation.measuring import evaluate
 from mcmfh.evaluation.null import permutation_null
@@ -14,12 +13,10 @@ from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.evaluation.tables import headline_table, score_table
 
 __all__ = [
-    "Calibration",
     "Evaluation",
     "Hasher",
     "Score",
     "answer_groups",
-    "calibrations",
     "cross_dataset_split",
     "evaluate",
     "evaluate_reranking",
