@@ -16,11 +16,11 @@ def main() -> None:
 
 
 @app.command()
-def hamming(output: Path = Path("build/benchmark"), quick: bool = False) -> None:
-    """The Hamming engine against faiss, usearch and numpy. --quick stays at a million items."""
-    from mcmfh.hamming.benchmark import run_suite, write_report
+def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> None:
+    """The Hamming engine against faiss, usearch and numpy, on archives of 10⁵ items up to the largest."""
+    from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
 
-    typer.echo(write_report(run_suite(quick, typer.echo), output))
+    typer.echo(write_report(run_suite([n for n in SIZES if n <= largest], typer.echo), output))
 
 
 if __name__ == "__main__":

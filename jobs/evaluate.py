@@ -1,6 +1,8 @@
-"""Model bundle → honest scores: tie-aware, single-modality queries, held-out groups, chance beside every number.
+"""Honest scores: tie-aware, single-modality queries, held-out groups, chance beside every number.
 
-python jobs/evaluate.py archive.manifest=… store=… hash.bundle=latest
+python jobs/evaluate.py archive.manifest=… store=…                               the model hash.bundle
+python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=methods      recipes and baselines, several seeds
+python jobs/evaluate.py … evaluate.compare=ablation | bits, evaluate.train_until=2023-01-01, evaluate.train_manifest=…
 """
 
 from rich.console import Console
@@ -8,19 +10,23 @@ from rich.console import Console
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.console import stage_bar
 from mcmfh.evaluation import headline_table
-from mcmfh.hashing import registry
 from mcmfh.snapshots.archive import read_archive
 
 
 def main(config: Config) -> None:
-    """Evaluate the model hash.bundle on the test split of the archive that archive.manifest lists."""
+    """Evaluate on the test split of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.training.archive_training import evaluate_archive
+    from mcmfh.training.archive_training import compare_on_archive, evaluate_latest
 
-    found = evaluate_archive(config, archive, registry.resolve(config.store, config.hash.bundle))
-    Console().print(headline_table(found.evaluations))
+    with stage_bar("evaluate") as progress:
+        if config.evaluate.compare == "model":
+            found = evaluate_latest(config, archive)
+        else:
+            found = compare_on_archive(config, archive, progress)
+    Console(width=140).print(headline_table(found.evaluations))
     print(f"report: {found.report}")
 
 

@@ -17,7 +17,7 @@ def main(config: Config) -> None:
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import hash_archive
 
-    with stage_bar("embed") as progress:
+    with stage_bar("hash") as progress:
         done = hash_archive(config, archive, progress)
     print(
         f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs"

@@ -1,6 +1,7 @@
 """ray_config.yaml and dotted overrides → one frozen, validated object. Nothing else reads configuration."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -60,6 +61,13 @@ class KeyConfig(Section):
     requests_per_second: float = Field(50, gt=0)
 
 
+class EvaluateConfig(Section):
+    compare: Literal["model", "methods", "ablation", "bits"] = "model"
+    seeds: int = Field(3, ge=1)
+    train_until: date | None = None
+    train_manifest: str | None = None
+
+
 class ServeConfig(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
@@ -86,6 +94,7 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     embed: EmbedConfig = EmbedConfig()
     train: TrainSettings = TrainSettings()
+    evaluate: EvaluateConfig = EvaluateConfig()
     hash: HashConfig = HashConfig()
     serve: ServeConfig = ServeConfig()
 

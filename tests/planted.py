@@ -12,7 +12,7 @@ from mcmfh.hashing.settings import TrainSettings
 SPEC = EncoderSpec("precomputed", "planted", "planted", ImagePreprocessing(), 48, 32, "cpu")
 
 
-SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "batch_size": 48}
+SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "min_steps": 1, "batch_size": 48}
 RECIPES = {
     "default": {},
     "paper": {"recipe": "paper"},
@@ -30,7 +30,7 @@ def small(name: str, **more) -> TrainSettings:
 
 
 def planted_table(items: int = 240, topics: int = 6, noise: float = 0.5, seed: int = 0) -> EmbeddingTable:
-    """float32 embeddings of 48 and 32 dimensions, one topic an item, of which 60 % train, 20 % validation, 20 % test."""
+    """float32 embeddings 48 and 32 wide, one topic an item; 60 % train, 20 % validation, 20 % test."""
     rng = np.random.default_rng(seed)
     topic = rng.integers(0, topics, items)
     own = rng.standard_normal((items, 6))  # what an image and its own report share beside the topic

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mcmfh.archive.images import DecodeError, Limits, stretch
+from mcmfh.archive.limits import DecodeError, Limits
+from mcmfh.archive.stretch import stretch
 from mcmfh.errors import InputError
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"

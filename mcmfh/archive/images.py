@@ -6,10 +6,14 @@ so that a file of a few bytes cannot cost gigabytes.
 
 import io
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+from mcmfh.archive.limits import DecodeError, Limits
+from mcmfh.archive.stretch import stretch
+
+__all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "looks_like_dicom"]
 
 # Enters the encoder digest: raise it when the same bytes would become other pixels.
 DECODE_POLICY = "decode-1"
@@ -25,32 +29,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TILE_SIZE = (322, 323)  # TIFF tags
-
-
-class DecodeError(ValueError):
-    """An input that cannot be used. The message is a short fixed sentence without names, paths or patient data."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an input may cost, and what it may contain."""
-
-    max_bytes: int = 64 << 20
-    max_pixels: int = 64_000_000  # of one frame
-    max_frames: int = 10_000
-    max_aspect: float = 100.0  # longer side / shorter side: resizing a thread would cost what the bound on pixels saved
-    refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
-
-    def check(self, width: int, height: int, frames: int = 1) -> None:
-        """Raises DecodeError where a header promises more than is allowed."""
-        if width < 1 or height < 1:
-            raise DecodeError("image has no area")
-        if width * height > self.max_pixels:
-            raise DecodeError("image has more pixels than the limit")
-        if max(width, height) > self.max_aspect * min(width, height):
-            raise DecodeError("image is too long and thin")
-        if frames > self.max_frames:
-            raise DecodeError("image has more frames than the limit")
 
 
 def decode_image(data: bytes, limits: Limits) -> Image.Image:
@@ -96,16 +74,6 @@ def looks_like_dicom(data: bytes) -> bool:
         b"\x08\0\x08\0",
         b"\0\x08\0\x05",
     )
-
-
-def stretch(values: np.ndarray) -> np.ndarray:
-    """Any numbers → uint8, linearly from the least finite value (0) to the greatest (255); a constant becomes 0."""
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if high <= low:
-        return np.zeros(values.shape, np.uint8)
-    scaled = (np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low) - low) * (255 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:

@@ -46,7 +46,7 @@ class Published:
 
 def current_spec(config: Config) -> EncoderSpec:
     """The configured encoder on the device this cluster has."""
-    return encoder_spec(config.encoder.name, ray_session.device(config.encoder.use_gpu))
+    return encoder_spec(config.encoder.name, ray_session.device(config.encoder.use_gpu), config.encoder.source)
 
 
 def embed_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Embedded:

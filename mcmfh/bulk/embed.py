@@ -18,7 +18,7 @@ from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.config import Config
-from mcmfh.encoders.base import EncoderSpec
+from mcmfh.encoders import EncoderSpec
 from mcmfh.snapshots import units
 from mcmfh.snapshots.plan import Unit, without_done, write_plan
 
@@ -106,7 +106,7 @@ class UnitEncoder:
     def __init__(self, name: str, source: str | None, digest: str, device: str):
         from mcmfh.encoders import load_encoder
 
-        self.encoder = load_encoder(name, device)
+        self.encoder = load_encoder(name, device, source)
         if self.encoder.spec.digest != digest:
             raise RuntimeError(
                 "this worker's encoder differs from the driver's (library versions or weights); make all nodes equal"

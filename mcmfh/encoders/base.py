@@ -7,68 +7,14 @@ byte-identical whatever the order or the worker, batches are therefore padded to
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from mcmfh.archive.images import DECODE_POLICY
-from mcmfh.encoders.preprocessing import ImagePreprocessing
-from mcmfh.storage import digest
+from mcmfh.encoders.spec import EncoderSpec
 
-# Everything that decodes or computes between a file's bytes and an embedding.
-_LIBRARIES = [
-    "torch",
-    "timm",
-    "transformers",
-    "tokenizers",
-    "open_clip_torch",
-    "numpy",
-    "pillow",
-    "pydicom",
-    "pylibjpeg",
-    "pylibjpeg-libjpeg",
-    "pylibjpeg-openjpeg",
-]
 TOKEN_LENGTHS = (32, 64, 128, 256)
-
-
-def library_versions() -> dict[str, str | None]:
-    """Version of every library that can change an embedding; None where one is not installed."""
-    found: dict[str, str | None] = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """All that determines an embedding but the item itself. `digest` names the embeddings' folder."""
-
-    name: str
-    weights: str  # sha256 of the weight and vocabulary files
-    architecture: str
-    preprocessing: ImagePreprocessing
-    image_width: int
-    report_width: int
-    device: str
-    dtype: str = "float32"
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """The JSON object that the digest is taken of."""
-        return {**asdict(self), "decode_policy": DECODE_POLICY, "libraries": library_versions()}
-
-    @cached_property
-    def digest(self) -> str:
-        """sha256 of `identity`: the encoder_digest."""
-        return digest(self.identity)
 
 
 class Towers(Protocol):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from mcmfh.encoders.base import Encoder, EncoderSpec
+from mcmfh.encoders.base import Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 
 NOTICE = "general-purpose packaged encoder, not trained on medical data"
@@ -43,8 +44,10 @@ def _weights_digest() -> str:
     return state.hexdigest()
 
 
-def spec(device: str) -> EncoderSpec:
+def spec(device: str, source: str | None = None) -> EncoderSpec:
     """What the packaged encoder is on `device` ("cpu" or "cuda"); reads weight files, loads no network."""
+    if source is not None:
+        raise InputError(f"encoder 'packaged' brings its own weights; take out encoder.source '{source}'")
     return EncoderSpec(
         name="packaged",
         weights=_weights_digest(),
@@ -86,6 +89,6 @@ class PackagedTowers:
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
 
 
-def load(device: str) -> Encoder:
+def load(device: str, source: str | None = None) -> Encoder:
     """The packaged encoder on `device`. Raises InputError when the weight packages are not installed."""
-    return Encoder(spec(device), PackagedTowers(device))
+    return Encoder(spec(device, source), PackagedTowers(device))

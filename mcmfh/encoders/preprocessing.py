@@ -23,9 +23,10 @@ class ImagePreprocessing:
         if self.fit == "squash":
             return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
         width, height = image.size
-        scale = size / (min(width, height) if self.fit == "crop" else max(width, height))
-        resized = (max(1, round(width * scale)), max(1, round(height * scale)))
+        side = min(width, height) if self.fit == "crop" else max(width, height)
+        # Cut down, and the offset rounded to even: to the pixel what CLIP's own transform does.
+        resized = (max(1, size * width // side), max(1, size * height // side))
         square = Image.new("RGB", (size, size))
-        offset = ((size - resized[0]) // 2, (size - resized[1]) // 2)
+        offset = (-round((resized[0] - size) / 2), -round((resized[1] - size) / 2))
         square.paste(image.convert("RGB").resize(resized, Image.Resampling.BICUBIC), offset)
         return np.asarray(square)

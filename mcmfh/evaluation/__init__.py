@@ -1,26 +1,25 @@
 """Measures that treat ties fairly, protocols that do not leak, and a report that says chance beside every score."""
 
 from mcmfh.evaluation.average_precision import mean_average_precision
-from mcmfh.evaluation.calibration import Calibration, calibrations
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.evaluation.measuring import evaluate
 from mcmfh.evaluation.null import permutation_null
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.report import read_evaluations, write_report
+from mcmfh.evaluation.reranking import evaluate_reranking
 from mcmfh.evaluation.scores import Evaluation, Score, summarise
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.evaluation.tables import headline_table, score_table
 
 __all__ = [
-    "Calibration",
     "Evaluation",
     "Hasher",
     "Score",
     "answer_groups",
-    "calibrations",
     "cross_dataset_split",
     "evaluate",
+    "evaluate_reranking",
     "headline_table",
     "mean_average_precision",
     "pair_ranks",

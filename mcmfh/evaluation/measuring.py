@@ -116,7 +116,7 @@ def _label_scores(
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
     items = round(pairs / len(query))
-    return _scores(names, joined, table.group[query], place, float(chance), items, resamples), curves
+    return score_rows(names, joined, table.group[query], place, float(chance), items, resamples), curves
 
 
 def _rankings(
@@ -148,10 +148,10 @@ def _pair_scores(
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in RECALL_AT for ties in TIES}
     values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in RECALL_AT}
     names = [f"R@{at}" for at in RECALL_AT]
-    return _scores(names, values, table.group[rows], place, 1 / answers, answers, resamples)
+    return score_rows(names, values, table.group[rows], place, 1 / answers, answers, resamples)
 
 
-def _scores(
+def score_rows(
     names: list[str],
     values: dict[tuple[str, str], np.ndarray],
     groups: np.ndarray,
@@ -160,6 +160,7 @@ def _scores(
     items: int,
     resamples: int,
 ) -> list[Score]:
+    """One score a measure, of per-query values float64[Q] by (name, "expected" | "worst" | "best" | "random")."""
     low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
     means = {key: float(column.mean()) for key, column in values.items()}
     return [

@@ -6,12 +6,18 @@ more), a longer code column, and real-valued vectors (what the archive would hav
 Shapes: Q queries · N items · S short list · K bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.evaluation.average_precision import average_precision
+from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
+from mcmfh.evaluation.measuring import score_rows
 from mcmfh.evaluation.pairs import equal_pairs
-from mcmfh.evaluation.ranking import TiedRanking, cosine, rank_scores
+from mcmfh.evaluation.protocols import HEADLINE_DATABASES, PROTOCOLS, database_rows, present
+from mcmfh.evaluation.ranking import TIES, TiedRanking, cosine, rank_codes, rank_scores
+from mcmfh.evaluation.scores import Score
 
 # (query row, item rows int[S]) → float[S], higher is nearer
 Rescore = Callable[[int, np.ndarray], np.ndarray]
@@ -64,3 +70,51 @@ def reranked(
         items[query, : len(near)], relevant[query, : len(near)] = ranking.items[0], ranking.relevant[0]
         items[query, -1], relevant[query, -1] = len(candidates) - len(near), hits[candidates].sum() - hits[near].sum()
     return TiedRanking(items, relevant)
+
+
+def evaluate_reranking(
+    codes: Mapping[str, np.ndarray],
+    table: EmbeddingTable,
+    bits: int,
+    logits: Mapping[str, np.ndarray] | None = None,
+    longer: Mapping[str, np.ndarray] | None = None,
+    vectors: Mapping[str, np.ndarray] | None = None,
+    shortlist: int = 200,
+    query_split: str = "test",
+    databases: Sequence[str] = HEADLINE_DATABASES,
+    resamples: int = 1000,
+) -> list[Score]:
+    """mAP@50 (both conventions) of `codes` alone and after each second look that is given, single/single.
+
+    All by modality ("image", "report"), rows are the items of `table`: codes uint8[N, bits/8], the logits
+    float[N, bits] they are the signs of, longer codes uint8[N, ·], vectors float[N, D]. Needs labels.
+    """
+    looks: list[tuple[str, Callable[..., Rescore], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
+    if logits is not None:
+        looks.append(("asymmetric", asymmetric, logits, codes))
+    if longer is not None:
+        looks.append((f"{8 * longer['image'].shape[1]}-bit codes", by_code, longer, longer))
+    if vectors is not None:
+        looks.append(("real-valued vectors", by_vector, vectors, vectors))
+    scores: list[Score] = []
+    for direction, (asked, stored) in PROTOCOLS[0].directions.items():
+        query = np.flatnonzero((table.split == query_split) & present(table, asked) & table.labels.any(1))
+        for database in databases:
+            rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
+            arguments = codes[asked][query], codes[stored][rows], table.labels[query], table.labels[rows]
+            own = table.study[query], table.study[rows]
+            alone = rank_codes(*arguments, bits, own=own)
+            rankings = {f"{bits} bits alone": alone}
+            for name, look, of_query, of_database in looks:
+                rescore = look(of_query[asked][query], of_database[stored][rows])
+                rankings[f"{bits} bits, first {shortlist} by {name}"] = reranked(*arguments, rescore, shortlist, own)
+            place = (PROTOCOLS[0].name, direction, database)
+            items = round(alone.items.sum() / max(1, len(query)))
+            for name, ranking in rankings.items():
+                values: dict[tuple[str, str], np.ndarray] = {}
+                for measure, function in (("mAP@50", average_precision), ("mAP@50 UCMFH", average_precision_ucmfh)):
+                    values |= {(f"{measure}, {name}", ties): function(ranking, at=50, ties=ties) for ties in TIES}
+                    values[f"{measure}, {name}", "random"] = function(ranking.shuffled(), at=50)
+                names = list(dict.fromkeys(measure for measure, _ in values))
+                scores += score_rows(names, values, table.group[query], place, alone.chance, items, resamples)
+    return scores

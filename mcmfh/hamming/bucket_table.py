@@ -13,6 +13,7 @@ from mcmfh.errors import InputError
 from mcmfh.hamming import bucket_kernels
 from mcmfh.hamming.codes import code_bytes, planes
 from mcmfh.hamming.intrinsics import compiled
+from mcmfh.hamming.selection import empty_answer
 
 MAX_BITS = 22
 
@@ -50,7 +51,7 @@ class BucketTable:
 
     def search(self, queries, k, allowed, dead, radius):
         """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
-        distances, rows = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        distances, rows = empty_answer(len(queries), k)
         if self._search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):
             raise InputError("the index is damaged: a row lies outside it; build it again")
         return distances, rows
@@ -58,7 +59,7 @@ class BucketTable:
     def codes(self) -> np.ndarray:
         """uint8 [N, B]: the codes in row order, read back from the buckets."""
         counts = np.diff(self.table[: (1 << self.bits) + 1])
-        values = np.empty(self.rows, "<u4")
+        values = np.zeros(self.rows, "<u4")  # a damaged file may name a row twice and another never
         rows = self.table[(1 << self.bits) + 1 :]
         if rows.max(initial=0) >= max(self.rows, 1):
             raise InputError("the index is damaged: a row lies outside it; build it again")

@@ -2,7 +2,8 @@
 
 What never changes (a bucket table, a multi-index or a plain scan) is the base; items added since stand in a small scan
 beside it, removed ones in a bitmap. All of it is one immutable state, replaced as a whole: a search that runs while
-another thread adds or removes sees the index as it was before or after, never between.
+another thread adds or removes sees the index as it was before or after, never between. Changes are for one thread at a
+time.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ MAX_ROWS = 2**32 - 1
 # Added items beyond which adding compacts: comparing them all would begin to show in a query's time.
 _MAX_ADDED = 1 << 16
 _ALL = np.empty(0, np.uint8)
+_BYTE = np.dtype(np.uint8)
 
 
 class Engine(Protocol):
@@ -119,18 +121,20 @@ class HammingIndex:
         `radius` admits only items up to that distance. Places left over hold id -1 and distance 2**31 - 1. `threads`
         share the queries; the answer does not depend on their number. Raises InputError.
         """
-        if not (
-            type(queries) is np.ndarray
-            and queries.dtype == np.uint8
-            and queries.ndim == 2
-            and queries.shape[1] == self._width
-            and queries.flags.c_contiguous
+        if (
+            queries.__class__ is not np.ndarray
+            or queries.dtype is not _BYTE
+            or queries.ndim != 2
+            or queries.shape[1] != self._width
+            or not queries.flags.c_contiguous
         ):
             queries = check_codes(queries, self.bits, "queries")
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
-        radius = self.bits if radius is None else max(-1, min(radius, self.bits))
         state = self._state
+        radius = self.bits if radius is None else max(-1, min(radius, self.bits))
+        if threads == 1 and allowed is None and state.ids is None and state.added is None:
+            return state.base.search(queries, k, _ALL, state.dead, radius)
         if threads > 1 and len(queries) > 1:
             parts = np.array_split(queries, min(threads, len(queries)))
             with ThreadPoolExecutor(len(parts)) as pool:

@@ -69,7 +69,8 @@ def compiled(function: Callable, signature: Any) -> Callable[..., Any]:
     """The machine code of a kernel for one signature, made now or taken from numba's cache, and called directly.
 
     Made when an engine is, so that importing costs nothing and an index compiles only what it runs. The call skips
-    numba's look at each argument, which costs a quarter of a whole query; the caller answers for the types.
+    numba's look at each argument, which costs a quarter of a whole query; the caller answers for the types. numba's
+    cache notices a change of the kernel's own file only: after editing a `part` elsewhere, delete __pycache__.
     """
     kernel = _kernel(function, signature)
     return kernel.overloads[kernel.signatures[0]].entry_point

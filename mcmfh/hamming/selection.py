@@ -24,6 +24,7 @@ QUERIES = types.Array(types.uint8, 2, "C", readonly=True)
 ROWS = types.Array(types.uint32, 1, "C", readonly=True)
 DISTANCES_OUT = types.Array(types.int32, 2, "C")
 ROWS_OUT = types.Array(types.int64, 2, "C")
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 @part
@@ -104,4 +105,4 @@ def write_answer(keys, n, distances, rows):
 
 def empty_answer(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Uninitialised int32 [Q, k] distances and int64 [Q, k] rows."""
-    return np.empty((queries, k), np.int32), np.empty((queries, k), np.int64)
+    return np.empty((queries, k), _INT32), np.empty((queries, k), _INT64)

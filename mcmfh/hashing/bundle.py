@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 
 from mcmfh import storage
-from mcmfh.encoders import Encoder, EncoderSpec, encoder_spec, load_encoder
+from mcmfh.encoders import EncoderSpec, encoder_spec, load_encoder
+from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
 from mcmfh.hashing.canary import AllLogits, embedding_canary_holds, encoder_canary_holds
 from mcmfh.hashing.card import model_card
@@ -75,6 +76,7 @@ class Bundle:
     shape: Shape
     encoder: str
     encoder_identity: dict[str, Any]
+    encoder_source: str | None = None  # where its files are, for encoders that have them
     device: str = "cpu"
     config: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -130,8 +132,8 @@ class Bundle:
         """The bundle's encoder on its device. Raises InputError when it is not the one that the model was trained
         on, or differs in library versions and then gives the canary other codes."""
         if self._loaded_encoder is None:
-            self.check_identity(encoder_spec(self.encoder, self.device))
-            encoder = load_encoder(self.encoder, self.device)
+            self.check_identity(encoder_spec(self.encoder, self.device, self.encoder_source))
+            encoder = load_encoder(self.encoder, self.device, self.encoder_source)
             if encoder.spec.digest != self.config.get("encoder_digest"):
                 self._check_encoder_canary(encoder)
             self._loaded_encoder = encoder
@@ -209,6 +211,7 @@ def save_bundle(
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
         "encoder_identity": encoder.identity,
+        "encoder_source": encoder.source,
         "training": training,
         "code_digest": code_digest(encoder.digest, storage.digest(weights), shape),
     }
@@ -227,8 +230,11 @@ def save_bundle(
     return uri
 
 
-def load_bundle(uri: str, device: str = "cpu") -> Bundle:
-    """The bundle at `uri`, with every digest verified. Raises InputError when a file is missing or was changed."""
+def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None) -> Bundle:
+    """The bundle at `uri`, with every digest verified. Raises InputError when a file is missing or was changed.
+
+    `encoder_source`: where the encoder's files are on this machine, if not where they were in training.
+    """
     uri = storage.absolute(uri)
     raw = _read(uri, "config.json")
     try:
@@ -257,6 +263,7 @@ def load_bundle(uri: str, device: str = "cpu") -> Bundle:
         shape,
         encoder=config["encoder"],
         encoder_identity=config["encoder_identity"],
+        encoder_source=encoder_source or config["encoder_source"],
         device=device,
         config=config,
         calibration=json.loads(files["calibration.json"]),

@@ -34,7 +34,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
             calibration[str(k)] = calibrate(codes, few.labels, few.study)
     fixed = canary.embedding_canary(bundle.all_logits, prepared.image, prepared.report, prepared.shape.seed)
     if with_encoder and encoder.name != "precomputed":
-        towers = load_encoder(encoder.name, encoder.device)
+        towers = load_encoder(encoder.name, encoder.device, encoder.source)
         fixed["encoder"] = canary.encoder_canary(
             lambda images, k: bundle._hash_images(towers, images, k),
             lambda texts, k: bundle._hash_reports(towers, texts, k),
@@ -45,6 +45,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "supervised": prepared.settings.supervised,
         "teacher": prepared.teacher,
         "temperature": prepared.temperature,
+        "agreement": {name: round(value, 6) for name, value in prepared.agreement.items()},
         "pairs": len(prepared.rows),
         "fingerprint": prepared.fingerprint,
     }

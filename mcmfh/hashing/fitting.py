@@ -93,7 +93,8 @@ def fit(
     first_epoch: int = 0,
     after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, losses: None,
 ) -> None:
-    """Train from `first_epoch` to the last; `after_epoch(epoch, mean loss terms)` may checkpoint and report.
+    """Train from `first_epoch` to the last; `after_epoch(epoch, mean loss terms)`, called every
+    `checkpoint_every` epochs and after the last, may checkpoint and report.
 
     `module` is a Trainee, bare or wrapped in DistributedDataParallel; every worker must hold as many rows.
     """
@@ -109,4 +110,5 @@ def fit(
                 terms = train_step(module, optimizer, pairs[rows.to(pairs.image.device)], settings, temperature)
                 total = {name: total.get(name, 0) + value for name, value in terms.items()}
             module.eval()
-            after_epoch(epoch, {name: float(value) / steps for name, value in total.items()})
+            if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs:
+                after_epoch(epoch, {name: float(value) / steps for name, value in total.items()})

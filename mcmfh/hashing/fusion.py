@@ -26,8 +26,19 @@ class FusionLayer(nn.Module):
 class FusionTransformer(nn.Module):
     """Two tokens in, two tokens out, with each layer's gate probabilities."""
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int, experts: int, top_k: int, missing: bool):
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        hidden: int,
+        experts: int,
+        top_k: int,
+        missing: bool,
+        missing_dropout: float = 0.0,
+    ):
         super().__init__()
+        self.missing_dropout = missing_dropout
         self.modality_2D = nn.Parameter(torch.randn(2, width) * 0.02)
         self.missing_2D = nn.Parameter(torch.randn(2, width) * 0.02) if missing else None
         self.layers = nn.ModuleList(FusionLayer(width, heads, hidden, experts, top_k) for _ in range(layers))
@@ -41,6 +52,10 @@ class FusionTransformer(nn.Module):
             assert self.missing_2D is not None, "a lone modality needs missing_token"
             image_BD = self.missing_2D[0].expand_as(given) if image_BD is None else image_BD
             report_BD = self.missing_2D[1].expand_as(given) if report_BD is None else report_BD
+        elif self.training and self.missing_2D is not None:  # pairs, too, learn to do without one side, never both
+            draw_B1 = torch.rand(len(given), 1, device=given.device)
+            image_BD = torch.where(draw_B1 < self.missing_dropout, self.missing_2D[0], image_BD)
+            report_BD = torch.where(draw_B1 > 1 - self.missing_dropout, self.missing_2D[1], report_BD)
         x_B2D = torch.stack([image_BD, report_BD], 1) + self.modality_2D
         gates = []
         for layer in self.layers:

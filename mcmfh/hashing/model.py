@@ -83,7 +83,14 @@ class Mcmfh(nn.Module):
                 self.heads = nn.ModuleDict({modality: HashHead(width, *shape) for modality, width in widths.items()})
             if s.fusion:
                 self.fusion = FusionTransformer(
-                    s.width, s.layers, s.attention_heads, s.expert_hidden, s.experts, s.top_k, s.missing_token
+                    s.width,
+                    s.layers,
+                    s.attention_heads,
+                    s.expert_hidden,
+                    s.experts,
+                    s.top_k,
+                    s.missing_token,
+                    s.missing_dropout,
                 )
                 self.fused_head = HashHead(2 * s.width, *shape)
 

@@ -11,8 +11,9 @@ from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
+from mcmfh.hashing.recall import LARGEST
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
-from mcmfh.hashing.teachers import cca_guide
+from mcmfh.hashing.teachers import choose_teacher
 from mcmfh.storage import digest
 
 LEAST_PAIRS = 16
@@ -29,6 +30,7 @@ class Prepared:
     validation: EmbeddingTable
     teacher: str
     temperature: float
+    agreement: dict[str, float]  # of each candidate teacher, where one was chosen
     fingerprint: str  # of everything that the trained weights depend on
 
     @property
@@ -63,19 +65,29 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
             bad = table.item_id[~np.isfinite(x).all(1)]
             raise InputError(f"{len(bad)} {name} embeddings are not finite (first: {bad[0]}); embed them again")
     image, report = table.image[train], table.report[train]
-    guide, teacher, temperature = np.empty((len(image), 0), np.float32), "none", 1.0
+    validation = table.of_split("validation")
+    guide = np.empty((len(image), 0), np.float32)
+    teacher, temperature, agreement = "none", 1.0, dict[str, float]()
     if settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded":
-        guide = cca_guide(_standard(image), _standard(report))
-        teacher, temperature = "cca", settings.temperature or 0.1
+        held_out = validation.select(np.arange(min(LARGEST, len(validation))))
+        chosen, guide, agreement = choose_teacher(
+            settings.teacher,
+            (_standard(image, image), _standard(report, report)),
+            (_standard(held_out.image, image), _standard(held_out.report, report)),
+        )
+        teacher, temperature = chosen.name, settings.temperature or chosen.temperature
+    steps = len(image) // min(len(image), settings.batch_size)
+    settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
     parts = (image, report, guide, labels[train] if settings.supervised else labels[train][:, :0])
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
     what = settings.model_dump(mode="json", exclude={"workers", "min_workers", "device"})
-    fingerprint = digest([what, digest(rows.tobytes()), temperature])
+    # Not of the guide: its last bits may depend on the linear algebra's thread count.
+    contents = [digest(part.tobytes()) for part in (image, report, parts[3])]
+    fingerprint = digest([what, contents, teacher, temperature])
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
-    validation = table.of_split("validation")
-    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, fingerprint)
+    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, agreement, fingerprint)
 
 
 def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -86,5 +98,5 @@ def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.n
     return table.labels[:, chosen], tuple(table.label_names[i] for i in chosen)
 
 
-def _standard(x: np.ndarray) -> np.ndarray:
-    return (x - x.mean(0)) / (x.std(0) + 1e-6)
+def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:
+    return (x - train.mean(0)) / (train.std(0) + 1e-6)

@@ -14,6 +14,7 @@ Bits = int | tuple[int, ...]
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
+        "epochs": 12,
         "voting": "frozen",
         "fusion": True,
         "experts": 4,
@@ -22,7 +23,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "quantisation": 0.01,
     },
 }
-SUPERVISED: dict[str, Any] = {"batch_size": 256, "epochs": 30, "logit_scale": 3.0, "balance": 0.0, "decorrelation": 0.0}
+SUPERVISED: dict[str, Any] = {
+    "hidden": 1024,
+    "input_dropout": 0.4,
+    "dropout": 0.6,
+    "weight_decay": 0.2,
+    "learning_rate": 2e-3,
+    "epochs": 40,
+    "logit_scale": 3.0,
+}
 
 
 class ModelSettings(BaseModel):
@@ -45,6 +54,7 @@ class ModelSettings(BaseModel):
     top_k: int = Field(2, ge=1)
     expert_hidden: int = Field(2048, ge=1)
     missing_token: bool = False  # a query goes through the fusion transformer, its other side MISSING
+    missing_dropout: float = Field(0.3, ge=0, le=0.5)  # then: how often a pair in training lacks each side
 
 
 class TrainSettings(ModelSettings):
@@ -53,7 +63,8 @@ class TrainSettings(ModelSettings):
     recipe: Literal["default", "paper"] = "default"
     bits: Bits = 16  # one K or several, trained at once on one trunk
     seed: int = Field(0, ge=0)
-    epochs: int = Field(12, ge=1)
+    epochs: int = Field(36, ge=1)
+    min_steps: int = Field(100, ge=1)  # a small archive gets as many epochs as make these steps
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
     workers: int = Field(0, ge=0)  # 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
@@ -66,7 +77,7 @@ class TrainSettings(ModelSettings):
     supervised: bool = False  # labels make the targets; always reported apart
     labels: tuple[str, ...] = ()  # prefixes of the label names that count; () is all
     targets: Literal["graded", "onehot"] = "graded"
-    teacher: str = "auto"
+    teacher: Literal["auto", "cca", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0)
     intra: float = Field(0.5, ge=0)
@@ -76,7 +87,6 @@ class TrainSettings(ModelSettings):
     quantisation: float = Field(0.0, ge=0)
     balance: float = Field(0.1, ge=0)
     decorrelation: float = Field(0.01, ge=0)
-    missing_dropout: float = Field(0.3, ge=0, lt=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +121,33 @@ class TrainSettings(ModelSettings):
         return self
 
     @property
+    def checkpoint_every(self) -> int:
+        """Epochs between checkpoints: each one, or forty in all."""
+        return -(-self.epochs // 40)
+
+    @property
     def all_bits(self) -> tuple[int, ...]:
         """`bits` as a sorted tuple."""
         return (self.bits,) if isinstance(self.bits, int) else tuple(sorted(self.bits))
+
+
+# What each part of the paper contributes: the paper's recipe without it.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "all parts": {},
+    "no voting": {"voting": "off"},
+    "trained voting": {"voting": "trained"},
+    "plain feed-forward": {"experts": 1, "gating_loss": 0.0},
+    "no gating loss": {"gating_loss": 0.0},
+    "no distillation": {"distillation": 0.0},
+    "no fusion": {"fusion": False, "experts": 1, "gating_loss": 0.0, "distillation": 0.0},
+    "one-hot targets": {"targets": "onehot"},
+    "missing token": {"missing_token": True, "distillation": 0.0},
+    "default recipe": {"recipe": "default"},
+}
+
+
+def ablations(base: TrainSettings) -> dict[str, TrainSettings]:
+    """Settings of every row of the ablation table; `base` gives bits, seed, epochs and what else was set by hand."""
+    kept = base.model_dump(include=base.model_fields_set - {"recipe"})
+    given = {name: value for name, value in kept.items() if name in ("bits", "seed", "epochs", "workers", "device")}
+    return {name: TrainSettings(**{"recipe": "paper", **given, **change}) for name, change in ABLATIONS.items()}

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 
 from mcmfh import storage
-from mcmfh.bulk.archive_run import current_spec
+from mcmfh.bulk.archive_run import Progress, current_spec
 from mcmfh.bulk.embed import embeddings_folder
 from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
+from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.codes import pack_codes
-from mcmfh.snapshots.archive import Archive
+from mcmfh.snapshots.archive import Archive, read_archive
 from mcmfh.snapshots.embeddings import load_embeddings
+from mcmfh.training.comparison import ROWS, compare
 from mcmfh.training.mcmfh import train
 
 
@@ -90,3 +92,35 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
         for bits in bundle.bits
     ]
     return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
+
+
+def evaluate_latest(config: Config, archive: Archive) -> Evaluated:
+    """`evaluate_archive` of the model that hash.bundle names."""
+    if config.evaluate.train_until or config.evaluate.train_manifest:
+        raise InputError("a split by date or dataset needs models trained on it; set evaluate.compare=methods or bits")
+    return evaluate_archive(config, archive, registry.resolve(config.store, config.hash.bundle))
+
+
+def compare_on_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
+    """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split."""
+    asked = config.evaluate
+    spec, table = embedding_table(config, archive)
+    split = "the manifest's split"
+    if asked.train_manifest:
+        other = config.archive.model_copy(update={"manifest": asked.train_manifest})
+        _, source = embedding_table(config, read_archive(other))
+        table, split = cross_dataset_split(source, table), "train on another dataset"
+    if asked.train_until:
+        table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
+    rows = ROWS[asked.compare](config.train)
+    evaluations: list[Evaluation] = []
+    for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits), 1):
+        evaluations += found
+        if progress:
+            progress(done, len(rows) * asked.seeds)
+    names = [row.name for row in rows]
+    evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
+    root = storage.join(storage.absolute(config.store), "evaluations")
+    name = storage.digest([each.to_json() for each in evaluations])[:16]
+    note = f"{asked.compare}, {split}; encoder: {spec.name}"
+    return Evaluated(evaluations, write_report(evaluations, storage.join(root, name), note=note))

@@ -109,8 +109,8 @@ def _train_here(prepared: Prepared, run_uri: str, log_dir: str | None) -> Model:
     def after_epoch(epoch: int, losses: dict[str, float]) -> None:
         state = pack_state(trainee, optimizer, epoch, prepared.fingerprint)
         storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
-        if epoch:
-            storage.delete(storage.join(run_uri, f"epoch-{epoch - 1:06d}.safetensors"))
+        for name in storage.names(run_uri)[:-2]:
+            storage.delete(storage.join(run_uri, name))
         scalars = {f"loss/{name}": value for name, value in losses.items()}
         write(epoch, scalars | watch(trainee.model, prepared.validation))
 

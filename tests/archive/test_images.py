@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh.archive.images import DecodeError, Limits, decode_image, stretch
+from mcmfh.archive.images import DecodeError, Limits, decode_image
+from mcmfh.archive.stretch import stretch
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90)).astype(np.uint8))
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5

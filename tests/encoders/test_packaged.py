@@ -70,7 +70,7 @@ def test_digest_depends_on_device_and_versions(monkeypatch):
     cpu, cuda = encoder_spec("packaged", "cpu"), encoder_spec("packaged", "cuda")
     assert cpu.digest == encoder_spec("packaged", "cpu").digest
     assert cpu.digest != cuda.digest
-    monkeypatch.setattr("mcmfh.encoders.base.version", lambda name: "0.0")
+    monkeypatch.setattr("mcmfh.encoders.spec.version", lambda name: "0.0")
     assert encoder_spec("packaged", "cpu").digest != cpu.digest
 
 

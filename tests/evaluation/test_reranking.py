@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from mcmfh.evaluation import evaluate
 from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.ranking import rank_codes, rank_scores
-from mcmfh.evaluation.reranking import asymmetric, by_code, by_vector, reranked
+from mcmfh.evaluation.reranking import asymmetric, by_code, by_vector, evaluate_reranking, reranked
 
 from .test_evaluate import codes_of
 
@@ -50,3 +51,16 @@ def test_only_the_short_list_is_reordered(table, shortlist):
         for at in (3, None):
             expected = average_precision(whole, at)[0]
             assert average_precision(got, at)[query] == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_second_look_is_measured_beside_the_codes_alone(table):
+    logits = {name: vectors[:, :16] for name, vectors in (("image", table.image), ("report", table.report))}
+    codes = {name: np.packbits(rows > 0, axis=1, bitorder="little") for name, rows in logits.items()}
+    vectors = {"image": table.image[:, :20], "report": table.report}
+    scores = evaluate_reranking(codes, table, 16, logits, codes_of(table, 64), vectors, shortlist=10, resamples=5)
+    assert len(scores) == 2 * 2 * 4 * 2
+    by_name = {score.measure: score for score in scores if score.place[1:3] == ("image→report", "unseen")}
+    plain = evaluate(codes, table, 16, resamples=5).score("mAP@50", "image→report", "unseen")
+    assert by_name["mAP@50, 16 bits alone"].value == pytest.approx(plain.value)
+    assert set(by_name) >= {f"mAP@50, 16 bits, first 10 by {x}" for x in ("asymmetric", "64-bit codes")}
+    assert all(score.worst <= score.value <= score.best for score in scores)

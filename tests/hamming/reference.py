@@ -26,7 +26,7 @@ def nearest(codes, ids, queries, k, radius=None):
 
 
 def random_codes(random, n, bits, kind="uniform"):
-    """uint8 [n, B]: 'uniform', 'few' (many duplicates), 'one' (a single code n times) or 'near' (clusters with noise)."""
+    """uint8 [n, B]: 'uniform', 'few' (many duplicates), 'one' (one code n times) or 'near' (clusters with noise)."""
     width = (bits + 7) // 8
     if kind == "one":
         codes = np.repeat(random.integers(0, 256, (1, width), dtype=np.uint8), n, axis=0)

@@ -5,8 +5,6 @@ Malice writes a well-formed file whose arrays or facts lie: it may be refused or
 id may come back that the index cannot hold.
 """
 
-import os
-
 import numpy as np
 import pytest
 

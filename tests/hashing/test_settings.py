@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.settings import TrainSettings, ablations
 
 
 def test_what_is_given_wins_over_the_recipe():
@@ -35,3 +35,9 @@ def test_settings_survive_json():
     settings = TrainSettings(bits=(64, 16), recipe="paper", supervised=True)
     assert TrainSettings(**settings.model_dump(mode="json")) == settings
     assert settings.all_bits == (16, 64)
+
+
+def test_every_ablation_is_a_valid_recipe_with_the_bits_and_seed_of_its_base():
+    rows = ablations(TrainSettings(bits=(16, 128), seed=3))
+    assert all(row.all_bits == (16, 128) and row.seed == 3 for row in rows.values())
+    assert len({row.model_dump_json() for row in rows.values()}) == len(rows)

@@ -4,6 +4,7 @@ faiss's hash indexes are exact only for a sufficient number of flipped bits, whi
 until every answer to the queries at hand has the distances of the exact index, and that number is the one measured.
 """
 
+import time
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,18 @@ def hash_index(codes: np.ndarray) -> Any:
     return index
 
 
-def flip_until_exact(index: Any, queries: np.ndarray, exact: np.ndarray, most: int = 5) -> bool:
-    """Set the least number of flips at which the distances int32 [Q, k] are `exact`; False if `most` do not do."""
-    for flips in range(most + 1):
+def flip_until_exact(index: Any, queries: np.ndarray, exact: np.ndarray, patience: float) -> bool:
+    """Set the least number of flips at which the distances int32 [Q, k] are `exact`.
+
+    False once answering these queries takes longer than `patience` seconds: exact, it would be no contestant.
+    """
+    for flips in range(16):
         index.nflip = flips
+        start = time.perf_counter()
         if np.array_equal(index.search(queries, exact.shape[1])[0], exact):
             return True
+        if time.perf_counter() - start > patience:
+            return False
     return False
 
 

@@ -38,7 +38,7 @@ def fit(
 
 
 def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
-    """Dropout .2 → Linear → GELU → Dropout .4 → Linear: the head of METHOD's spike, the same for every learnt baseline."""
+    """Dropout .2 → Linear → GELU → Dropout .4 → Linear: the same head for every learnt baseline."""
     return nn.Sequential(
         nn.Dropout(0.2), nn.Linear(width_in, hidden), nn.GELU(), nn.Dropout(0.4), nn.Linear(hidden, width_out)
     )

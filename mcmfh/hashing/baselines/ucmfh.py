@@ -38,10 +38,10 @@ class Network(nn.Module):
         self, image: torch.Tensor | None, report: torch.Tensor | None, neighbours: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(image half, report half) [B, W]. A modality that is None is zero; without `neighbours` each row is alone."""
-        left = None if image is None else F.normalize(self.image_adapter(image))
-        right = None if report is None else F.normalize(self.report_adapter(report))
-        left = torch.zeros_like(right) if left is None else left
-        right = torch.zeros_like(left) if right is None else right
+        rows = len(image if image is not None else report)  # type: ignore[arg-type]
+        absent = torch.zeros(rows, self.width)
+        left = absent if image is None else F.normalize(self.image_adapter(image))
+        right = absent if report is None else F.normalize(self.report_adapter(report))
         token = torch.cat([left, right], 1)
         # Without a batch dimension given, torch reads [length, width]: the batch is the sequence, as released.
         fused = self.fusion(token) if neighbours else self.fusion(token[None]).squeeze(0)
@@ -87,7 +87,7 @@ class Ucmfh:
     """`width` 512 is the paper's; half of it takes a quarter of the time."""
 
     width: int = 256
-    epochs: int = 20
+    epochs: int = 5
     batch: int = 256
     name: str = "UCMFH"
     supervised: bool = False
@@ -102,5 +102,5 @@ class Ucmfh:
             left, right = network.fuse(images[rows], reports[rows], True)
             return nt_xent(left, right) + nt_xent(network.image_hash(left), network.report_hash(right))
 
-        fit(network, loss, len(images), seed, self.epochs, self.batch, learning_rate=3e-4)
+        fit(network, loss, len(images), seed, self.epochs, self.batch)
         return FusedHash(network, pairs, self.batch)

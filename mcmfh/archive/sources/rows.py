@@ -1,0 +1,63 @@
+"""Rows as the readers make them → a manifest table; and which labels of a dataset are worth keeping."""
+
+import csv
+import gzip
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from mcmfh import storage
+from mcmfh.archive.manifest import SCHEMA
+from mcmfh.archive.splits import split_of
+from mcmfh.errors import InputError
+
+Row = dict[str, Any]
+
+
+def manifest_table(rows: Sequence[Row], extra: Sequence[str] = ()) -> pa.Table:
+    """The manifest columns and `extra` string columns of rows that name `item_id` and what else they have.
+
+    A row without `study_id` is its own study, one without `group` its study's; one without `split` gets the fixed
+    split of its group, so that no group stands on two sides.
+    """
+    complete = []
+    for number, row in enumerate(rows):
+        study = row.get("study_id") or row["item_id"]
+        group = row.get("group") or study
+        split = row.get("split") or split_of(group)
+        complete.append({"labels": [], **row, "row": number, "study_id": study, "group": group, "split": split})
+    return pa.Table.from_pylist(complete, schema=pa.schema([*SCHEMA, *((name, pa.string()) for name in extra)]))
+
+
+def keep_labels(table: pa.Table, least: int, most: int | None = None) -> pa.Table:
+    """Only labels that `least` to `most` training items carry: rarer cannot be learnt, commoner tell nothing."""
+    labels, splits = table["labels"].to_pylist(), table["split"].to_pylist()
+    count = Counter(label for row, split in zip(labels, splits) if split == "train" for label in set(row))
+    kept = {label for label, number in count.items() if least <= number <= (most or number)}
+    column = pa.array([[label for label in row if label in kept] for row in labels], pa.list_(pa.string()))
+    return table.set_column(table.column_names.index("labels"), "labels", column)
+
+
+def read_csv(uri: str) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file, or of its .gz where that is what lies there. Raises InputError when neither does."""
+    for candidate in (uri, f"{uri}.gz"):
+        if storage.exists(candidate):
+            data = storage.read(candidate)
+            text = (gzip.decompress(data) if candidate.endswith(".gz") else data).decode("utf-8-sig")
+            return csv.DictReader(io.StringIO(text, newline=""))
+    raise InputError(f"'{uri}' does not exist; give the folder that the dataset was unpacked into")
+
+
+def images_below(folder: str) -> dict[str, str]:
+    """File stem → URI of the pictures below a folder."""
+    endings = (".png", ".jpg", ".jpeg", ".dcm")
+    uris = (uri for uri, _ in storage.walk(folder) if uri.lower().endswith(endings))
+    return {uri.rpartition("/")[2].rpartition(".")[0]: uri for uri in uris}
+
+
+def labels_of(names: Sequence[str]) -> list[str]:
+    """Distinct, non-empty, in their order."""
+    return list(dict.fromkeys(name.strip() for name in names if name.strip()))

@@ -1,0 +1,62 @@
+"""The identity of an encoder, without the encoder: cheap to make, to send and to compare. Imports no torch."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mcmfh.archive.images import DECODE_POLICY
+from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.storage import digest
+
+# Everything that decodes or computes between a file's bytes and an embedding.
+_LIBRARIES = [
+    "torch",
+    "timm",
+    "transformers",
+    "tokenizers",
+    "open_clip_torch",
+    "numpy",
+    "pillow",
+    "pydicom",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+]
+
+
+def library_versions() -> dict[str, str | None]:
+    """Version of every library that can change an embedding; None where one is not installed."""
+    found: dict[str, str | None] = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """All that determines an embedding but the item itself. `digest` names the embeddings' folder."""
+
+    name: str
+    weights: str  # sha256 of the weight and vocabulary files
+    architecture: str
+    preprocessing: ImagePreprocessing
+    image_width: int
+    report_width: int
+    device: str
+    dtype: str = "float32"
+    source: str | None = None  # where the weights were found; what they are is said above
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The JSON object that the digest is taken of."""
+        what = {name: value for name, value in asdict(self).items() if name != "source"}
+        return {**what, "decode_policy": DECODE_POLICY, "libraries": library_versions()}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of `identity`: the encoder_digest."""
+        return digest(self.identity)

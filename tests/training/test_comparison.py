@@ -1,0 +1,55 @@
+"""A comparison trains every row with every seed and says which looked at labels."""
+
+import pytest
+
+from mcmfh.config import load_config
+from mcmfh.errors import InputError
+from mcmfh.hashing.settings import TrainSettings
+
+
+def test_rows_of_each_comparison():
+    from mcmfh.training.comparison import ROWS
+
+    base = TrainSettings(bits=16, epochs=2, batch_size=64)
+    rows = {name: make(base) for name, make in ROWS.items()}
+    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False, False, True]
+    assert {row.baseline for row in rows["methods"] if row.baseline} >= {"lsh", "cca-itq", "ucmfh", "dscph", "ddbh"}
+    assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
+    assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
+    assert rows["bits"][0].settings.all_bits == (8, 16, 32, 64, 128)
+
+
+def test_every_row_and_seed_is_measured(cluster):
+    from planted import planted_table
+
+    from mcmfh.encoders import EncoderSpec, ImagePreprocessing
+    from mcmfh.training.comparison import Row, compare
+
+    table = planted_table()
+    widths = table.image.shape[1], table.report.shape[1]
+    spec = EncoderSpec("packaged", "w", "a", ImagePreprocessing(), *widths, "cpu")
+    rows = [
+        Row("short", TrainSettings(bits=(8, 16), epochs=2, batch_size=32)),
+        Row("lsh", baseline="lsh"),
+        Row("cosine", baseline="cca-cosine"),
+    ]
+    found = [each for evaluations in compare(rows, 2, table, spec, (16,)) for each in evaluations]
+    assert sorted((each.method, each.bits or 0, each.seed) for each in found) == [
+        ("cosine", 0, 0),
+        ("cosine", 0, 1),
+        ("lsh", 16, 0),
+        ("lsh", 16, 1),
+        ("short", 8, 0),
+        ("short", 8, 1),
+        ("short", 16, 0),
+        ("short", 16, 1),
+    ]
+    assert not any(each.supervised for each in found)
+
+
+def test_a_split_needs_models_trained_on_it():
+    from mcmfh.training.archive_training import evaluate_latest
+
+    config = load_config(["evaluate.train_until=2020-01-01"], read_default=False)
+    with pytest.raises(InputError, match=r"evaluate\.compare"):
+        evaluate_latest(config, None)
