@@ -29,7 +29,8 @@ SUPERVISED: dict[str, Any] = {
     "input_dropout": 0.4,
     "dropout": 0.6,
     "weight_decay": 0.2,
-    "epochs": 40,
+    "epochs": 50,
+    "intra": 1.0,
     "logit_scale": 3.0,
 }
 
