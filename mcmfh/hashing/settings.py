@@ -15,6 +15,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "epochs": 12,
+        "learning_rate": 1e-3,
         "voting": "frozen",
         "fusion": True,
         "experts": 4,
@@ -28,8 +29,8 @@ SUPERVISED: dict[str, Any] = {
     "input_dropout": 0.4,
     "dropout": 0.6,
     "weight_decay": 0.2,
-    "learning_rate": 2e-3,
-    "epochs": 40,
+    "epochs": 50,
+    "intra": 1.0,
     "logit_scale": 3.0,
 }
 
@@ -70,14 +71,14 @@ class TrainSettings(ModelSettings):
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
     amp: bool = False
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(5.0, gt=0)
 
     supervised: bool = False  # labels make the targets; always reported apart
     labels: tuple[str, ...] = ()  # prefixes of the label names that count; () is all
     targets: Literal["graded", "onehot"] = "graded"
-    teacher: Literal["auto", "cca", "both", "report", "image"] = "auto"
+    teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0)
     intra: float = Field(0.5, ge=0)

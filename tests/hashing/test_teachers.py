@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcmfh.hashing.teachers import CANDIDATES, TEACHERS, agreement, choose_teacher, ridge_cca, unit
+from mcmfh.hashing.teachers import CANDIDATES, MARGIN, TEACHERS, agreement, choose_teacher, ridge_cca, unit
 
 
 def sides(n, shared, noise_image, noise_report, seed=0):
@@ -53,7 +53,8 @@ def test_auto_takes_the_candidate_that_agrees_best_and_a_name_takes_that_one():
     train, held_out = (everything[0][:400], everything[1][:400]), (everything[0][400:], everything[1][400:])
     teacher, guide, scores = choose_teacher("auto", train, held_out)
     assert set(scores) == set(CANDIDATES)
-    assert teacher.name == max(scores, key=scores.__getitem__)
+    as_good = [name for name in CANDIDATES if scores[name] >= max(scores.values()) - MARGIN]
+    assert teacher.name == as_good[0]
     assert np.array_equal(guide, teacher.guide(*train))
     assert choose_teacher("report", train, held_out)[0].name == "report"
     assert choose_teacher("auto", train, (held_out[0][:3], held_out[1][:3]))[0].name == "cca"
