@@ -18,7 +18,7 @@ from mcmfh.archive.phantom.studies import Study, sample_studies
 from mcmfh.archive.splits import split_of
 from mcmfh.errors import InputError
 
-VERSION = 1  # raise it when the same seed would give other files
+VERSION = 2  # raise it when the same seed would give other files
 BROKEN_FRACTION = 0.03
 
 
