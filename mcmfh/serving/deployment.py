@@ -1,5 +1,6 @@
 """The Ray Serve application: one deployment holds ingress, encoder and index; replicas share the mapped snapshot."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI
@@ -44,6 +45,8 @@ def options(config: ServeConfig) -> dict[str, Any]:
 def start(config: Config) -> str:
     """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError."""
     check_binding(config.serve, configured_keys(config.serve))
+    # Serve speaks of its own start; importing it has just set that anew.
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
     application = Endpoint.options(**options(config.serve)).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
     serve.run(application, name="mcmfh", route_prefix="/")
