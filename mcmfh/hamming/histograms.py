@@ -5,17 +5,21 @@ ranking is ever sorted. Work is Q x N popcounts in cache-sized blocks; memory is
 whatever Q x N is.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import types
 
 from mcmfh.errors import InputError
+from mcmfh.hamming import short_histograms
 from mcmfh.hamming.codes import check_codes, planes
 from mcmfh.hamming.intrinsics import compiled, popcount
 
 _WORDS = types.Array(types.uint16, 2, "C", readonly=True)
 _COUNTS = types.Array(types.int64, 2, "C")
+# Fills the rows of items and relevant that belong to a slice of the queries.
+Count = Callable[[slice, np.ndarray, np.ndarray], None]
 
 
 def distance_histograms(
@@ -33,40 +37,58 @@ def distance_histograms(
     """
     query_codes = check_codes(query_codes, bits, "query codes")
     database_codes = check_codes(database_codes, bits, "database codes")
-    query_bits, database_bits = _label_planes(query_labels, query_codes), _label_planes(database_labels, database_codes)
+    _check_labels(query_labels, query_codes)
+    _check_labels(database_labels, database_codes)
     if query_labels.shape[1] != database_labels.shape[1]:
         raise InputError(
             f"query labels have {query_labels.shape[1]} classes, database labels {database_labels.shape[1]}; "
             "give both the same columns"
         )
-    q_codes, n_codes = planes(query_codes, np.uint16), planes(database_codes, np.uint16)
     items = np.zeros((len(query_codes), bits + 1), np.int64)
     relevant = np.zeros_like(items)
-
-    kernel = compiled(_count, types.void(_WORDS, _WORDS, _WORDS, _WORDS, _COUNTS, _COUNTS))
-
-    def count(rows: slice) -> None:
-        kernel(
-            np.ascontiguousarray(q_codes[:, rows]),
-            n_codes,
-            np.ascontiguousarray(query_bits[:, rows]),
-            database_bits,
-            items[rows],
-            relevant[rows],
-        )
-
+    prepare = _short if bits <= short_histograms.BITS else _long
+    count = prepare(query_codes, database_codes, query_labels, database_labels, bits)
     edges = np.linspace(0, len(items), max(1, threads) + 1).astype(int)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(count, map(slice, edges[:-1], edges[1:])))
+        list(pool.map(lambda rows: count(rows, items[rows], relevant[rows]), map(slice, edges[:-1], edges[1:])))
     return items, relevant
 
 
-def _label_planes(labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _check_labels(labels: np.ndarray, codes: np.ndarray) -> None:
     if labels.dtype != np.bool_ or labels.ndim != 2 or len(labels) != len(codes):
         raise InputError(
             f"labels must be a bool array of shape [{len(codes)}, C], not {labels.dtype} {list(labels.shape)}"
         )
-    return planes(np.packbits(labels, axis=1, bitorder="little"), np.uint16)
+
+
+def _short(query_codes, database_codes, query_labels, database_labels, bits) -> Count:
+    query_bits, database_bits = (
+        np.unpackbits(codes, axis=1, count=bits, bitorder="little").view(bool)
+        for codes in (query_codes, database_codes)
+    )
+    query_labels = np.ascontiguousarray(query_labels)
+    code_planes = short_histograms.bit_planes(database_bits, short_histograms.BITS)
+    label_planes = short_histograms.bit_planes(database_labels, database_labels.shape[1])
+    n = len(database_codes)
+
+    def count(rows: slice, items: np.ndarray, relevant: np.ndarray) -> None:
+        short_histograms.fill(query_bits[rows], query_labels[rows], code_planes, label_planes, n, items, relevant)
+
+    return count
+
+
+def _long(query_codes, database_codes, query_labels, database_labels, bits) -> Count:
+    q_codes, n_codes = planes(query_codes, np.uint16), planes(database_codes, np.uint16)
+    q_labels, n_labels = (
+        planes(np.packbits(labels, axis=1, bitorder="little"), np.uint16) for labels in (query_labels, database_labels)
+    )
+    kernel = compiled(_count, types.void(_WORDS, _WORDS, _WORDS, _WORDS, _COUNTS, _COUNTS))
+
+    def count(rows: slice, items: np.ndarray, relevant: np.ndarray) -> None:
+        queries, labels = np.ascontiguousarray(q_codes[:, rows]), np.ascontiguousarray(q_labels[:, rows])
+        kernel(queries, n_codes, labels, n_labels, items, relevant)
+
+    return count
 
 
 def _count(q_codes, n_codes, q_labels, n_labels, items, relevant):

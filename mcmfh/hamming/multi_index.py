@@ -35,6 +35,8 @@ class MultiIndex:
         """Wrap arrays, copied nowhere. `costs` float64 [4]: seconds a bucket, a candidate, a scan, a shared scan."""
         self.scan, self.bits, self.rows = scan, scan.bits, scan.rows
         self.offsets, self.places, self.rest, self.costs = offsets, rows, rest, costs
+        self._single_costs, self._shared_costs = costs[[0, 1, 2]], costs[[0, 1, 3]]
+        self._known = scan.words, offsets, rows, rest, *_masks(), _chance_unmet(self.bits)
         self._search = compiled(multi_index_kernels.search, search_signature(word_type(self.bits)))
         if offsets[:, 0].any() or (offsets[:, -1] != self.rows).any() or (offsets[:, 1:] < offsets[:, :-1]).any():
             raise InputError("the index is damaged: its bucket offsets are not in order; build it again")
@@ -52,39 +54,25 @@ class MultiIndex:
             build_table(codes, t, offsets[t], rows[t])
             if inline:
                 build_rest(codes, t, tables, offsets[t], rows[t], rest[t])
-        index = cls(Scan.build(codes, bits), offsets, rows, rest, np.zeros(4))
-        index.costs = _measured_costs(index, codes)
-        return index
+        scan = Scan.build(codes, bits)
+        unmeasured = cls(scan, offsets, rows, rest, np.zeros(4))
+        return cls(scan, offsets, rows, rest, _measured_costs(unmeasured, codes))
 
     def search(self, queries, k, allowed, dead, radius):
         """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
         distances, rows = empty_answer(len(queries), k)
         reach, fallen = np.full(len(queries), radius, np.int64), np.empty(len(queries), np.int64)
-        costs = self.costs[[0, 1, 3 if len(queries) >= _SHARED else 2]]
+        costs = self._shared_costs if len(queries) >= _SHARED else self._single_costs
         self._probe(queries, allowed, dead, costs, reach, distances, rows, fallen, np.zeros(2))
         return distances, rows
 
     def _probe(self, queries, allowed, dead, costs, reach, distances, rows, fallen, work):
-        falls = self._search(
-            self.scan.words,
-            self.offsets,
-            self.places,
-            self.rest,
-            *_masks(),
-            _chance_unmet(self.bits),
-            costs,
-            queries,
-            allowed,
-            dead,
-            reach,
-            distances,
-            rows,
-            fallen,
-            work,
-        )
+        falls = self._search(*self._known, costs, queries, allowed, dead, reach, distances, rows, fallen, work)
         if falls < 0:
             raise InputError("the index is damaged: a row lies outside it; build it again")
-        if falls:
+        if falls == len(queries):
+            distances[:], rows[:] = self.scan.search(queries, rows.shape[1], allowed, dead, reach)
+        elif falls:
             far = fallen[:falls]
             distances[far], rows[far] = self.scan.search(queries[far], rows.shape[1], allowed, dead, reach[far])
 

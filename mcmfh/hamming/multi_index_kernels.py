@@ -34,7 +34,7 @@ _AHEAD = 4
 # Cache lines of it to ask for; the processor's own prefetcher follows from there.
 _LINES = 16
 # Share of a scan's cost that is spent without asking whether a scan would be cheaper: before, too little is known.
-_UNASKED = 0.1
+_UNASKED = 0.05
 
 
 @part
@@ -55,30 +55,38 @@ def _fetch_bucket(offsets, rest, t, bucket):
 
 
 @part
-def _chunk_distances(rest, t, at, stride, others, g, keys, far):
-    # Distances of CHUNK candidates outside the key of their table; whole chunks, even beyond the bucket's end.
+def _ones(x, a, j):
+    # In 16 bits throughout: a wider sum would halve the lanes of the vector unit.
+    return popcount(np.uint16(x[j] ^ a))
+
+
+@part
+def _chunk_distances(rest, t, at, stride, others, keys, far):
+    # Distances of CHUNK candidates outside the key of their table; whole chunks, even beyond the bucket's end. Three
+    # planes, those of 64 bits, stay in registers; more are added three at a time.
     least = np.uint16(2**15)
-    if others == 1:
-        x, a = rest[t, at : at + CHUNK], keys[g, 0]
+    if others == 3:
+        x, y, z = rest[t, at:], rest[t, at + stride :], rest[t, at + 2 * stride :]
+        a, b, c = keys[t, 0], keys[t, 1], keys[t, 2]
         for j in range(CHUNK):
-            far[j] = popcount(np.uint16(x[j] ^ a))
+            far[j] = np.uint16(np.uint16(_ones(x, a, j) + _ones(y, b, j)) + _ones(z, c, j))
             least = min(least, far[j])
-    elif others == 3:
-        x, y, z = rest[t, at : at + CHUNK], rest[t, at + stride :], rest[t, at + 2 * stride :]
-        a, b, c = keys[g, 0], keys[g, 1], keys[g, 2]
+        return np.int64(least)
+    x, a = rest[t, at:], keys[t, 0]
+    for j in range(CHUNK):
+        far[j] = _ones(x, a, j)
+    head = 1 + (others - 1) % 3
+    for p in range(1, head):
+        x, a = rest[t, at + p * stride :], keys[t, p]
         for j in range(CHUNK):
-            d = np.uint16(popcount(np.uint16(x[j] ^ a)) + popcount(np.uint16(y[j] ^ b)))
-            far[j] = np.uint16(d + popcount(np.uint16(z[j] ^ c)))
-            least = min(least, far[j])
-    else:
+            far[j] = np.uint16(far[j] + _ones(x, a, j))
+    for p in range(head, others, 3):
+        x, y, z = rest[t, at + p * stride :], rest[t, at + (p + 1) * stride :], rest[t, at + (p + 2) * stride :]
+        a, b, c = keys[t, p], keys[t, p + 1], keys[t, p + 2]
         for j in range(CHUNK):
-            far[j] = 0
-        for p in range(others):
-            x, a = rest[t, at + p * stride :], keys[g, p]
-            for j in range(CHUNK):
-                far[j] = np.uint16(far[j] + popcount(np.uint16(x[j] ^ a)))
-        for j in range(CHUNK):
-            least = min(least, far[j])
+            far[j] = np.uint16(np.uint16(far[j] + _ones(x, a, j)) + np.uint16(_ones(y, b, j) + _ones(z, c, j)))
+    for j in range(CHUNK):
+        least = min(least, far[j])
     return np.int64(least)
 
 
@@ -198,7 +206,7 @@ def search(
                     stop = end if start + CHUNK > end else np.int64(start + CHUNK)
                     if inline:
                         at = (tables - 1) * first + start - first
-                        if _chunk_distances(rest, t, at, end - first, tables - 1, t, others, far) > reach:
+                        if _chunk_distances(rest, t, at, end - first, tables - 1, others, far) > reach:
                             continue
                     for place in range(start, stop):
                         if inline and far[place - start] > reach:

@@ -50,7 +50,7 @@ class Scan:
     def search(self, queries, k, allowed, dead, radius):
         """The k least (distance, row) of each uint8 [Q, B] query, up to `radius`, an int or int64 [Q]."""
         distances, rows = empty_answer(len(queries), k)
-        self._search(self.words, queries, allowed, dead, np.broadcast_to(radius, len(queries)).copy(), distances, rows)
+        self._search(self.words, queries, allowed, dead, np.full(len(queries), radius, np.int64), distances, rows)
         return distances, rows
 
     def codes(self) -> np.ndarray:

@@ -145,12 +145,13 @@ def measure_histograms() -> dict[str, float]:
     random = np.random.default_rng(0)
     (database, queries), classes = draw_codes("clustered", 20_000, 16, 2000), 14
     labels, query_labels = random.random((20_000, classes)) < 0.1, random.random((2000, classes)) < 0.1
+    label_truth, query_truth = labels.astype(np.float32), query_labels.astype(np.float32)
     signs, query_signs = (np.unpackbits(c, axis=1).astype(np.float32) * 2 - 1 for c in (database, queries))
 
     def loop(rows):
         total = 0.0
         for row in rows:
-            truth = (query_labels[row].astype(np.float32) @ labels.T.astype(np.float32) > 0).astype(np.float32)
+            truth = (query_truth[row] @ label_truth.T > 0).astype(np.float32)
             order = np.argsort(0.5 * (16 - query_signs[row] @ signs.T))
             hits = np.flatnonzero(truth[order]) + 1.0
             total += float(np.mean(np.arange(1, len(hits) + 1) / hits)) if len(hits) else 0.0

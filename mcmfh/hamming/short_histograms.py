@@ -1,0 +1,107 @@
+"""Distance histograms for codes of at most 16 bits, 512 items an instruction.
+
+Codes and labels are turned on their side: plane p holds bit p of every item, 64 items a word. XOR with the query's bit
+is then a choice of complement, the 16 planes are added by carry-save adders into a 5-bit number in every lane, and the
+items at a distance are the population count of "these five bits say d". No item is ever looked at alone.
+"""
+
+import numpy as np
+from numba import types
+
+from mcmfh.hamming.intrinsics import compiled, part, popcount
+
+BITS = 16
+_BLOCK = 128
+
+
+def bit_planes(rows: np.ndarray, planes: int) -> np.ndarray:
+    """bool [N, P] → uint64 [planes, ceil(N / 64)]; planes beyond P and items beyond N are zero."""
+    n, width = rows.shape
+    packed = np.zeros((planes, -(-n // 64) * 8), np.uint8)
+    packed[:width, : -(-n // 8)] = np.packbits(np.ascontiguousarray(rows.T), axis=1, bitorder="little")
+    return packed.view(np.uint64)
+
+
+def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant):
+    """Fill items and relevant, int64 [Q, bits + 1], from bool [Q, bits], bool [Q, C] and the planes of n items."""
+    flips = np.zeros((len(query_bits), BITS), np.uint64)
+    flips[:, : query_bits.shape[1]] = np.where(query_bits, np.uint64(2**64 - 1), np.uint64(0))
+    found = np.zeros((2, len(query_bits), BITS + 2), np.int64)
+    compiled(_count, _SIGNATURE)(flips, query_labels.view(np.uint8), code_planes, label_planes, found)
+    # The zero codes that fill the last word lie as far from a query as it has ones.
+    found[0, np.arange(len(query_bits)), query_bits.sum(axis=1)] -= 64 * code_planes.shape[1] - n
+    items[:], relevant[:] = found[:, :, : items.shape[1]]
+
+
+@part
+def _add(a, b, c):
+    # A full adder in every lane: (sum, carry).
+    half = a ^ b
+    return half ^ c, (a & b) | (half & c)
+
+
+@part
+def _sum_planes(x, w, level):
+    # The number of ones at place w of the 16 planes in x, as five bits. Flat arrays and constant steps, or the
+    # compiler could not see that the planes do not overlap, and would add one word at a time.
+    s1, t1 = _add(x[w], x[w + _BLOCK], x[w + 2 * _BLOCK])
+    s2, t2 = _add(x[w + 3 * _BLOCK], x[w + 4 * _BLOCK], x[w + 5 * _BLOCK])
+    s3, t3 = _add(x[w + 6 * _BLOCK], x[w + 7 * _BLOCK], x[w + 8 * _BLOCK])
+    s4, t4 = _add(x[w + 9 * _BLOCK], x[w + 10 * _BLOCK], x[w + 11 * _BLOCK])
+    s5, t5 = _add(x[w + 12 * _BLOCK], x[w + 13 * _BLOCK], x[w + 14 * _BLOCK])
+    s6, t6 = _add(s1, s2, s3)
+    s7, t7 = _add(s4, s5, x[w + 15 * _BLOCK])
+    s8, f1 = _add(t1, t2, t3)
+    s9, f2 = _add(t4, t5, t6)
+    s10, f3 = _add(t7, s6 & s7, s8)
+    s11, e1 = _add(f1, f2, f3)
+    f4 = s9 & s10
+    e2 = s11 & f4
+    level[w] = s6 ^ s7
+    level[w + _BLOCK] = s9 ^ s10
+    level[w + 2 * _BLOCK] = s11 ^ f4
+    level[w + 3 * _BLOCK] = e1 ^ e2
+    level[w + 4 * _BLOCK] = e1 & e2
+
+
+def _count(flips, query_labels, planes, labels, found):
+    differing, level = np.zeros(BITS * _BLOCK, np.uint64), np.zeros(5 * _BLOCK, np.uint64)
+    shared = np.zeros(_BLOCK, np.uint64)
+    none, every = np.uint64(0), np.uint64(2**64 - 1)
+    for start in range(0, planes.shape[1], _BLOCK):
+        m = min(_BLOCK, planes.shape[1] - start)
+        for q in range(flips.shape[0]):
+            for p in range(BITS):
+                plane, flip, x = planes[p, start : start + m], flips[q, p], differing[p * _BLOCK :]
+                for w in range(m):
+                    x[w] = plane[w] ^ flip
+            for w in range(m):
+                _sum_planes(differing, w, level)
+            shared[:] = 0
+            for number in range(labels.shape[0]):
+                if query_labels[q, number]:
+                    label = labels[number, start : start + m]
+                    for w in range(m):
+                        shared[w] |= label[w]
+            for d in range(0, BITS + 1, 2):  # an even distance and the odd one after it differ in the lowest bit only
+                a, b = every if d & 2 == 0 else none, every if d & 4 == 0 else none
+                c, e = every if d & 8 == 0 else none, every if d & 16 == 0 else none
+                both = odd = both_shared = odd_shared = np.uint64(0)
+                for w in range(m):
+                    here = (level[w + _BLOCK] ^ a) & (level[w + 2 * _BLOCK] ^ b)
+                    here &= (level[w + 3 * _BLOCK] ^ c) & (level[w + 4 * _BLOCK] ^ e)
+                    one = here & level[w]
+                    both += popcount(here)
+                    odd += popcount(one)
+                    both_shared += popcount(here & shared[w])
+                    odd_shared += popcount(one & shared[w])
+                found[0, q, d] += np.int64(both - odd)
+                found[0, q, d + 1] += np.int64(odd)
+                found[1, q, d] += np.int64(both_shared - odd_shared)
+                found[1, q, d + 1] += np.int64(odd_shared)
+
+
+_PLANES = types.Array(types.uint64, 2, "C", readonly=True)
+_SIGNATURE = types.void(
+    _PLANES, types.Array(types.uint8, 2, "C", readonly=True), _PLANES, _PLANES, types.Array(types.int64, 3, "C")
+)
