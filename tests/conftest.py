@@ -44,7 +44,7 @@ def s3_endpoint(tmp_path_factory):
 
 @pytest.fixture
 def s3_root(s3_endpoint) -> str:
-    """An empty bucket."""
-    from s3_server import new_bucket
+    """An empty prefix."""
+    from s3_server import new_prefix
 
-    return new_bucket(s3_endpoint)
+    return new_prefix(s3_endpoint)

@@ -100,10 +100,11 @@ def environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def new_bucket(endpoint: str) -> str:
-    """Make a bucket and return its s3:// URI."""
+def new_prefix(endpoint: str) -> str:
+    """The s3:// URI of an empty prefix. One bucket holds them all: each bucket would claim volumes of its own."""
     import s3fs
 
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    s3fs.S3FileSystem(endpoint_url=endpoint, key=KEY, secret=SECRET, skip_instance_cache=True).mkdir(name)
-    return f"s3://{name}"
+    files = s3fs.S3FileSystem(endpoint_url=endpoint, key=KEY, secret=SECRET, skip_instance_cache=True)
+    if not files.exists("tests"):
+        files.mkdir("tests")
+    return f"s3://tests/{uuid.uuid4().hex[:12]}"

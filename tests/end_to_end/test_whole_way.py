@@ -29,9 +29,9 @@ def way(request, tmp_path_factory, cluster):
     if request.param == "file":
         store = str(tmp_path_factory.mktemp("store"))
     else:
-        from s3_server import new_bucket
+        from s3_server import new_prefix
 
-        store = new_bucket(request.getfixturevalue("s3_endpoint")) + "/deep"
+        store = new_prefix(request.getfixturevalue("s3_endpoint")) + "/deep"
     manifest = write_phantom(storage.join(storage.absolute(store), "phantom"), studies=STUDIES, seed=3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

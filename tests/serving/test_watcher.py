@@ -1,6 +1,7 @@
 """Snapshots are swapped whole, and what cannot be served changes nothing."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -143,6 +144,9 @@ def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
     for n in range(2, 6):
         publish_rows(root, rows(NAMES[: 40 + n], seed=n, version=str(n)), known=NAMES, model=models[0])
         assert watcher.poll()
+        enough = time.monotonic() + 60
+        while len(answers) < 10 * n and time.monotonic() < enough:
+            time.sleep(0.001)
     stop.set()
     for thread in threads:
         thread.join()
