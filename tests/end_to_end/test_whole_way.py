@@ -41,6 +41,7 @@ def way(request, tmp_path_factory, cluster):
             f"store={store}",
             f"archive.manifest={manifest}",
             "archive.filters=[modality, region]",
+            "embed.workers=1",  # loading an encoder costs more than embedding this archive
             "embed.unit_items=32",
             "embed.batch_size=8",
             "train.bits=[16, 32]",
