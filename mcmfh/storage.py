@@ -171,7 +171,8 @@ def names(uri: str) -> list[str]:
         listed = fs.ls(path, detail=False)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = (name.rstrip("/").rpartition("/")[2] for name in listed)
+    # S3 stores may list an emptied folder as its own only entry.
+    found = (name.rstrip("/").rpartition("/")[2] for name in listed if name.strip("/") != path.strip("/"))
     return sorted(name for name in found if name and not name.startswith("."))
 
 
