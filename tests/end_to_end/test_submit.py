@@ -33,6 +33,8 @@ def cluster_environment(tmp_path_factory):
     jobs = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        # A node's jobs run the `python` of the shell that started it.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
