@@ -18,7 +18,7 @@ from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.config import Config
-from mcmfh.encoders import EncoderSpec
+from mcmfh.encoders import EncoderSpec, ImagePreprocessing
 from mcmfh.snapshots import units
 from mcmfh.snapshots.plan import Unit, without_done, write_plan
 
@@ -54,7 +54,7 @@ def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitD
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     loaded = blocks.map_batches(
         load_unit,  # type: ignore[arg-type]
-        fn_kwargs={"limits": config.archive.limits, "size": spec.preprocessing.size, "spec": spec},
+        fn_kwargs={"limits": config.archive.limits, "preprocessing": spec.preprocessing},
         batch_size=1,
         num_cpus=0.5,
     )
@@ -76,17 +76,17 @@ def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitD
         yield UnitDone(int(summary["rows"]), int(summary["quarantined"]))
 
 
-def load_unit(batch: dict[str, np.ndarray], limits: Limits, size: int, spec: EncoderSpec) -> dict[str, Any]:
-    """One plan row → one block: the unit's items with pictures uint8[size, size, 3], reports, digests, reasons."""
+def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    """One plan row → one block: the unit's items with pictures uint8[S, S, 3], reports, digests, reasons."""
     unit = Unit(str(batch["plan"][0]), int(batch["row_group"][0]), str(batch["unit"][0]), int(batch["rows"][0]))
     items = unit.items()
-    pixels = np.zeros((items.num_rows, size, size, 3), np.uint8)
+    pixels = np.zeros((items.num_rows, preprocessing.size, preprocessing.size, 3), np.uint8)
     columns: dict[str, list] = {name: [] for name in ("report", "image_sha256", "report_sha256", "reason")}
     has_image = np.zeros(items.num_rows, bool)
     contents = items.select(["image_uri", "report", "report_uri"]).to_pylist()
     for i, loaded in enumerate(load_items(contents, limits)):
         if loaded.image is not None:
-            pixels[i] = spec.preprocessing(loaded.image)
+            pixels[i] = preprocessing(loaded.image)
             has_image[i] = True
         for name, values in columns.items():
             values.append(getattr(loaded, name) or "")

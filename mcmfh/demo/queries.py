@@ -27,7 +27,6 @@ class Question:
     labels: frozenset[str]
     image: bytes
     report: str
-    pictures: dict[str, bytes]
 
 
 def choose_queries(config: Config, archive: Archive) -> list[Question]:
@@ -50,7 +49,6 @@ def choose_queries(config: Config, archive: Archive) -> list[Question]:
             frozenset(item["labels"]),
             storage.read(item["image_uri"]),
             item["text"],
-            {},
         )
         for number, item in enumerate(chosen)
     ]

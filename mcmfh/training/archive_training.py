@@ -9,13 +9,12 @@ from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
+from mcmfh.evaluation import Evaluation, read_evaluations, write_report
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
-from mcmfh.hashing.codes import pack_codes
 from mcmfh.snapshots.archive import Archive, read_archive
 from mcmfh.snapshots.embeddings import load_embeddings
-from mcmfh.training.comparison import ROWS, compare
+from mcmfh.training.comparison import ROWS, compare, evaluate_bundle
 from mcmfh.training.mcmfh import train
 
 
@@ -78,19 +77,7 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
     page = storage.join(folder, "report.html")
     if storage.exists(page):
         return Evaluated(read_evaluations(folder), page)
-    logits = bundle.all_logits(table.image, table.report)
-    settings = bundle.config["training"]["settings"]
-    evaluations = [
-        evaluate(
-            {modality: pack_codes(by_bits[bits]) for modality, by_bits in logits.items()},
-            table,
-            bits,
-            method=settings["method"],
-            seed=bundle.shape.seed,
-            supervised=settings["supervised"],
-        )
-        for bits in bundle.bits
-    ]
+    evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
     return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
 
 

@@ -14,6 +14,8 @@ import ray
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.evaluation import Evaluation, evaluate
+from mcmfh.hashing.bundle import Bundle
+from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings, ablations
 
 
@@ -73,6 +75,22 @@ def compare(
         yield ray.get(finished[0])
 
 
+def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:
+    """One evaluation a code length of a trained model on `table`, under the name `method`."""
+    logits = bundle.all_logits(table.image, table.report)
+    return [
+        evaluate(
+            {modality: pack_codes(by_bits[bits]) for modality, by_bits in logits.items()},
+            table,
+            bits,
+            method=method,
+            seed=bundle.shape.seed,
+            supervised=bundle.config["training"]["supervised"],
+        )
+        for bits in bundle.bits
+    ]
+
+
 @ray.remote(num_cpus=1)
 def _measure(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...]) -> list[Evaluation]:
     return _measure_baseline(row, seed, table, bits) if row.baseline else _measure_model(row, seed, table, spec)
@@ -80,25 +98,13 @@ def _measure(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec, bits
 
 def _measure_model(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec) -> list[Evaluation]:
     from mcmfh.hashing import load_bundle
-    from mcmfh.hashing.codes import pack_codes
     from mcmfh.training.mcmfh import train
 
     assert row.settings is not None
     settings = row.settings.model_copy(update={"seed": seed})
     with tempfile.TemporaryDirectory() as folder:
         bundle = load_bundle(train(table, settings, spec, folder, "row").bundle_uri)
-    logits = bundle.all_logits(table.image, table.report)
-    return [
-        evaluate(
-            {modality: pack_codes(by_bits[k]) for modality, by_bits in logits.items()},
-            table,
-            k,
-            method=row.name,
-            seed=seed,
-            supervised=settings.supervised,
-        )
-        for k in bundle.bits
-    ]
+    return evaluate_bundle(bundle, table, row.name)
 
 
 def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[int, ...]) -> list[Evaluation]:
