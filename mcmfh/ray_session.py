@@ -66,9 +66,9 @@ def connect(cluster: ClusterConfig) -> None:
     if local:
         memory = cluster.object_store_mb * 2**20
         # "local": without it Ray would join whatever cluster was last started on this machine, or fail on its remains.
-        here = {"address": "local", "num_cpus": cluster.num_cpus, "include_dashboard": False}
+        options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
         with _quiet_core():
-            ray.init(object_store_memory=memory, **here, **options)
+            ray.init(include_dashboard=False, **options)
     else:
         ray.init(address=cluster.address or "auto", **options)
     context = ray.data.DataContext.get_current()
