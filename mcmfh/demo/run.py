@@ -3,6 +3,8 @@
 Every stage leaves its result in the store and finds it there the next time, so a second run does no work twice.
 """
 
+import json
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -105,8 +107,9 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
 
 def _finish(console: Console, url: str, answers: list[Answered], keep: bool) -> None:
     if keep:
-        report = next(answer.report for answer in answers if answer.report)[:80].replace('"', "")
-        line = f'curl -s {url}/v1/search -H \'Content-Type: application/json\' -d \'{{"report": "{report}", "k": 3}}\''
+        report = next(answer.report for answer in answers if answer.report)
+        body = shlex.quote(json.dumps({"report": report[:80], "k": 3}))
+        line = f"curl -s {url}/v1/search -H 'Content-Type: application/json' -d {body}"
         console.print(f"the endpoint stays up until Ctrl-C; ask it:\n\n{line}\n", highlight=False, soft_wrap=True)
         try:
             signal.pause()
