@@ -1,6 +1,7 @@
 """Measure speed against what one would use instead.
 
 python jobs/benchmark.py hamming --output build/benchmark
+python jobs/benchmark.py training
 """
 
 from pathlib import Path
@@ -21,6 +22,22 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
     from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
 
     typer.echo(write_report(run_suite([n for n in SIZES if n <= largest], typer.echo), output))
+
+
+@app.command()
+def training(pairs: int = 4000) -> None:
+    """The training loop, and what Ray Train adds to its steps."""
+    from mcmfh import ray_session
+    from mcmfh.config import ClusterConfig
+
+    ray_session.connect(ClusterConfig())
+    from mcmfh.training.benchmark import measure_training
+
+    found = measure_training(pairs)
+    typer.echo(f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s")
+    step = found["step"]
+    typer.echo(f"a step, one thread: {step['plain'] * 1e3:.0f} ms plain, {step['ray'] * 1e3:.0f} ms as a Ray Train worker")
+    typer.echo(f"ratio {found['ratio']:.3f}")
 
 
 if __name__ == "__main__":
