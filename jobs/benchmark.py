@@ -35,9 +35,8 @@ def training(pairs: int = 4000) -> None:
 
     found = measure_training(pairs)
     typer.echo(f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s")
-    step = found["step"]
-    typer.echo(f"a step, one thread: {step['plain'] * 1e3:.0f} ms plain, {step['ray'] * 1e3:.0f} ms as a Ray Train worker")
-    typer.echo(f"ratio {found['ratio']:.3f}")
+    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in found["step"].values())
+    typer.echo(f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {found['ratio']:.3f}")
 
 
 if __name__ == "__main__":

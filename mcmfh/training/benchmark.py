@@ -34,7 +34,7 @@ def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) ->
 
 
 def correlated_table(pairs: int) -> EmbeddingTable:
-    """`pairs` train items and an eighth as many for validation; both modalities show one hidden vector of 32 numbers."""
+    """`pairs` train items and an eighth as many for validation; both modalities show one hidden vector of 32 floats."""
     random = np.random.default_rng(0)
     items = pairs + pairs // 8
     hidden = random.standard_normal((items, 32))
