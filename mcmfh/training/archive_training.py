@@ -14,7 +14,7 @@ from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.snapshots.archive import Archive, read_archive
 from mcmfh.snapshots.embeddings import load_embeddings
-from mcmfh.training.comparison import ROWS, compare, evaluate_bundle
+from mcmfh.training.comparison import ROWS, chosen_rows, compare, evaluate_bundle
 from mcmfh.training.mcmfh import train
 
 
@@ -99,7 +99,7 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
         table, split = cross_dataset_split(source, table), "train on another dataset"
     if asked.train_until:
         table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
-    rows = ROWS[asked.compare](config.train)
+    rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
     root = storage.join(storage.absolute(config.store), "evaluations")
     evaluations: list[Evaluation] = []
     finished = storage.join(root, "rows")

@@ -15,6 +15,7 @@ import ray
 from mcmfh import __version__, storage
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, evaluate_reranking
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
@@ -62,6 +63,14 @@ ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
     "ablation": ablation_rows,
     "bits": bit_rows,
 }
+
+
+def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
+    """The rows whose name begins with one of `prefixes`; all without any. Raises InputError for one that names none."""
+    for prefix in prefixes:
+        if not any(row.name.startswith(prefix) for row in rows):
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {', '.join(row.name for row in rows)}")
+    return [row for row in rows if row.name.startswith(prefixes or "")]
 
 
 def compare(

@@ -8,7 +8,7 @@ from mcmfh.hashing.settings import TrainSettings
 
 
 def test_rows_of_each_comparison():
-    from mcmfh.training.comparison import ROWS
+    from mcmfh.training.comparison import ROWS, chosen_rows
 
     base = TrainSettings(bits=16, epochs=2, batch_size=64)
     rows = {name: make(base) for name, make in ROWS.items()}
@@ -17,6 +17,9 @@ def test_rows_of_each_comparison():
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
     assert rows["bits"][0].settings.all_bits == (8, 16, 32, 64, 128)
+    assert [row.name for row in chosen_rows(rows["methods"], ("MCMFH (s", "lsh"))] == ["MCMFH (supervised)", "lsh"]
+    with pytest.raises(InputError, match="begins with 'x'"):
+        chosen_rows(rows["methods"], ("x",))
 
 
 def test_every_row_and_seed_is_measured_once(cluster, tmp_path, monkeypatch):
