@@ -25,11 +25,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 SUPERVISED: dict[str, Any] = {
-    "hidden": 1024,
+    "hidden": 2048,
     "input_dropout": 0.4,
     "dropout": 0.6,
     "weight_decay": 0.2,
-    "epochs": 50,
+    "epochs": 80,
     "intra": 1.0,
     "logit_scale": 3.0,
 }

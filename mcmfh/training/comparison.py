@@ -69,7 +69,8 @@ def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
     """The rows whose name begins with one of `prefixes`; all without any. Raises InputError for one that names none."""
     for prefix in prefixes:
         if not any(row.name.startswith(prefix) for row in rows):
-            raise InputError(f"no row begins with '{prefix}'; this comparison has {', '.join(row.name for row in rows)}")
+            known = ", ".join(row.name for row in rows)
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {known}")
     return [row for row in rows if row.name.startswith(prefixes or "")]
 
 
