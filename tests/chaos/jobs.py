@@ -62,12 +62,14 @@ def save_model(root: str, seed: int = 0) -> str:
     return save_bundle(root, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
 
 
-def start(job: str, store: str, manifest: str, bundle: str, folder: Path, *more: str, death: str = "") -> subprocess.Popen:
+def start(
+    job: str, store: str, manifest: str, bundle: str, folder: Path, *more: str, death: str = ""
+) -> subprocess.Popen:
     """Start jobs/<job>.py; its log (see sitecustomize) and output go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(REPOSITORY / "jobs" / f"{job}.py"), f"store={store}", f"archive.manifest={manifest}"]
     command += [f"hash.bundle={bundle}", "embed.unit_items=32", "embed.workers=2", "cluster.num_cpus=2", *more]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") or "AUTH" in name}
     environment |= {
         "PYTHONPATH": f"{REPOSITORY / 'tests' / 'chaos' / 'child'}:{REPOSITORY}",
         "CHAOS_FOLDER": str(folder),
@@ -144,3 +146,16 @@ def codes(store: str, archive: str = "archive") -> dict[str, tuple]:
                 found[item] = tuple(tensors[name][i].tobytes() for name in sorted(tensors) if "present" not in name)
         row += shard["rows"]
     return found
+
+
+def shown(store: str, archive: str = "archive") -> list[dict]:
+    """All columns of every item in the head snapshot."""
+    root = storage.join(storage.absolute(store), "archives", archive)
+    document = published(store, archive)
+    removed = shards.read_tombstones(root, document["tombstones"], document["rows"])
+    rows = []
+    for shard in (shards.Shard(**one) for one in document["shards"]):
+        items = shards.read_items(shards.read_verified(root, "shards", shard.items, "arrow"))
+        columns = shards.read_shown(root, shard, shards.SHOWN)
+        rows += [{**a, **b} for a, b in zip(items.to_pylist(), columns.to_pylist())]
+    return [row for row, gone in zip(rows, removed) if not gone]

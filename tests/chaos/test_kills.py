@@ -5,7 +5,6 @@ python -m pytest tests/chaos/test_kills.py -m slow -s      prints what each kill
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
