@@ -55,23 +55,23 @@ def write_plan(items: pa.Table, unit_items: int, folder: str, earlier: Sequence[
     if not items.num_rows:
         return []
     starts = np.arange(0, items.num_rows, unit_items)
-    ends = np.append(starts[1:], items.num_rows)
-    names = _unit_names(items, starts, ends, "".join(earlier))
+    names = unit_names(items, starts, "".join(earlier))
     uri = storage.join(folder, f"{storage.digest(names)}.parquet")
     if not storage.exists(uri):
         sink = io.BytesIO()
         pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
         storage.create(uri, sink.getvalue())
-    return [Unit(uri, i, name, int(rows)) for i, (name, rows) in enumerate(zip(names, ends - starts))]
+    rows = np.diff(starts, append=items.num_rows).tolist()
+    return [Unit(uri, i, name, count) for i, (name, count) in enumerate(zip(names, rows))]
 
 
-def _unit_names(items: pa.Table, starts: np.ndarray, ends: np.ndarray, salt: str) -> list[str]:
+def unit_names(items: pa.Table, starts: np.ndarray, salt: str = "") -> list[str]:
+    """Names of the units that begin at rows `starts` of `items` (in item order)."""
+    ends = np.append(starts[1:], items.num_rows)
     pairs = pc.binary_join_element_wise(items["item_id"], items["fingerprint"], "\t").combine_chunks()
-    offsets = pa.array(np.append(starts, ends[-1]), pa.int64())
+    offsets = pa.array(np.append(starts, items.num_rows), pa.int64())
     texts = pc.binary_join(pa.LargeListArray.from_arrays(offsets, pairs), "\n").to_pylist()
-    order = keys(items["item_id"])
-    names = []
-    for start, end, text in zip(starts, ends, texts):
-        spanned = KeyRange(int(order[start]), int(order[end - 1]))
-        names.append(f"{spanned}-{storage.digest(f'{end - start} {text}{salt}'.encode())}")
-    return names
+    first, last = (keys(items["item_id"].take(pa.array(rows))).tolist() for rows in (starts, ends - 1))
+    spans = [KeyRange(*ends) for ends in zip(first, last)]
+    digests = [storage.digest(f"{end - start} {text}{salt}".encode()) for start, end, text in zip(starts, ends, texts)]
+    return [f"{span}-{digest}" for span, digest in zip(spans, digests)]

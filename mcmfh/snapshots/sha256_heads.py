@@ -67,6 +67,6 @@ def _heads(data: np.ndarray, starts: np.ndarray, k: np.ndarray, initial: np.ndar
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(nogil=True)
 def _turn(x: np.uint32, n: int) -> np.uint32:
     return np.uint32((x >> np.uint32(n)) | (x << np.uint32(32 - n)))

@@ -218,3 +218,28 @@ def test_a_shard_that_a_gc_took_is_made_again(new_job, manifest):
     job.run(manifest)
     assert document(job) == expected
     assert job.encoded == 0
+
+
+def test_a_racing_job_is_built_upon(new_job, manifest, many_ranges, monkeypatch):
+    """A second job publishes its own new items between another's last look at the head and its own publishing."""
+    job, rows = new_job(), jobs.read_rows(manifest)
+    job.run(manifest)
+    racing = [
+        jobs.write_manifest(storage.parent(manifest), [{**rows[20], "item_id": name}, *rows[:50]], name)
+        for name in ("a", "b")
+    ]
+    create, raced = storage.create, []
+
+    def late(uri: str, data: bytes) -> bool:
+        if uri.endswith("snapshots/000002.json") and not raced:
+            raced.append(uri)
+            job.run(racing[1])
+        return create(uri, data)
+
+    monkeypatch.setattr(storage, "create", late)
+    published = job.run(racing[0])
+    assert (published.snapshot, published.document["parent"]) == (3, 2)
+    expected = {row["item_id"] for row in rows[jobs.BROKEN : 50]} | {"a", "b"}
+    codes = jobs.codes(job.store)
+    assert codes.keys() == expected
+    assert codes["a"] == codes["b"] == codes[rows[20]["item_id"]]

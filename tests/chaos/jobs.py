@@ -63,7 +63,7 @@ def save_model(root: str, seed: int = 0) -> str:
 
 
 def start(
-    job: str, store: str, manifest: str, bundle: str, folder: Path, *more: str, death: str = ""
+    job: str, store: str, manifest: str, bundle: str, folder: Path, *more: str, death: str = "", gate: str = ""
 ) -> subprocess.Popen:
     """Start jobs/<job>.py; its log (see sitecustomize) and output go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,7 @@ def start(
         "PYTHONPATH": f"{REPOSITORY / 'tests' / 'chaos' / 'child'}:{REPOSITORY}",
         "CHAOS_FOLDER": str(folder),
         "CHAOS_DEATH": death,
+        "CHAOS_GATE": gate,
     }
     with (folder / "output").open("ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=folder)

@@ -1,7 +1,8 @@
 """What every Python of a job under test loads first, its Ray workers included: this folder leads their PYTHONPATH.
 
 The configured encoder becomes a light one, every write to the store and every encoded unit is a line of
-$CHAOS_FOLDER/log, and who is about to create an object whose URI holds $CHAOS_DEATH dies by SIGKILL, once.
+$CHAOS_FOLDER/log. Who is about to create an object whose URI matches $CHAOS_DEATH dies by SIGKILL, once; who is about
+to create one that matches $CHAOS_GATE says so ($CHAOS_FOLDER/waiting) and waits for $CHAOS_FOLDER/open.
 """
 
 import importlib.abc
@@ -10,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import time
 
 FOLDER = os.environ.get("CHAOS_FOLDER", "")
 
@@ -27,7 +29,7 @@ def _light(module) -> None:
 
 
 def _watched(module) -> None:
-    create, death = module.create, os.environ.get("CHAOS_DEATH")
+    create, death, gate = module.create, os.environ.get("CHAOS_DEATH"), os.environ.get("CHAOS_GATE")
 
     def watched(uri: str, data: bytes) -> bool:
         if death and re.search(death, uri):
@@ -37,6 +39,10 @@ def _watched(module) -> None:
                 pass
             else:
                 os.kill(os.getpid(), signal.SIGKILL)
+        if gate and re.search(gate, uri):
+            open(f"{FOLDER}/waiting", "w").close()
+            while not os.path.exists(f"{FOLDER}/open"):
+                time.sleep(0.01)
         note(f"create {uri}")
         return create(uri, data)
 
