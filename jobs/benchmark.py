@@ -1,4 +1,4 @@
-"""Measure speed against what one would use instead.
+"""Measure speed against what one would use instead; jobs/stress.py measures what must survive.
 
 python jobs/benchmark.py hamming --output build/benchmark
 python jobs/benchmark.py training
@@ -27,16 +27,9 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
 @app.command()
 def training(pairs: int = 4000) -> None:
     """The training loop, and what Ray Train adds to its steps."""
-    from mcmfh import ray_session
-    from mcmfh.config import ClusterConfig
+    from mcmfh.training.benchmark import run_training
 
-    ray_session.connect(ClusterConfig())
-    from mcmfh.training.benchmark import measure_training
-
-    found = measure_training(pairs)
-    typer.echo(f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s")
-    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in found["step"].values())
-    typer.echo(f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {found['ratio']:.3f}")
+    typer.echo(run_training(pairs))
 
 
 if __name__ == "__main__":

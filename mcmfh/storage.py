@@ -71,7 +71,7 @@ def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
             config_kwargs={
                 "retries": {"max_attempts": 8, "mode": "standard"},
                 "connect_timeout": 5,
-                "read_timeout": 30,
+                "read_timeout": 10,  # seconds without a byte
             },
             use_listings_cache=False,
             skip_instance_cache=True,
@@ -163,6 +163,13 @@ def delete(uri: str) -> None:
         return
 
 
+def delete_tree(uri: str) -> None:
+    """Remove every object below `uri`; missing is fine."""
+    fs, path = _open(uri)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(path, recursive=True)
+
+
 def names(uri: str) -> list[str]:
     """Sorted base names of the objects and folders directly below `uri`; [] if there is no such folder."""
     fs, path = _open(uri)
@@ -177,15 +184,18 @@ def names(uri: str) -> list[str]:
 
 
 def walk(uri: str) -> Iterator[tuple[str, dict]]:
-    """(URI, {"size", "version"}) of every object below `uri`, sorted by URI; hidden ones are skipped.
+    """(URI, {"size", "version", "modified"}) of every object below `uri`, sorted by URI; hidden ones are skipped.
 
-    `version` changes when the object does: the ETag on S3, size and modification time on a disk.
+    `version` changes when the object does: the ETag on S3, size and modification time on a disk. `modified`: seconds
+    since 1970.
     """
     fs, path = _open(uri)
     scheme = absolute(uri).partition("://")[0]
     for name, info in sorted(fs.find(path, detail=True).items()):
         if not any(part.startswith(".") for part in posixpath.relpath(name, path).split("/")):
-            yield f"{scheme}://{name}", {"size": int(info.get("size") or 0), "version": _version(info)}
+            modified = info["mtime"] if "mtime" in info else info["LastModified"].timestamp()
+            size = int(info.get("size") or 0)
+            yield f"{scheme}://{name}", {"size": size, "version": _version(info), "modified": float(modified)}
 
 
 def version(uri: str) -> str:
@@ -216,7 +226,8 @@ def probe(root: str) -> None:
     """Refuse a store on which two writers could both believe to have created a key. Raises InputError."""
     uri = join(absolute(root), f".probe-{uuid.uuid4().hex}")
     try:
-        first, second = create(uri, b"1"), create(uri, b"2")
+        # A first write whose answer was lost is repeated and finds itself.
+        first, second = create(uri, b"1") or read(uri) == b"1", create(uri, b"2")
     except OSError as error:
         raise InputError(
             f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mcmfh import ray_session
+from mcmfh.config import ClusterConfig
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.hashing.settings import TrainSettings
@@ -15,6 +17,17 @@ from mcmfh.training.mcmfh import train
 
 WIDTHS = (1280, 384)  # of the packaged encoder
 ROUNDS = 3
+
+
+def run_training(pairs: int) -> str:
+    """`measure_training` in words, on a Ray of its own."""
+    ray_session.connect(ClusterConfig())
+    found = measure_training(pairs)
+    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in found["step"].values())
+    return (
+        f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s\n"
+        f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {found['ratio']:.3f}"
+    )
 
 
 def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) -> dict[str, Any]:
