@@ -7,18 +7,18 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.snapshots.archive import open_manifest
 
 
 def main(config: Config) -> None:
     """Embed the archive that archive.manifest lists."""
-    archive = read_archive(config.archive)
+    manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import embed_archive
 
     with stage_bar("embed") as progress:
-        done = embed_archive(config, archive, progress)
-    print(f"embedded {done.encoded}, reused {done.reused}, failed {done.failed}, of {archive.inputs} inputs")
+        done = embed_archive(config, manifest, progress)
+    print(f"embedded {done.encoded}, reused {done.reused}, failed {done.failed}, of {done.inputs} inputs")
     print(f"encoder {done.spec.name} {done.spec.digest[:12]} on {done.spec.device}")
 
 

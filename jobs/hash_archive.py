@@ -4,25 +4,22 @@ python jobs/hash_archive.py archive.manifest=s3://hospital/manifest.parquet stor
 """
 
 from mcmfh import ray_session
-from mcmfh.archive.quarantine import count_reasons
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.snapshots.archive import open_manifest
 
 
 def main(config: Config) -> None:
     """Hash the archive that archive.manifest lists with the model hash.bundle and publish a snapshot."""
-    archive = read_archive(config.archive)
+    manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import hash_archive
 
     with stage_bar("hash") as progress:
-        done = hash_archive(config, archive, progress)
-    print(
-        f"snapshot {done.snapshot}: {done.items} items + {done.quarantined.num_rows} quarantined = {done.inputs} inputs"
-    )
-    for reason, count in count_reasons(done.quarantined).items():
+        done = hash_archive(config, manifest, progress)
+    print(f"snapshot {done.snapshot}: {done.items} items + {done.failed} quarantined = {done.inputs} inputs")
+    for reason, count in done.reasons.items():
         print(f"  {count} × {reason}")
 
 

@@ -142,6 +142,44 @@ def rollback(number: int, overrides: Overrides = None) -> None:
     print(f"snapshot {new} holds what snapshot {number} held")
 
 
+@snapshots_app.command("diff")
+def diff_snapshots(old: int, new: int, overrides: Overrides = None) -> None:
+    """Items added, removed, changed and rewritten from snapshot OLD to snapshot NEW."""
+    from mcmfh.snapshots import numbered
+    from mcmfh.snapshots.archive import archive_root
+    from mcmfh.snapshots.diff import diff
+    from mcmfh.snapshots.publish import snapshots_folder
+
+    config = load_config(overrides or [])
+    root = archive_root(config.store, config.archive.name)
+    there = numbered.numbers(snapshots_folder(root))
+    if missing := [number for number in (old, new) if number not in there]:
+        raise InputError(f"snapshot {missing[0]} does not exist in '{root}'; list them with mcmfh snapshots list")
+    found = diff(root, *(numbered.get(snapshots_folder(root), number) for number in (old, new)))
+    print(", ".join(f"{count} {name}" for name, count in vars(found).items()))
+
+
+@snapshots_app.command("gc")
+def collect_garbage(
+    overrides: Overrides = None,
+    keep: Annotated[int, typer.Option(min=1, help="Newest snapshots that stay.")] = 3,
+    grace_hours: Annotated[float, typer.Option(min=0, help="What is younger stays.")] = 72,
+    delete: Annotated[bool, typer.Option("--delete", help="Do it; without, only say what would go.")] = False,
+) -> None:
+    """What the newest snapshots do not need: older ones, their shards, and what killed jobs left behind."""
+    from mcmfh.snapshots import gc
+    from mcmfh.snapshots.archive import archive_root
+
+    config = load_config(overrides or [])
+    garbage = gc.find_garbage(archive_root(config.store, config.archive.name), keep, grace_hours * 3600)
+    for uri in garbage.uris:
+        print(uri)
+    if delete:
+        gc.collect(garbage)
+    said = "deleted" if delete else "would be deleted; --delete does it"
+    print(f"{len(garbage.uris)} objects, {garbage.bytes:,} bytes {said}")
+
+
 @keys_app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Whose key it is; appears in logs.")],

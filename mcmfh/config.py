@@ -48,6 +48,7 @@ class EmbedConfig(Section):
     workers: int | None = Field(None, ge=1)
     batch_size: int = Field(32, ge=1, le=4096)
     unit_items: int = Field(256, ge=1, le=65536)
+    retry_quarantined: bool = False
 
 
 class HashConfig(Section):

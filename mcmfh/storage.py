@@ -163,6 +163,13 @@ def delete(uri: str) -> None:
         return
 
 
+def delete_tree(uri: str) -> None:
+    """Remove every object below `uri`; missing is fine."""
+    fs, path = _open(uri)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(path, recursive=True)
+
+
 def names(uri: str) -> list[str]:
     """Sorted base names of the objects and folders directly below `uri`; [] if there is no such folder."""
     fs, path = _open(uri)
@@ -177,15 +184,18 @@ def names(uri: str) -> list[str]:
 
 
 def walk(uri: str) -> Iterator[tuple[str, dict]]:
-    """(URI, {"size", "version"}) of every object below `uri`, sorted by URI; hidden ones are skipped.
+    """(URI, {"size", "version", "modified"}) of every object below `uri`, sorted by URI; hidden ones are skipped.
 
-    `version` changes when the object does: the ETag on S3, size and modification time on a disk.
+    `version` changes when the object does: the ETag on S3, size and modification time on a disk. `modified`: seconds
+    since 1970.
     """
     fs, path = _open(uri)
     scheme = absolute(uri).partition("://")[0]
     for name, info in sorted(fs.find(path, detail=True).items()):
         if not any(part.startswith(".") for part in posixpath.relpath(name, path).split("/")):
-            yield f"{scheme}://{name}", {"size": int(info.get("size") or 0), "version": _version(info)}
+            modified = info["mtime"] if "mtime" in info else info["LastModified"].timestamp()
+            size = int(info.get("size") or 0)
+            yield f"{scheme}://{name}", {"size": size, "version": _version(info), "modified": float(modified)}
 
 
 def version(uri: str) -> str:

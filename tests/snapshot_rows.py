@@ -4,9 +4,10 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mcmfh.archive.quarantine import quarantine_table
-from mcmfh.snapshots.publish import Model, publish
+from mcmfh.snapshots import shards
+from mcmfh.snapshots.publish import Model, Quarantine, base, publish
 
 MODEL = Model("file:///bundle", "b" * 64, "c" * 64, "e" * 64, (16,))
 FILTERS = ("modality", "year")
@@ -45,6 +46,16 @@ def rows(names: list[str], seed: int = 0, version: str = "1") -> pa.Table:
 def publish_rows(
     root: str, table: pa.Table, listed: list[str] | None = None, known: list[str] | None = None, model=MODEL
 ):
-    """Publish `table`; `listed` and `known` default to no removals."""
-    ids = table["item_id"].to_pylist()
-    return publish(root, model, table, listed or ids, known or [], quarantine_table([]), FILTERS)
+    """Publish `table` on the head. Items of `known` that are not `listed` are removed: by default, none."""
+    before = base(root, model.code_digest, True)
+    gone = set(known or []) - set(listed or known or [])
+    replaced = pa.array(sorted(gone.union(table["item_id"].to_pylist())))
+    removed = {}
+    for document in before["shards"] if before else ():
+        items = shards.read_items(shards.read_verified(root, "shards", document["items"], "arrow"))
+        holding = pc.is_in(items["item_id"], value_set=replaced).to_numpy()
+        removed[document["items"]] = np.packbits(holding, bitorder="little")
+    shard = shards.write_shard(root, table, FILTERS)
+    if before and shard.document() in before["shards"]:
+        removed = {}
+    return publish(root, model, [shard], before, removed, Quarantine(), FILTERS, True)

@@ -50,7 +50,42 @@ class Fault:
     fatal: bool
 
 
-def read_manifest(uri: str, filters: Sequence[str] = ()) -> pa.Table:
+@dataclass(frozen=True)
+class ManifestPart:
+    """Row groups of a Parquet manifest that are read together; `first_row` is their first row in the file."""
+
+    row_groups: tuple[int, ...]
+    first_row: int
+
+
+def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]:
+    """(parts of about `rows` rows, at most so many rows in all); a CSV is one part, None: it is read as a whole.
+
+    Raises InputError where there is no manifest.
+    """
+    uri = storage.absolute(uri)
+    try:
+        with storage.open_file(uri) as file:
+            if file.read(4) != b"PAR1":
+                return [None], sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b"")) + 1
+            metadata = pq.ParquetFile(file).metadata
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"manifest '{uri}' does not exist; give the URI of a Parquet or CSV file") from error
+    except pa.ArrowException as error:
+        raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV ({error}); write it anew") from error
+    parts: list[ManifestPart | None] = []
+    groups: list[int] = []
+    start = end = 0
+    for group in range(metadata.num_row_groups):
+        groups.append(group)
+        end += metadata.row_group(group).num_rows
+        if end - start >= rows or group == metadata.num_row_groups - 1:
+            parts.append(ManifestPart(tuple(groups), start))
+            groups, start = [], end
+    return parts, metadata.num_rows
+
+
+def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | None = None) -> pa.Table:
     """The manifest at `uri` (Parquet or CSV, told apart by content) as SCHEMA plus the declared filter columns.
 
     `row` is the 0-based row in the file; relative URIs are resolved against the manifest's folder; empty strings are
@@ -59,11 +94,13 @@ def read_manifest(uri: str, filters: Sequence[str] = ()) -> pa.Table:
     """
     uri = storage.absolute(uri)
     try:
-        data = storage.read(uri)
+        if part:
+            table, rows = _read_row_groups(uri, part)
+        else:
+            data = storage.read(uri)
+            table, rows = _read_parquet(data) if data[:4] == b"PAR1" else _read_csv(data, filters)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"manifest '{uri}' does not exist; give the URI of a Parquet or CSV file") from error
-    try:
-        table, rows = _read_parquet(data) if data[:4] == b"PAR1" else _read_csv(data, filters)
     except (pa.ArrowException, csv.Error) as error:
         raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV ({error}); write it anew") from error
     _require_columns(uri, table.column_names, filters)
@@ -129,6 +166,12 @@ def write_manifest(table: pa.Table, uri: str) -> None:
 def _read_parquet(data: bytes) -> tuple[pa.Table, np.ndarray]:
     table = pq.read_table(pa.BufferReader(data))
     return table, np.arange(table.num_rows)
+
+
+def _read_row_groups(uri: str, part: ManifestPart) -> tuple[pa.Table, np.ndarray]:
+    with storage.open_file(uri) as file:
+        table = pq.ParquetFile(file).read_row_groups(list(part.row_groups))
+    return table, part.first_row + np.arange(table.num_rows)
 
 
 def _read_csv(data: bytes, filters: Sequence[str]) -> tuple[pa.Table, np.ndarray]:

@@ -3,21 +3,31 @@
 `jobs/embed.py`, `jobs/hash_archive.py` and the demo call these; a `Progress` callable hears of every finished unit.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mcmfh import ray_session, storage
+from mcmfh.archive.quarantine import count_reasons
 from mcmfh.bulk import embed as embedding
 from mcmfh.bulk import hash as hashing
+from mcmfh.bulk.listing import Listing, Planned, listed, plan
+from mcmfh.bulk.tasks import each
 from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec, encoder_spec
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
-from mcmfh.snapshots.archive import Archive, archive_root
-from mcmfh.snapshots.plan import without_done
-from mcmfh.snapshots.publish import Model, check_model, publish
+from mcmfh.snapshots import partitions, units
+from mcmfh.snapshots.archive import Manifest, archive_root
+from mcmfh.snapshots.compare import compare
+from mcmfh.snapshots.order import KeyRange
+from mcmfh.snapshots.publish import Model, Quarantine, base, publish, quarantined, store_quarantine
+from mcmfh.snapshots.shards import SHARD_ROWS, Shard
 
 Progress = Callable[[int, int], None]  # (items done, items in all)
 
@@ -27,6 +37,7 @@ class Embedded:
     """What embedding came to. Items that had an embedding already count in `reused`."""
 
     spec: EncoderSpec
+    inputs: int
     encoded: int
     reused: int
     failed: int
@@ -34,14 +45,38 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Published:
-    """A snapshot: inputs = items + quarantined."""
+    """A snapshot: inputs = items + failed. `hashed`: rows that were new, or shown otherwise than before."""
 
     root: str
     snapshot: int
+    document: dict[str, Any]
     inputs: int
-    items: int
-    quarantined: pa.Table
     hashed: int
+    reasons: dict[str, int]  # of the quarantined, the most frequent first
+
+    @property
+    def items(self) -> int:
+        return self.document["items"]
+
+    @property
+    def failed(self) -> int:
+        return self.document["quarantined"]
+
+    @cached_property
+    def quarantined(self) -> pa.Table:
+        """The quarantine rows, read from the store."""
+        return quarantined(self.root, self.document)
+
+
+@dataclass(frozen=True)
+class Range:
+    """What comparing one range of keys came to: numbers and names only."""
+
+    within: KeyRange
+    wanted: int
+    quarantine: str | None
+    reasons: dict[str, int]
+    removed: dict[str, np.ndarray]
 
 
 def current_spec(config: Config) -> EncoderSpec:
@@ -49,14 +84,106 @@ def current_spec(config: Config) -> EncoderSpec:
     return encoder_spec(config.encoder.name, ray_session.device(config.encoder.use_gpu), config.encoder.source)
 
 
-def embed_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Embedded:
+def embed_archive(config: Config, manifest: Manifest, progress: Progress | None = None) -> Embedded:
     """Embed the items that have no embedding yet. Raises InputError above the allowed failure rate."""
     storage.probe(config.store)
     spec = current_spec(config)
-    plan = embedding.plan_embedding(config, spec, archive.items)
-    todo = sum(unit.rows for unit in plan)
+    with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
+        planned = plan(config, listing, embedding.embeddings_folder(config.store, spec))
+        return _embed(config, spec, listing, planned, progress)
+
+
+def hash_archive(config: Config, manifest: Manifest, progress: Progress | None = None) -> Published:
+    """Embed what is new, hash it with the chosen bundle, publish the next snapshot."""
+    storage.probe(config.store)
+    uri = registry.resolve(config.store, config.hash.bundle)
+    bundle = load_bundle(uri)
+    spec = current_spec(config)
+    if spec.digest != bundle.config["encoder_digest"]:
+        raise InputError(
+            f"the model at '{uri}' was trained on embeddings of another encoder; train again, or use its encoder"
+        )
+    root = archive_root(config.store, config.archive.name)
+    before = base(root, bundle.code_digest, config.hash.replace_model)
+    embeddings = embedding.embeddings_folder(config.store, spec)
+    filters, keep_reports = config.archive.filters, config.archive.keep_reports
+    model = Model(uri, bundle.bundle_digest, bundle.code_digest, spec.digest, tuple(bundle.bits))
+    with listed(config, root, manifest, before["rows"] if before else 0) as listing:
+        planned = plan(config, listing, embeddings)
+        _embed(config, spec, listing, planned, progress)
+        return publish_listing(root, model, listing, embeddings, before, filters, keep_reports)
+
+
+def publish_listing(
+    root: str,
+    model: Model,
+    listing: Listing,
+    embeddings: str,
+    before: Mapping[str, Any] | None,
+    filters: Sequence[str],
+    keep_reports: bool,
+    read_unit: hashing.ReadUnit = units.read_unit,
+) -> Published:
+    """Compare every range with the snapshot `before`, hash what it needs, publish."""
+    compared = list(
+        each(
+            compare_range,
+            [(root, listing.folder, one, embeddings, before, filters, keep_reports) for one in listing.ranges],
+        )
+    )
+    groups = _groups([one for one in compared if one.wanted])
+    calls = [
+        (
+            root,
+            model.bundle,
+            embeddings,
+            [partitions.wanted_uri(listing.folder, one.within) for one in group],
+            filters,
+            keep_reports,
+            read_unit,
+        )
+        for group in groups
+    ]
+    added = [Shard(**document) for document in each(hashing.hash_shard, calls)]
+    reasons: Counter[str] = Counter()
+    removed: dict[str, np.ndarray] = {}
+    for one in compared:
+        reasons.update(one.reasons)
+        for shard, bitmap in one.removed.items():
+            removed[shard] = removed[shard] | bitmap if shard in removed else bitmap
+    files = tuple(one.quarantine for one in compared if one.quarantine)
+    quarantine = Quarantine(files, reasons.total())
+    number, document = publish(root, model, added, before, removed, quarantine, filters, keep_reports)
+    hashed = sum(one.wanted for one in compared)
+    return Published(root, number, document, listing.inputs, hashed, dict(reasons.most_common()))
+
+
+def compare_range(
+    root: str,
+    folder: str,
+    within: KeyRange,
+    embeddings: str,
+    before: Mapping[str, Any] | None,
+    filters: Sequence[str],
+    keep_reports: bool,
+) -> Range:
+    """Compare one settled range, store what it wants and what failed."""
+    items, faults = partitions.read_settled(folder, within)
+    found = compare(root, items, within, embeddings, before, filters, keep_reports)
+    if found.wanted.num_rows:
+        partitions.write_rows(partitions.wanted_uri(folder, within), found.wanted)
+    failed = pa.concat_tables([faults, found.failed])
+    quarantine = store_quarantine(root, failed) if failed.num_rows else None
+    return Range(within, found.wanted.num_rows, quarantine, count_reasons(failed), found.removed)
+
+
+def _embed(
+    config: Config, spec: EncoderSpec, listing: Listing, planned: list[Planned], progress: Progress | None
+) -> Embedded:
+    work = [unit for one in planned for unit in one.units]
+    todo = sum(unit.rows for unit in work)
     done = failed = 0
-    for unit in embedding.embed(config, spec, plan):
+    for unit in embedding.embed(config, spec, work):
         done += unit.rows
         failed += unit.quarantined
         if progress:
@@ -66,31 +193,18 @@ def embed_archive(config: Config, archive: Archive, progress: Progress | None = 
                 f"{failed} of {done} items cannot be read, more than archive.max_failure_rate="
                 f"{config.archive.max_failure_rate} allows; run mcmfh check on the manifest, or raise the rate"
             )
-    return Embedded(spec, done - failed, archive.items.num_rows - todo, failed)
+    items = sum(one.items for one in planned)
+    return Embedded(spec, listing.inputs, done - failed, items - todo, failed)
 
 
-def hash_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Published:
-    """Embed what is new, hash it with the chosen bundle, publish the next snapshot."""
-    uri = registry.resolve(config.store, config.hash.bundle)
-    bundle = load_bundle(uri)
-    spec = embed_archive(config, archive, progress).spec
-    if spec.digest != bundle.config["encoder_digest"]:
-        raise InputError(
-            f"the model at '{uri}' was trained on embeddings of another encoder; train again, or use its encoder"
-        )
-    root = archive_root(config.store, config.archive.name)
-    known = check_model(root, bundle.code_digest, config.hash.replace_model)
-    wanted = without_done(archive.items, known)
-    folder = hashing.run_folder(root, bundle.code_digest)
-    embeddings = embedding.embeddings_folder(config.store, spec)
-    plan, failed = hashing.plan_hashing(embeddings, wanted)
-    hashed = 0
-    for rows in hashing.hash_units(embeddings, folder, uri, plan):
-        hashed += rows
-    new = hashing.gather(folder, plan, wanted, config.archive.keep_reports)
-    quarantined = pa.concat_tables([archive.quarantined(), failed])
-    model = Model(uri, bundle.bundle_digest, bundle.code_digest, spec.digest, tuple(bundle.bits))
-    number, document = publish(
-        root, model, new, archive.items["item_id"].to_pylist(), list(known), quarantined, config.archive.filters
-    )
-    return Published(root, number, archive.inputs, document["items"], quarantined, hashed)
+def _groups(ranges: list[Range]) -> list[list[Range]]:
+    """Neighbouring ranges together, up to SHARD_ROWS rows."""
+    groups: list[list[Range]] = []
+    rows = 0
+    for one in ranges:
+        if not groups or rows + one.wanted > SHARD_ROWS:
+            groups.append([])
+            rows = 0
+        groups[-1].append(one)
+        rows += one.wanted
+    return groups

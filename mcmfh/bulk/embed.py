@@ -23,7 +23,7 @@ from mcmfh.archive.loading import load_items
 from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.snapshots import units
-from mcmfh.snapshots.plan import Unit, without_done, write_plan
+from mcmfh.snapshots.plan import Unit
 
 if TYPE_CHECKING:
     from mcmfh.encoders.base import Encoder
@@ -42,13 +42,6 @@ class UnitDone:
 
 def embeddings_folder(store: str, spec: EncoderSpec) -> str:
     return storage.join(storage.absolute(store), "embeddings", spec.digest)
-
-
-def plan_embedding(config: Config, spec: EncoderSpec, items: pa.Table) -> list[Unit]:
-    """Units of those `items` (from `usable_items`) that have no embeddings by this encoder yet."""
-    folder = embeddings_folder(config.store, spec)
-    todo = without_done(items, units.done_items(folder))
-    return write_plan(todo, config.embed.unit_items, storage.join(folder, "plans"))
 
 
 def embed(

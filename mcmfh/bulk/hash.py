@@ -1,136 +1,107 @@
-"""Embeddings → codes → snapshot. Encoding is never paid twice: whatever has an embedding is hashed at memory speed.
+"""Embeddings → codes → shards. Encoding is never paid twice: whatever has an embedding is hashed at memory speed.
 
-A unit of hashing is the wanted part of one stored embedding unit, so no join moves vectors between workers. Its codes
-are stored and marked below runs/<code digest>; publishing gathers them into shards in item order, whatever the order in
-which they were made.
+A shard is hashed as a whole by one task, from the stored embeddings of its items, and marked below runs/<code digest>.
+Its rows stand in item order, so it does not matter in which order, or how often, anything was encoded.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 
 from mcmfh import storage
-from mcmfh.archive.quarantine import quarantine_table
-from mcmfh.snapshots import units
-from mcmfh.snapshots.embeddings import locate
-from mcmfh.snapshots.shards import code_column
+from mcmfh.hashing import load_bundle
+from mcmfh.hashing.bundle import Bundle
+from mcmfh.hashing.codes import pack_codes
+from mcmfh.snapshots import shards, units
+from mcmfh.snapshots.order import KeyRange, keys
+from mcmfh.snapshots.partitions import read_rows
 
-_KEYS = ["item_id", "fingerprint", "row", "reason", "report"]
-
-
-@dataclass(frozen=True)
-class HashUnit:
-    """Rows `positions` of the embedding unit `source`, hashed under the name `digest`."""
-
-    source: str
-    positions: np.ndarray
-    digest: str
+# Rows a pass, always: matrix kernels round differently for different shapes.
+BATCH = 1024
+MODALITIES = ("image", "report")
+ReadUnit = Callable[[str, str, Sequence[str]], pa.Table]
 
 
 def run_folder(root: str, code_digest: str) -> str:
     return storage.join(root, "runs", code_digest)
 
 
-def plan_hashing(embeddings: str, items: pa.Table) -> tuple[list[HashUnit], pa.Table]:
-    """(units that hold `items`, quarantine rows of those that could not be embedded).
-
-    items: manifest rows with fingerprint, all of them through the embedding stage.
-    """
-    place = locate(embeddings, items)
-    if (place.unit < 0).any():
-        raise RuntimeError(f"{int((place.unit < 0).sum())} items have no embedding; run the embedding stage first")
-    failed = np.array([why is not None for why in place.reason], bool)
-    lost = items.filter(pa.array(failed))
-    quarantined = quarantine_table(
-        {"item_id": item, "row": row, "reason": why, "digest": fingerprint}
-        for item, row, fingerprint, why in zip(
-            *(lost[name].to_pylist() for name in ("item_id", "row", "fingerprint")), place.reason[failed]
-        )
-    )
-    plan = []
-    pairs = list(zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist()))
-    for number in np.unique(place.unit[~failed]):
-        rows = np.flatnonzero((place.unit == number) & ~failed)
-        rows = rows[np.argsort(place.position[rows])]
-        name = storage.digest([pairs[row] for row in rows])
-        plan.append(HashUnit(place.units[number], place.position[rows], name))
-    return plan, quarantined
+def hash_shard(
+    root: str,
+    bundle_uri: str,
+    embeddings: str,
+    wanted: Sequence[str],
+    filters: Sequence[str],
+    keep_reports: bool,
+    read_unit: ReadUnit = units.read_unit,
+) -> dict[str, Any]:
+    """Hash the rows of the files `wanted` (neighbouring ranges) into a shard, unless that is done; its document."""
+    bundle = _bundle(bundle_uri)
+    rows = pa.concat_tables([read_rows(uri) for uri in wanted])
+    marker = storage.join(run_folder(root, bundle.code_digest), "done", f"{_name(rows, keep_reports)}.json")
+    if storage.exists(marker):
+        done = storage.read_json(marker)
+        if all(storage.exists(storage.join(root, "shards", name)) for name in shards.shard_files(done)):
+            return done
+    table = _hashed(rows, bundle, embeddings, filters, keep_reports, read_unit)
+    done = shards.write_shard(root, table, filters).document()
+    storage.create(marker, storage.canonical_json(done))
+    return done
 
 
-def hash_units(embeddings: str, folder: str, bundle: str, plan: list[HashUnit]) -> Iterator[int]:
-    """Hash the units of `plan` that have no marker below `folder`; yields the rows of each as it finishes."""
-    done = set(units.done_units(folder))
-    todo = [
-        {"source": unit.source, "positions": unit.positions.tolist(), "unit": unit.digest}
-        for unit in plan
-        if unit.digest not in done
-    ]
-    if not todo:
-        return
-    hashed = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
-        UnitHasher,
-        fn_constructor_args=(bundle, embeddings, folder),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=1),
-        num_cpus=1,
-    )
-    for summary in hashed.iter_rows():
-        yield int(summary["rows"])
+@lru_cache(maxsize=1)
+def _bundle(uri: str) -> Bundle:
+    return load_bundle(uri)
 
 
-class UnitHasher:
-    """An actor that holds the hash heads; the encoder's weights are not needed."""
-
-    def __init__(self, bundle: str, embeddings: str, folder: str):
-        from mcmfh.hashing import load_bundle
-
-        self.bundle = load_bundle(bundle)
-        self.embeddings = embeddings
-        self.folder = folder
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        source = units.read_unit(self.embeddings, str(batch["source"][0]))
-        source = source.take(pa.array(np.asarray(batch["positions"][0]), pa.int64()))
-        table = source.select(_KEYS)
-        for modality in ("image", "report"):
-            column = source[f"{modality}_embedding"].combine_chunks()
-            present = column.is_valid().to_numpy(zero_copy_only=False)
-            width = column.type.list_size
-            vectors = column.drop_null().flatten().to_numpy().reshape(-1, width)
-            for bits in self.bundle.bits:
-                codes = (
-                    self.bundle.hash_embeddings(**{modality: vectors}, bits=bits)[modality]
-                    if len(vectors)
-                    else np.empty((0, bits // 8), np.uint8)
-                )
-                packed = iter(codes)
-                values = [next(packed).tobytes() if there else None for there in present]
-                table = table.append_column(code_column(modality, bits), pa.array(values, pa.binary(bits // 8)))
-        marker = units.write_unit(self.folder, str(batch["unit"][0]), table)
-        return {"rows": [marker["rows"]]}
+def _name(rows: pa.Table, keep_reports: bool) -> str:
+    """The keys that `rows` span and the sha256 of all that makes their shard."""
+    state = hashlib.sha256(str(keep_reports).encode())
+    for batch in rows.drop_columns(["row", "report"]).combine_chunks().to_batches(max_chunksize=1 << 16):
+        state.update(batch.serialize())
+    first, last = keys(rows["item_id"][:1])[0], keys(rows["item_id"][-1:])[0]
+    return f"{KeyRange(int(first), int(last))}-{state.hexdigest()}"
 
 
-def gather(folder: str, plan: list[HashUnit], items: pa.Table, keep_reports: bool) -> pa.Table | None:
-    """Shard rows of the units of `plan` in the order of sha256(item_id); None where the plan is empty.
-
-    items: the manifest rows that the units hold; what is shown and filtered on is taken from them.
-    """
-    if not plan:
-        return None
-    hashed = pa.concat_tables(list(units.read_units(folder, [unit.digest for unit in plan])))
-    ids = hashed["item_id"].to_pylist()
-    order = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
-    hashed = hashed.take(pa.array(order, pa.int64()))
-    where = {item: i for i, item in enumerate(items["item_id"].to_pylist())}
-    manifest = items.take(pa.array([where[ids[i]] for i in order], pa.int64()))
-    reports = hashed["report"] if keep_reports else pa.nulls(hashed.num_rows, pa.string())
-    manifest = manifest.drop_columns(["report", "row"]).append_column("report", reports)
-    for name in hashed.column_names:
-        if "." in name:
-            manifest = manifest.append_column(name, hashed[name])
-    return manifest
+def _hashed(
+    rows: pa.Table, bundle: Bundle, embeddings: str, filters: Sequence[str], keep_reports: bool, read_unit: ReadUnit
+) -> pa.Table:
+    """The rows of a shard (see `shards`): the manifest's columns, and the reports' texts from the units."""
+    present = {modality: np.zeros(rows.num_rows, bool) for modality in MODALITIES}
+    codes = {(m, bits): np.zeros((rows.num_rows, bits // 8), np.uint8) for m in MODALITIES for bits in bundle.bits}
+    units_of_rows = rows["unit"].combine_chunks().dictionary_encode()
+    number, position = units_of_rows.indices.to_numpy(), rows["position"].to_numpy()
+    order = np.argsort(number, kind="stable")
+    reports: list[pa.ChunkedArray] = []
+    columns = [f"{modality}_embedding" for modality in MODALITIES] + ["report"] * keep_reports
+    ends = np.cumsum(np.bincount(number))
+    for name, start, end in zip(units_of_rows.dictionary.to_pylist(), [0, *ends], ends):
+        here = order[start:end]
+        table = read_unit(embeddings, name, columns).take(pa.array(position[here]))
+        for modality in MODALITIES:
+            column = table[f"{modality}_embedding"].combine_chunks()
+            there = column.is_valid().to_numpy(zero_copy_only=False)
+            present[modality][here] = there
+            vectors = column.drop_null().flatten().to_numpy().reshape(-1, column.type.list_size)
+            for first in range(0, len(vectors), BATCH):
+                batch = vectors[first : first + BATCH]
+                at = here[there][first : first + BATCH]
+                full = np.zeros((BATCH, vectors.shape[1]), np.float32)
+                full[: len(batch)] = batch
+                logits = bundle.all_logits(full, None) if modality == "image" else bundle.all_logits(None, full)
+                for bits, values in logits[modality].items():
+                    codes[modality, bits][at] = pack_codes(values[: len(batch)])
+        if keep_reports:
+            reports.append(table["report"])
+    back = pa.array(np.argsort(order))
+    report = pa.chunked_array([chunk for one in reports for chunk in one.chunks], pa.string())
+    result = rows.drop_columns(["row", "unit", "position", "report"])
+    result = result.append_column("report", report.take(back) if keep_reports else pa.nulls(len(rows), pa.string()))
+    for (modality, bits), values in codes.items():
+        column = shards.code_array(values, present[modality])
+        result = result.append_column(shards.code_column(modality, bits), column)
+    return result

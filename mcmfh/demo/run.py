@@ -16,13 +16,12 @@ from rich.table import Table
 
 from mcmfh import ray_session, storage
 from mcmfh.archive.phantom import write_phantom
-from mcmfh.archive.quarantine import count_reasons
 from mcmfh.config import Config, load_config
 from mcmfh.console import stage_bar
 from mcmfh.demo.page import Answered, write_page
 from mcmfh.demo.queries import ask, choose_queries
 from mcmfh.encoders import packaged
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.snapshots.archive import open_manifest, read_archive
 
 BITS = 16
 SEED = 0
@@ -70,13 +69,13 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
         from mcmfh.serving.deployment import start
         from mcmfh.training.archive_training import evaluate_archive, train_archive
     with stage("embed") as progress:
-        embedded = embed_archive(config, archive, progress)
+        embedded = embed_archive(config, open_manifest(config.archive), progress)
     with stage("train"):
         trained = train_archive(config, archive)
     with stage("evaluate"):
         evaluation = evaluate_archive(config, archive, trained.bundle).evaluations[0]
     with stage("hash"):
-        published = hash_archive(config, archive)
+        published = hash_archive(config, open_manifest(config.archive))
     with stage("serve"):
         url = start(config)
     with stage("search"):
@@ -92,13 +91,13 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
         ("chance", f"{forward.chance:.3f}"),
         ("mAP@all image→report", f"{forward.value:.3f}  (ties: {forward.worst:.3f}–{forward.best:.3f})"),
         ("mAP@all report→image", f"{backward.value:.3f}  (ties: {backward.worst:.3f}–{backward.best:.3f})"),
-        ("items + quarantined = inputs", f"{published.items} + {published.quarantined.num_rows} = {published.inputs}"),
+        ("items + quarantined = inputs", f"{published.items} + {published.failed} = {published.inputs}"),
         ("embedded now, reused", f"{embedded.encoded}, {embedded.reused}"),
         ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
     ):
         table.add_row(name, value)
     console.print(table)
-    for reason, count in count_reasons(published.quarantined).items():
+    for reason, count in published.reasons.items():
         console.print(f"  quarantined {count:>3} × {reason}", highlight=False)
     console.print(f"[dim]{packaged.NOTICE}[/dim]")
     console.print(f"page: {page}", highlight=False, soft_wrap=True)

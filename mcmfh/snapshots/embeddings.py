@@ -4,39 +4,58 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mcmfh.archive.splits import with_splits
 from mcmfh.encoders.table import EmbeddingTable, label_matrix
 from mcmfh.errors import InputError
 from mcmfh.snapshots import units
+from mcmfh.snapshots.order import KeyRange
+
+_KEYS = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True)
 class Placement:
     """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
 
-    `reason[i]` tells why an item has none and never will, unless its files change.
+    `reason[i]` (null where all went well) tells why an item has none and never will, unless its files change.
     """
 
     units: list[str]
-    unit: np.ndarray
-    position: np.ndarray
-    reason: np.ndarray  # str or None
+    unit: np.ndarray  # int64[N]
+    position: np.ndarray  # int64[N]
+    reason: pa.ChunkedArray  # string[N]
+
+    @property
+    def failed(self) -> np.ndarray:
+        """bool[N]: was read and could not be used."""
+        return self.reason.is_valid().to_numpy()
 
 
-def locate(folder: str, items: pa.Table) -> Placement:
-    """Find every item of `items` (item_id, fingerprint) among the done units of an embeddings folder."""
-    done = units.done_units(folder)
-    wanted = {pair: i for i, pair in enumerate(zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist()))}
-    unit = np.full(items.num_rows, -1)
-    position = np.zeros(items.num_rows, np.int64)
-    reason = np.full(items.num_rows, None, object)
-    columns = ["item_id", "fingerprint", "reason"]
-    for number, table in enumerate(units.read_units(folder, done, columns)):
-        for row, (item, fingerprint, why) in enumerate(zip(*(table[name].to_pylist() for name in columns))):
-            if (i := wanted.get((item, fingerprint))) is not None:
-                unit[i], position[i], reason[i] = number, row, why
-    return Placement(done, unit, position, reason)
+def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Placement:
+    """Find every item of `items` (item_id, fingerprint; all of the range `within`) among an embeddings folder's units.
+
+    Of several embeddings of one item any that succeeded stands before those that failed, and then the last by name.
+    """
+    names = units.done_units(folder, within) if items.num_rows else []
+    tables = list(units.read_units(folder, names, _KEYS.names))
+    number = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables]).astype(np.int64)
+    position = np.concatenate([np.zeros(0, np.int64), *(np.arange(table.num_rows) for table in tables)])
+    found = pa.concat_tables([_KEYS.empty_table(), *tables])
+    item = pc.index_in(found["item_id"], value_set=items["item_id"])
+    same = pc.equal(found["fingerprint"], items["fingerprint"].take(item))
+    rows = np.flatnonzero(pc.fill_null(same, False).to_numpy())
+    rows = rows[np.argsort(found["reason"].is_null().to_numpy()[rows], kind="stable")]
+    row = np.full(items.num_rows, -1)
+    row[item.to_numpy()[rows].astype(np.int64)] = rows  # of equal ones the last stays
+    there = row >= 0
+    return Placement(
+        names,
+        np.where(there, np.append(number, 0)[row], -1),
+        np.append(position, 0)[row],
+        found["reason"].take(pa.array(row, mask=~there)),
+    )
 
 
 def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:

@@ -1,26 +1,28 @@
 """What is still to do, cut into units: the part of a job that decides everything before anything heavy starts.
 
-A plan is a Parquet file with one row group a unit: the manifest's rows that are not done, with their fingerprints, in
-the order of sha256(item_id). A unit is named by the sha256 of its (item_id, fingerprint) pairs, so that the same
-work has the same name in every run, and a unit that has a done marker is never done again.
+A plan is a Parquet file with one row group a unit: manifest rows that are not done, with their fingerprints, in item
+order. A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs, so that the same work
+has the same name in every run, and who looks for some items reads the names to know which units may hold them.
 """
 
-import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcmfh import storage
 from mcmfh.archive.loading import item_fingerprints
 from mcmfh.archive.manifest import Fault
+from mcmfh.snapshots.order import KeyRange, in_order, keys
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A row group of a plan: `digest` is its input digest."""
+    """A row group of a plan: `digest` is its input digest, after its range of keys."""
 
     plan: str
     row_group: int
@@ -33,36 +35,43 @@ class Unit:
             return pq.ParquetFile(file).read_row_group(self.row_group)
 
 
-def input_digest(items: pa.Table) -> str:
-    """sha256 of the (item_id, fingerprint) pairs of `items`."""
-    return storage.digest(list(zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist())))
+def with_fingerprints(manifest: pa.Table) -> pa.Table:
+    """Manifest rows with one more column, `fingerprint`."""
+    contents = manifest.select(["image_uri", "report", "report_uri"]).to_pylist()
+    return manifest.append_column("fingerprint", pa.array(item_fingerprints(contents), pa.string()))
 
 
-def usable_items(manifest: pa.Table, faults: list[Fault]) -> pa.Table:
-    """The manifest's rows without fatal faults, with a `fingerprint` column, in the order of sha256(item_id)."""
-    fatal = {fault.row for fault in faults if fault.fatal}
-    table = manifest.filter(pa.array([row not in fatal for row in manifest["row"].to_pylist()], pa.bool_()))
-    contents = table.select(["image_uri", "report", "report_uri"]).to_pylist()
-    table = table.append_column("fingerprint", pa.array(item_fingerprints(contents), pa.string()))
-    order = [hashlib.sha256(item.encode()).digest() for item in table["item_id"].to_pylist()]
-    return table.take(pa.array(sorted(range(len(order)), key=order.__getitem__), pa.int64()))
+def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
+    """The rows without fatal faults, in item order."""
+    fatal = np.array([fault.row for fault in faults if fault.fatal], np.int64)
+    return in_order(manifest.filter(pa.array(~np.isin(manifest["row"].to_numpy(), fatal))))
 
 
-def without_done(items: pa.Table, done: Mapping[str, str]) -> pa.Table:
-    """The rows of `items` whose fingerprint is not the one that `done` (item_id → fingerprint) holds."""
-    pairs = zip(items["item_id"].to_pylist(), items["fingerprint"].to_pylist())
-    return items.filter(pa.array([done.get(item) != fingerprint for item, fingerprint in pairs], pa.bool_()))
+def write_plan(items: pa.Table, unit_items: int, folder: str, earlier: Sequence[str] = ()) -> list[Unit]:
+    """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `folder`, create-only.
 
-
-def write_plan(items: pa.Table, unit_items: int, folder: str) -> list[Unit]:
-    """Cut `items` into units of `unit_items` rows and store the plan below `folder`, create-only."""
+    earlier: names of units that some items failed in and are tried again from; they make the new names new.
+    """
     if not items.num_rows:
         return []
-    digests = [input_digest(items.slice(start, unit_items)) for start in range(0, items.num_rows, unit_items)]
-    uri = storage.join(folder, f"{storage.digest(digests)}.parquet")
+    starts = np.arange(0, items.num_rows, unit_items)
+    ends = np.append(starts[1:], items.num_rows)
+    names = _unit_names(items, starts, ends, "".join(earlier))
+    uri = storage.join(folder, f"{storage.digest(names)}.parquet")
     if not storage.exists(uri):
         sink = io.BytesIO()
         pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
         storage.create(uri, sink.getvalue())
-    rows = [min(unit_items, items.num_rows - start) for start in range(0, items.num_rows, unit_items)]
-    return [Unit(uri, i, digest, count) for i, (digest, count) in enumerate(zip(digests, rows))]
+    return [Unit(uri, i, name, int(rows)) for i, (name, rows) in enumerate(zip(names, ends - starts))]
+
+
+def _unit_names(items: pa.Table, starts: np.ndarray, ends: np.ndarray, salt: str) -> list[str]:
+    pairs = pc.binary_join_element_wise(items["item_id"], items["fingerprint"], "\t").combine_chunks()
+    offsets = pa.array(np.append(starts, ends[-1]), pa.int64())
+    texts = pc.binary_join(pa.LargeListArray.from_arrays(offsets, pairs), "\n").to_pylist()
+    order = keys(items["item_id"])
+    names = []
+    for start, end, text in zip(starts, ends, texts):
+        spanned = KeyRange(int(order[start]), int(order[end - 1]))
+        names.append(f"{spanned}-{storage.digest(f'{end - start} {text}{salt}'.encode())}")
+    return names

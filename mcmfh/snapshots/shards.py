@@ -8,8 +8,9 @@ tombstones/<sha256>           bitmap over all rows of the snapshot, little-endia
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,30 +18,46 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load, save
 
 from mcmfh import storage
+from mcmfh.snapshots.order import KeyRange, keys
 
 SHARD_ROWS = 1 << 20
+SUFFIXES = {"codes": "safetensors", "items": "arrow", "shown": "parquet"}
 SHOWN = ("image_uri", "labels", "date", "report")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard as a snapshot lists it: file digests and rows."""
+    """One shard as a snapshot lists it: file digests, rows and the range of keys that they span."""
 
     codes: str
     items: str
     shown: str
     rows: int
+    keys: str = str(KeyRange())
 
     def document(self) -> dict:
         return asdict(self)
+
+
+def shard_files(document: Mapping[str, Any]) -> set[str]:
+    """Names of a shard's files below shards/."""
+    return {f"{document[key]}.{suffix}" for key, suffix in SUFFIXES.items()}
 
 
 def code_column(modality: str, bits: int) -> str:
     return f"{modality}.{bits}"
 
 
+def code_array(codes: np.ndarray, present: np.ndarray) -> pa.Array:
+    """uint8[N, K/8] and bool[N] as a column of fixed-size binaries, null where not present."""
+    mask = pa.py_buffer(np.packbits(present, bitorder="little"))
+    return pa.Array.from_buffers(
+        pa.binary(codes.shape[1]), len(codes), [mask, pa.py_buffer(np.ascontiguousarray(codes))]
+    )
+
+
 def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
-    """Store `table` (item_id, fingerprint, study_id, filters, SHOWN, fixed-size binary code columns)."""
+    """Store `table` in item order (item_id, fingerprint, study_id, filters, SHOWN, fixed-size binary code columns)."""
     tensors: dict[str, np.ndarray] = {}
     for name in table.column_names:
         modality, dot, bits = name.partition(".")
@@ -48,33 +65,55 @@ def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
             continue
         column = table[name].combine_chunks()
         present = column.is_valid().to_numpy(zero_copy_only=False)
-        codes = np.zeros((table.num_rows, int(bits) // 8), np.uint8)
-        codes[present] = np.frombuffer(b"".join(column.drop_null().to_pylist()), np.uint8).reshape(-1, codes.shape[1])
-        tensors[name] = codes
+        width = int(bits) // 8
+        start = column.offset * width
+        codes = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * width].reshape(-1, width)
+        tensors[name] = np.where(present[:, None], codes, np.uint8(0))
         tensors[f"{modality}.present"] = np.packbits(present, bitorder="little")
-    items = table.select(["item_id", "fingerprint", "study_id", *filters])
+    ends = keys(table["item_id"].take([0, table.num_rows - 1]))
     return Shard(
         codes=_store(root, "shards", "safetensors", save(tensors)),
-        items=_store(root, "shards", "arrow", _arrow(items)),
+        items=_store(root, "shards", "arrow", _arrow(table.select(["item_id", "fingerprint", "study_id", *filters]))),
         shown=_store(root, "shards", "parquet", _parquet(table.select(list(SHOWN)))),
         rows=table.num_rows,
+        keys=str(KeyRange(*map(int, ends))),
     )
 
 
-def write_tombstones(root: str, removed: np.ndarray) -> str | None:
-    """Store bool[rows] as a bitmap and return its digest; None where nothing is removed."""
-    if not removed.any():
-        return None
-    return _store(root, "tombstones", "", np.packbits(removed, bitorder="little").tobytes())
+def write_tombstones(root: str, bitmap: np.ndarray) -> str | None:
+    """Store uint8[ceil(rows/8)] and return its digest; None where nothing is removed."""
+    return _store(root, "tombstones", "", bitmap.tobytes()) if bitmap.any() else None
+
+
+def read_bitmap(root: str, name: str | None, rows: int) -> np.ndarray:
+    """uint8[ceil(rows/8)], writable: the stored bitmap, as of a snapshot with `rows` rows.
+
+    It may be shorter: shards added later have no tombstones in it.
+    """
+    bitmap = np.zeros((rows + 7) // 8, np.uint8)
+    if name:
+        stored = np.frombuffer(read_verified(root, "tombstones", name, ""), np.uint8)[: len(bitmap)]
+        bitmap[: len(stored)] = stored
+    return bitmap
 
 
 def read_tombstones(root: str, name: str | None, rows: int) -> np.ndarray:
-    """bool[rows]: removed. A bitmap may be shorter than the snapshot: shards added later have no tombstones in it."""
-    removed = np.zeros(rows, bool)
-    if name:
-        bits = np.unpackbits(np.frombuffer(read_verified(root, "tombstones", name, ""), np.uint8), bitorder="little")
-        removed[: min(rows, len(bits))] = bits[:rows]
-    return removed
+    """bool[rows]: removed."""
+    return bits_of(read_bitmap(root, name, rows), 0, rows)
+
+
+def bits_of(bitmap: np.ndarray, start: int, rows: int) -> np.ndarray:
+    """bool[rows]: bits `start` … `start` + `rows` of a little-endian bitmap."""
+    found = np.unpackbits(bitmap[start // 8 : (start + rows + 7) // 8], bitorder="little")
+    return found[start % 8 : start % 8 + rows].astype(bool)
+
+
+def set_bits(bitmap: np.ndarray, start: int, more: np.ndarray) -> None:
+    """Set, in place, the bits of bool[rows] `more` from bit `start` on."""
+    place = slice(start // 8, (start + len(more) + 7) // 8)
+    found = np.unpackbits(bitmap[place], bitorder="little")
+    found[start % 8 : start % 8 + len(more)] |= more
+    bitmap[place] = np.packbits(found, bitorder="little")
 
 
 def read_codes(data: bytes) -> dict[str, np.ndarray]:
@@ -85,6 +124,12 @@ def read_codes(data: bytes) -> dict[str, np.ndarray]:
 def read_items(data: bytes | pa.Buffer) -> pa.Table:
     """Rows of a shard's .arrow file, without copying where `data` is a memory map."""
     return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+
+
+def read_shown(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a shard's .parquet file."""
+    with storage.open_file(storage.join(root, "shards", f"{shard.shown}.parquet")) as file:
+        return pq.read_table(file, columns=list(columns))
 
 
 def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcmfh import storage
+from mcmfh.snapshots.order import KeyRange, named_range
 
 
 def write_unit(folder: str, unit: str, table: pa.Table) -> dict[str, Any]:
@@ -33,9 +34,10 @@ def unit_uri(folder: str, unit: str) -> str:
     return storage.join(folder, "units", f"{unit}.parquet")
 
 
-def done_units(folder: str) -> list[str]:
-    """Input digests of the units that are done, sorted."""
-    return [name[:-5] for name in storage.names(storage.join(folder, "done")) if name.endswith(".json")]
+def done_units(folder: str, within: KeyRange | None = None) -> list[str]:
+    """Names of the units that are done, sorted; `within`: only of those that may hold items of that range."""
+    found = [name[:-5] for name in storage.names(storage.join(folder, "done")) if name.endswith(".json")]
+    return [name for name in found if within is None or within.overlaps(named_range(name))]
 
 
 def read_unit(folder: str, unit: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -45,14 +47,7 @@ def read_unit(folder: str, unit: str, columns: Sequence[str] | None = None) -> p
 
 
 def read_units(folder: str, units: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """`read_unit` of each, in order, several at a time."""
+    """`read_unit` of each, in order, eight at a time and never more in memory."""
     with ThreadPoolExecutor(8, thread_name_prefix="units") as pool:
-        yield from pool.map(lambda unit: read_unit(folder, unit, columns), units)
-
-
-def done_items(folder: str) -> dict[str, str]:
-    """item_id → fingerprint of all that stands in done units; of several the last by unit digest."""
-    done: dict[str, str] = {}
-    for table in read_units(folder, done_units(folder), ["item_id", "fingerprint"]):
-        done.update(zip(table["item_id"].to_pylist(), table["fingerprint"].to_pylist()))
-    return done
+        for start in range(0, len(units), 8):
+            yield from pool.map(lambda unit: read_unit(folder, unit, columns), units[start : start + 8])

@@ -14,7 +14,7 @@ import pytest
 from mcmfh import storage
 from mcmfh.archive.phantom import write_phantom
 from mcmfh.config import load_config
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.snapshots.archive import open_manifest, read_archive
 from mcmfh.snapshots.reading import open_snapshot
 
 STUDIES = 90
@@ -53,10 +53,10 @@ def way(request, tmp_path_factory, cluster):
         read_default=False,
     )
     archive = read_archive(config.archive)
-    embedded = embed_archive(config, archive)
+    embedded = embed_archive(config, open_manifest(config.archive))
     trained = train_archive(config, archive)
     evaluated = evaluate_archive(config, archive, trained.bundle)
-    published = hash_archive(config, archive)
+    published = hash_archive(config, open_manifest(config.archive))
     return config, archive, embedded, trained, evaluated, published
 
 
@@ -99,13 +99,13 @@ def test_a_second_run_does_no_work_twice(way):
     from mcmfh.training.archive_training import evaluate_archive, train_archive
 
     config, archive, _, trained, evaluated, published = way
-    again = embed_archive(config, archive)
+    again = embed_archive(config, open_manifest(config.archive))
     assert (again.encoded, again.failed, again.reused) == (0, 0, archive.items.num_rows)
     model = train_archive(config, archive)
     assert model.reused
     assert (model.bundle, model.number) == (trained.bundle, trained.number)
     assert evaluate_archive(config, archive, trained.bundle).evaluations == evaluated.evaluations
-    second = hash_archive(config, archive)
+    second = hash_archive(config, open_manifest(config.archive))
     assert (second.snapshot, second.hashed, second.items) == (published.snapshot, 0, published.items)
     assert second.quarantined.num_rows == published.quarantined.num_rows
 
@@ -191,6 +191,6 @@ def test_one_new_row_at_the_top_encodes_one_item(way):
     longer = storage.join(storage.parent(config.archive.manifest), "longer.csv")
     storage.create(longer, sink.getvalue().encode())
     config = config.model_copy(update={"archive": config.archive.model_copy(update={"manifest": longer})})
-    more = hash_archive(config, read_archive(config.archive))
+    more = hash_archive(config, open_manifest(config.archive))
     assert (more.hashed, more.items) == (1, published.items + 1)
     assert more.snapshot == published.snapshot + 1

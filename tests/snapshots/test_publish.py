@@ -9,7 +9,7 @@ from snapshot_rows import MODEL, publish_rows, rows
 from mcmfh import storage
 from mcmfh.errors import InputError
 from mcmfh.snapshots import numbered, shards
-from mcmfh.snapshots.publish import check_model, live_items, rollback, snapshots_folder
+from mcmfh.snapshots.publish import base, live_items, rollback, snapshots_folder
 
 
 @pytest.fixture
@@ -18,14 +18,20 @@ def root(tmp_path):
 
 
 def ids(root, document):
-    return sorted(live_items(root, document)["item_id"].to_pylist())
+    return sorted(fingerprints(root, document))
+
+
+def fingerprints(root, document):
+    found = [pair for part in live_items(root, document) for pair in zip(*(c.to_pylist() for c in part.columns))]
+    assert len(dict(found)) == len(found), "an item stands once"
+    return dict(found)
 
 
 def test_first_snapshot_holds_every_row(root):
     number, document = publish_rows(root, rows(["i1", "i2", "i3"]))
     assert (number, document["items"], document["parent"]) == (1, 3, None)
     assert ids(root, document) == ["i1", "i2", "i3"]
-    assert check_model(root, MODEL.code_digest, False) == {"i1": "i1-1", "i2": "i2-1", "i3": "i3-1"}
+    assert fingerprints(root, document) == {"i1": "i1-1", "i2": "i2-1", "i3": "i3-1"}
 
 
 def test_the_same_rows_again_change_nothing(root):
@@ -38,7 +44,7 @@ def test_new_changed_and_removed_items(root):
     changed = rows(["i2", "i4"], seed=1, version="2")
     number, document = publish_rows(root, changed, listed=["i1", "i2", "i4"], known=["i1", "i2", "i3"])
     assert (number, document["parent"]) == (2, 1)
-    assert check_model(root, MODEL.code_digest, False) == {"i1": "i1-1", "i2": "i2-2", "i4": "i4-2"}
+    assert fingerprints(root, document) == {"i1": "i1-1", "i2": "i2-2", "i4": "i4-2"}
     assert (document["rows"], document["items"]) == (5, 3)
     assert ids(root, numbered.get(snapshots_folder(root), 1)) == ["i1", "i2", "i3"], "the old snapshot is untouched"
 
@@ -63,8 +69,8 @@ def test_many_racing_jobs_all_end_up_in_the_last_snapshot(root):
 def test_another_model_needs_leave(root):
     publish_rows(root, rows(["i1", "i2"]))
     with pytest.raises(InputError, match="replace_model"):
-        check_model(root, "d" * 64, False)
-    assert check_model(root, "d" * 64, True) == {}
+        base(root, "d" * 64, False)
+    assert base(root, "d" * 64, True) is None
     _, document = publish_rows(root, rows(["i1", "i2"], seed=9), model=replace(MODEL, code_digest="d" * 64))
     assert (document["rows"], document["parent"]) == (2, 1), "codes of two models never stand in one snapshot"
 
