@@ -58,16 +58,36 @@ def submit(
 
 @app.command()
 def check(
-    manifest: str, filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None
+    manifest: str,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Also nearly equal images and equal reports across splits.")
+    ] = False,
+    merge: Annotated[
+        str | None, typer.Option(help="Write a manifest (Parquet) here, duplicates in one group and on one side.")
+    ] = None,
 ) -> None:
     """Say what is wrong with a manifest, row by row, before anything heavy starts; exit code 1 if anything is."""
     from mcmfh.archive.manifest import check_manifest, read_manifest
 
     table = read_manifest(manifest, filters or ())
     faults = check_manifest(table)
+    if duplicates or merge:
+        from mcmfh.archive import duplicates as twins
+        from mcmfh.archive.manifest import write_manifest
+        from mcmfh.archive.splits import with_splits
+
+        table = with_splits(table)
+        found = twins.find_duplicates(table)
+        faults += twins.straddling_twins(table, found)
+        if merge:
+            write_manifest(twins.merge_duplicates(table, found), merge)
     for fault in faults:
         print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
     print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
+    if duplicates or merge:
+        counts = [sum(one.kind == kind for one in found) for kind in ("image", "report")]
+        print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
     raise typer.Exit(1 if faults else 0)
 
 
