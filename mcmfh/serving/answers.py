@@ -37,6 +37,7 @@ class SearchAnswer(BaseModel):
         description="relevant (shares a label) or same study; null where nothing was measured"
     )
     hits: list[Hit]
+    histogram: list[int] | None = Field(description="items at each distance, where asked for")
 
 
 class HashAnswer(BaseModel):

@@ -23,6 +23,7 @@ class Query(BaseModel):
     max_distance: int | None = Field(None, ge=0, le=1024)
     where: dict[str, Any] = Field(default_factory=dict, description="filters; see the README")
     bits: int | None = Field(None, ge=8, le=512, description="code length; default: the shortest")
+    histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
 
     def modalities(self) -> tuple[str, ...]:

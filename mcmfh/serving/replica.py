@@ -85,7 +85,10 @@ class Replica:
     async def search(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/search."""
         retrieval = self.current
-        return await self.beside(retrieval.search, query, await self.codes(retrieval, query))
+        codes = await self.codes(retrieval, query)
+        if retrieval.is_quick(query):
+            return retrieval.search(query, codes)
+        return await self.beside(retrieval.search, query, codes)
 
     async def hash(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/hash."""

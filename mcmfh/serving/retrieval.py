@@ -1,10 +1,10 @@
-"""What a replica answers: encoder, hash heads and a memory-mapped snapshot behind one object. No HTTP here, no Ray.
+"""What a replica answers: encoder, hash heads and a snapshot behind one object. No HTTP here, no Ray.
 
 The model comes from the snapshot, so codes and queries can never be of two models.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -17,25 +17,33 @@ from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
-from mcmfh.serving.facets import facets
+from mcmfh.serving.facets import offered
 from mcmfh.serving.precision import estimated_precision
 from mcmfh.serving.queries import Query
+from mcmfh.serving.source import Local, Question, Source
 from mcmfh.snapshots.reading import open_snapshot
-from mcmfh.snapshots.search import search
 
 EXCERPT = 400
 THUMBNAIL = 256
+QUICK_HITS = 100
+QUICK_BITS = 22  # the index walks buckets instead of comparing codes
 
 
 class Retrieval:
     """One snapshot and its model. Never changes: a newer snapshot is another Retrieval, which may share the bundle."""
 
     def __init__(
-        self, root: str, limits: Limits, number: int | None = None, device: str = "cpu", bundle: Bundle | None = None
+        self,
+        root: str,
+        limits: Limits,
+        number: int | None = None,
+        device: str = "cpu",
+        bundle: Bundle | None = None,
+        opened: Callable[[str, int | None], Source] = lambda root, number: Local(open_snapshot(root, number)),
     ):
         """Open snapshot `number` (default: the newest). `bundle` is used where it is that snapshot's own."""
         self.limits = limits
-        self.snapshot = open_snapshot(root, number)
+        self.snapshot = opened(root, number)
         document = self.snapshot.document
         if bundle is None or bundle.bundle_digest != document["bundle_digest"]:
             bundle = load_bundle(document["bundle"], device=device)
@@ -57,7 +65,7 @@ class Retrieval:
             "encoder": self.bundle.encoder,
             "bits": document["bits"],
             "items": document["items"],
-            "filters": facets(self.snapshot),
+            "filters": {name: offered(facet) for name, facet in self.snapshot.facets().items()},
         }
 
     def codes(self, query: Query) -> dict[str, np.ndarray]:
@@ -86,16 +94,27 @@ class Retrieval:
 
     def bits(self, query: Query) -> int:
         """The code length to search in. Raises InputError where the archive has none of the wanted length."""
-        if query.bits is not None and query.bits not in self.snapshot.bits:
-            known = ", ".join(map(str, self.snapshot.bits))
+        if query.bits is not None and query.bits not in self.bits_known:
+            known = ", ".join(map(str, self.bits_known))
             raise InputError(f"the archive has no {query.bits}-bit codes; it has {known}")
-        return query.bits or min(self.snapshot.bits)
+        return query.bits or min(self.bits_known)
+
+    @property
+    def bits_known(self) -> list[int]:
+        """Code lengths that the archive has."""
+        return self.snapshot.document["bits"]
+
+    def is_quick(self, query: Query) -> bool:
+        """Whether `search` with codes at hand takes microseconds: shorter than handing it to another thread."""
+        quick = isinstance(self.snapshot, Local) and query.k <= QUICK_HITS and self.bits(query) <= QUICK_BITS
+        return quick and not query.where and not query.histogram and not (query.image and query.report)
 
     def search(self, query: Query, codes: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
         """The answer to /v1/search; `codes` are the query's, where they are known already."""
         codes = self.codes(query) if codes is None else codes
         bits, target = self.bits(query), query.wanted()
-        hits = search(self.snapshot, codes, query.k, target, bits, query.max_distance, query.where)
+        question = Question(codes, query.k, target, bits, query.max_distance, query.where)
+        hits = self.snapshot.find(question)
         shown = self.snapshot.shown(hits.rows.tolist())
         meaning, precision = estimated_precision(self.bundle.calibration, bits, tuple(codes), target)
         filters = self.snapshot.document["filters"]
@@ -109,21 +128,21 @@ class Retrieval:
                 {"distance": distance, "precision": precision(distance), **present(item, filters)}
                 for distance, item in zip(hits.distances.tolist(), shown)
             ],
+            "histogram": self.snapshot.counts(question).tolist() if query.histogram else None,
         }
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         """What may be shown of an item, or None."""
-        row = self.snapshot.row(item_id)
-        return None if row is None else present(self.snapshot.shown([row])[0], self.snapshot.document["filters"])
+        item = self.snapshot.item(item_id)
+        return None if item is None else present(item, self.snapshot.document["filters"])
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """A JPEG of at most THUMBNAIL pixels a side, or None where there is no such picture."""
-        row = self.snapshot.row(item_id)
-        uri = None if row is None else self.snapshot.shown([row])[0]["image_uri"]
-        if uri is None:
+        item = self.snapshot.item(item_id)
+        if item is None or item["image_uri"] is None:
             return None
         try:
-            return thumbnail(decode_image(storage.read(uri), self.limits))
+            return thumbnail(decode_image(storage.read(item["image_uri"]), self.limits))
         except (FileNotFoundError, DecodeError):  # the archive's own file was moved or changed since
             return None
 

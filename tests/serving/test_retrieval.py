@@ -48,7 +48,8 @@ def test_any_distance_has_a_figure_or_none(distance):
 
 
 def test_filters_are_offered_with_their_values(retrieval):
-    items = retrieval.snapshot.items.to_pylist()
+    snapshot = retrieval.snapshot.snapshot
+    items = snapshot.shown(range(len(snapshot.items)))
     assert retrieval.version["filters"] == {
         "modality": {"type": "string", "values": sorted({item["modality"] for item in items} - {None})},
         "year": {"type": "int64", "values": sorted({item["year"] for item in items})},
