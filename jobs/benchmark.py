@@ -1,6 +1,7 @@
 """Measure speed against what one would use instead.
 
 python jobs/benchmark.py hamming --output build/benchmark
+python jobs/benchmark.py serve --items 1000000
 """
 
 from pathlib import Path
@@ -21,6 +22,14 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
     from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
 
     typer.echo(write_report(run_suite([n for n in SIZES if n <= largest], typer.echo), output))
+
+
+@app.command()
+def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True) -> None:
+    """The endpoint against FastAPI + uvicorn + faiss, on a synthetic archive of so many items."""
+    from mcmfh.serving.benchmark.suite import run_serving
+
+    typer.echo(run_serving(items, rounds, seconds, typer.echo, reports))
 
 
 if __name__ == "__main__":

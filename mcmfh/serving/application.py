@@ -3,7 +3,6 @@
 uvicorn.run(application(Replica(config)), host="127.0.0.1", port=8000)
 """
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
+from pydantic_core import to_json
 
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access, configured_keys
@@ -141,9 +141,8 @@ def addressed(request: Request) -> tuple[str, bool]:
 
 
 def rendered(content: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    """`content` as JSON; dates become ISO strings."""
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-    return Response(data, status, headers, "application/json")
+    """`content` as JSON; dates become ISO strings, and what is no number null."""
+    return Response(to_json(content, inf_nan_mode="null", fallback=str), status, headers, "application/json")
 
 
 def with_problem_schema(api: FastAPI) -> None:

@@ -29,6 +29,14 @@ QUICK_HITS = 100
 QUICK_BITS = 22  # the index walks buckets instead of comparing codes
 
 
+Opened = Callable[[str, int | None], Source]  # archive root, number or None for the newest
+
+
+def opened_here(root: str, number: int | None) -> Source:
+    """The snapshot mapped in this process."""
+    return Local(open_snapshot(root, number))
+
+
 class Retrieval:
     """One snapshot and its model. Never changes: a newer snapshot is another Retrieval, which may share the bundle."""
 
@@ -39,7 +47,7 @@ class Retrieval:
         number: int | None = None,
         device: str = "cpu",
         bundle: Bundle | None = None,
-        opened: Callable[[str, int | None], Source] = lambda root, number: Local(open_snapshot(root, number)),
+        opened: Opened = opened_here,
     ):
         """Open snapshot `number` (default: the newest). `bundle` is used where it is that snapshot's own."""
         self.limits = limits
@@ -79,10 +87,6 @@ class Retrieval:
         if query.report:
             codes["report"] = self.bundle.hash_reports([query.report], bits=bits)[0]
         return codes
-
-    def pixels(self, image: bytes) -> np.ndarray:
-        """uint8[S, S, 3]: an image file as the encoder takes it. Raises DecodeError."""
-        return self.bundle.checked_encoder().spec.preprocessing(decode_image(image, self.limits))
 
     def given_code(self, query: Query) -> dict[str, np.ndarray]:
         """The code that a query is. Raises InputError where it has another length than the archive's."""
