@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py hamming --output build/benchmark
 python jobs/benchmark.py serve --items 1000000
+python jobs/benchmark.py chaos --swaps 20 --kills 10
 """
 
 from pathlib import Path
@@ -27,9 +28,18 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
 @app.command()
 def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True) -> None:
     """The endpoint against FastAPI + uvicorn + faiss, on a synthetic archive of so many items."""
+    from mcmfh.serving.benchmark.report import table
     from mcmfh.serving.benchmark.suite import run_serving
 
-    typer.echo(run_serving(items, rounds, seconds, typer.echo, reports))
+    typer.echo(table(items, run_serving(items, rounds, seconds, typer.echo, reports)))
+
+
+@app.command()
+def chaos(swaps: int = 20, kills: int = 10, node: bool = True, layout: str = "single") -> None:
+    """Snapshot swaps, replica kills and a node kill under load, every answer compared with the library's."""
+    from mcmfh.serving.benchmark.chaos import run_chaos
+
+    typer.echo(run_chaos(swaps, kills, node, typer.echo, layout=layout))
 
 
 if __name__ == "__main__":

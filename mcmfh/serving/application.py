@@ -35,10 +35,15 @@ def application(replica: Replica) -> FastAPI:
         replica.stop()
 
     api = FastAPI(
-        title="mcmfh", summary="Exact cross-modal retrieval of medical images and reports", version="1", lifespan=life
+        title="mcmfh",
+        summary="Exact cross-modal retrieval of medical images and reports",
+        version="1",
+        lifespan=life,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
     )
     problems.install(api)
-    settings, (html, page_headers) = replica.config.serve, page()
+    settings, (html, page_headers), (docs, docs_headers) = replica.config.serve, page(), page("docs")
     access = Access(configured_keys(settings), settings.most_replicas)
     api.add_middleware(
         Gate,  # type: ignore[arg-type]
@@ -47,7 +52,7 @@ def application(replica: Replica) -> FastAPI:
         journal=replica.journal,
         max_waiting=settings.max_waiting,
         timeout=settings.timeout_seconds,
-        sign_in=(html, page_headers),
+        pages={"/": (html, page_headers), "/docs": (docs, docs_headers)},
     )
 
     async def query_of(request: Request) -> Query:
@@ -110,6 +115,10 @@ def application(replica: Replica) -> FastAPI:
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:
         return HTMLResponse(html, headers=page_headers)
+
+    @api.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(docs, headers=docs_headers)
 
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -138,9 +138,7 @@ class PooledEncoding:
         self.asking.now(answered(self.asking.pool.warm, uri)).result(10 * ASK_S)
 
     async def codes(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Codes:
-        return await asyncio.wrap_future(
-            self.asking.now(answered(self.asking.pool.codes, uri, modality, content))
-        )
+        return await asyncio.wrap_future(self.asking.now(answered(self.asking.pool.codes, uri, modality, content)))
 
     def close(self) -> None:
         return

@@ -122,7 +122,7 @@ def parted(rows: Sequence[int], parts: int) -> list[range]:
     total, done = max(sum(rows), 1), 0
     ends = [0] * parts
     for shard, count in enumerate(rows):
-        for part in range((2 * done + count) * parts // (2 * total), parts):
+        for part in range(min((2 * done + count) * parts // (2 * total), parts - 1), parts):
             ends[part] = shard + 1
         done += count
     return [range(begin, end) for begin, end in zip([0, *ends], ends)]

@@ -24,11 +24,12 @@ def distances_by_shard(
             tensors[column.partition(".")[0] + ".present"], count=len(stored), bitorder="little"
         ).astype(bool)
         there &= (snapshot.live if mask is None else mask)[start:end]
-        total = np.zeros(len(stored), np.uint16)
-        for code in codes:
-            total += _differing(stored, code)
         within = np.flatnonzero(there)
-        yield start + within, total[within]
+        asked = stored if len(within) == len(stored) else stored[within]
+        total = np.zeros(len(asked), np.uint16)
+        for code in codes:
+            total += _differing(asked, code)
+        yield start + within, total
         start = end
 
 

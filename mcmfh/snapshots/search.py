@@ -18,6 +18,7 @@ from mcmfh.snapshots.scan import distance_counts, nearest_by_sum
 from mcmfh.snapshots.shards import code_column
 
 Target = Literal["report", "image", "study"]
+FEW = 16
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,7 @@ def merged(answers: Sequence[Hits], k: int) -> Hits:
     return _first_of_each([name for answer in answers for name in answer.studies or ()], rows, distances, order, k)
 
 
-def _asked(
-    snapshot: Snapshot, query: Mapping[str, np.ndarray], target: str, bits: int
-) -> tuple[np.ndarray, list[str]]:
+def _asked(snapshot: Snapshot, query: Mapping[str, np.ndarray], target: str, bits: int) -> tuple[np.ndarray, list[str]]:
     """uint8 [1 or 2, bits/8] and the names of the code columns to look in."""
     if target not in ("report", "image", "study"):
         raise InputError(f"target '{target}' is not known; use report, image or study")
@@ -95,8 +94,10 @@ def _nearest(
     snapshot: Snapshot, column: str, codes: np.ndarray, k: int, radius: int, where: Mapping[str, Any] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(rows, distances) of the k least (distance, row)."""
-    if len(codes) > 1:
-        return nearest_by_sum(snapshot, column, codes, k, radius, allowed(snapshot, where) if where else None)
+    mask = allowed(snapshot, where) if where else None
+    # Among rows that hardly ever pass, the index would walk on and on.
+    if len(codes) > 1 or (mask is not None and np.count_nonzero(mask) < FEW * k):
+        return nearest_by_sum(snapshot, column, codes, k, radius, mask)
     index = snapshot.indexes[column]
     mask = _of_index(snapshot, column, index, where) if where else None
     distances, rows = index.search(codes, k, allowed=mask, radius=radius)

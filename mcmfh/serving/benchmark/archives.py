@@ -86,17 +86,17 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
         return pc.if_else(pa.array(lacking), pa.scalar(None, column.type), column)
 
     reported = number % 20 != 0
-    report = text("Portable view of study ", name, ". Heart size normal, lungs clear, no effusion. Compared with ", name)
+    report = text("View of study ", name, ". Heart size normal, lungs clear, no effusion. Compared with ", name)
+    finding = text("finding-", pc.cast(pa.array(number % 40), pa.string()))
     return pa.table(
         {
             "item_id": text("item-", name),
-            "fingerprint": text("etag:", name),
+            "fingerprint": text(f"etag:{seed}-", name),
             "study_id": text("study-", pc.cast(pa.array(number // 3), pa.string())),
             "modality": pa.array(MODALITIES[rng.integers(0, 4, rows)]),
             "year": pa.array(year),
             "image_uri": text("s3://archive/images/", name, ".dcm"),
-            "labels": pa.FixedSizeListArray.from_arrays(text("finding-", pc.cast(pa.array(number % 40), pa.string())), 1)
-            .cast(pa.list_(pa.string())),
+            "labels": pa.FixedSizeListArray.from_arrays(finding, 1).cast(pa.list_(pa.string())),
             "date": text(pc.cast(pa.array(year), pa.string()), "-06-15"),
             "report": pc.if_else(pa.array(reported), report, pa.scalar(None, pa.string())),
             f"image.{BITS}": codes(np.zeros(rows, bool)),

@@ -41,13 +41,13 @@ def generate(
     """Requests a second, p50 and p99 in ms, failures (any status but 200), and this process's own CPU share."""
     requests = [_request(path, body, key) for body in bodies]
     poll, links = select.epoll(), {}
-    for turn in range(connections):
+    for _ in range(connections):
         link = socket.create_connection(("127.0.0.1", port))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         links[link.fileno()] = link
         poll.register(link, select.EPOLLIN)
     sent: dict[int, float] = {}
-    received = {handle: b"" for handle in links}
+    received = dict.fromkeys(links, b"")
     latencies: list[float] = []
     failures, turn = 0, 0
     begin = time.perf_counter() + warm_up

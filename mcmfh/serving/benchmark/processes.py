@@ -44,6 +44,18 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def named(title: str) -> list[int]:
+    """Processes below this one whose command line begins so, by age."""
+    found = []
+    for pid in below(os.getpid()):
+        try:
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode()):
+                found.append(pid)
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def anonymous_mb(pid: int) -> float:
     """Memory of a process that is its own (RssAnon)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -4,6 +4,7 @@ Every measured server is up all the time and idle while another is measured; CPU
 (for the endpoint: Ray's, the proxy's and the replica's), which on few cores says more than requests a second.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -102,12 +103,12 @@ class served:
 def codes() -> list[str]:
     """1,000 queries given as a code."""
     rng = np.random.default_rng(0)
-    return ['{"code": "%s", "modality": "image"}' % rng.bytes(2).hex() for _ in range(1000)]
+    return [json.dumps({"code": rng.bytes(2).hex(), "modality": "image"}) for _ in range(1000)]
 
 
 def report_loads() -> dict[str, tuple[list[str], int]]:
     """200 reports of one to four sentences; at once, and one after the other."""
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(SENTENCES, rng.integers(1, 5))) + f" No. {n}" for n in range(200)]
-    bodies = ['{"report": "%s", "target": "report"}' % text for text in texts]
+    bodies = [json.dumps({"report": text, "target": "report"}) for text in texts]
     return {"report": (bodies, CONCURRENCY), "report alone": (bodies, 1)}
