@@ -24,6 +24,7 @@ class Hit(Item):
     precision: float | None = Field(
         description="share of validation pairs at this distance that were what `precision_of` says"
     )
+    score: float | None = Field(description="what re-ranking ordered by, greatest first; null without")
 
 
 class SearchAnswer(BaseModel):

@@ -24,7 +24,7 @@ from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.serving.access import check_binding, configured_keys
 from mcmfh.serving.application import application
-from mcmfh.serving.batching import Codes
+from mcmfh.serving.batching import Logits
 from mcmfh.serving.encoding import HereEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.spread import Call, Part, Spread
@@ -88,8 +88,8 @@ class Encoders:
     async def warm(self, uri: str) -> None:
         await self.load(uri)
 
-    async def codes(self, uri: str, modality: str, content: str | bytes) -> Codes:
-        return await self.encoding.codes(await self.load(uri), uri, modality, content)
+    async def logits(self, uri: str, modality: str, content: str | bytes) -> Logits:
+        return await self.encoding.logits(await self.load(uri), uri, modality, content)
 
 
 class Asking:
@@ -137,8 +137,8 @@ class PooledEncoding:
     def load(self, bundle: Bundle, uri: str) -> None:
         self.asking.now(answered(self.asking.pool.warm, uri)).result(10 * ASK_S)
 
-    async def codes(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Codes:
-        return await asyncio.wrap_future(self.asking.now(answered(self.asking.pool.codes, uri, modality, content)))
+    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
+        return await asyncio.wrap_future(self.asking.now(answered(self.asking.pool.logits, uri, modality, content)))
 
     def close(self) -> None:
         return

@@ -1,4 +1,4 @@
-"""A query's report or image → its codes: decoded on a few threads, encoded on one of its own in shared passes.
+"""A query's report or image → its logits: decoded on a few threads, encoded on one of its own in shared passes.
 
 torch's threads gain nothing from company, so whatever waits goes into the next pass together; see `batching`.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mcmfh.archive.images import Limits, decode_image
 from mcmfh.hashing.bundle import Bundle
-from mcmfh.serving.batching import Batcher, Codes
+from mcmfh.serving.batching import Batcher, Logits
 
 
 class Encoding(Protocol):
@@ -20,8 +20,8 @@ class Encoding(Protocol):
     def load(self, bundle: Bundle, uri: str) -> None:
         """Be ready for queries of `bundle`. Raises InputError where its encoder cannot be had."""
 
-    async def codes(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Codes:
-        """K → uint8[K/8] of a report's text or an image's file. Raises DecodeError."""
+    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
+        """K → float32[K] of a report's text or an image's file. Raises DecodeError."""
         ...
 
     def close(self) -> None: ...
@@ -44,11 +44,11 @@ class HereEncoding:
     def load(self, bundle: Bundle, uri: str) -> None:
         bundle.checked_encoder()
 
-    async def codes(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Codes:
+    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
         if isinstance(content, bytes):
             pixels = await asyncio.get_running_loop().run_in_executor(self.threads, self._pixels, bundle, content)
-            return await self.batcher.codes(bundle, modality, pixels)
-        return await self.batcher.codes(bundle, modality, content)
+            return await self.batcher.logits(bundle, modality, pixels)
+        return await self.batcher.logits(bundle, modality, content)
 
     def close(self) -> None:
         self.worker.shutdown(wait=False)

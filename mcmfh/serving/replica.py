@@ -10,15 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import numpy as np
-
 from mcmfh.config import Config
 from mcmfh.serving.canary import check_against
 from mcmfh.serving.encoding import Encoding, HereEncoding
 from mcmfh.serving.journal import Journal
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.queries import Query
-from mcmfh.serving.retrieval import Opened, Retrieval, opened_here
+from mcmfh.serving.retrieval import Opened, QueryLogits, Retrieval, opened_here
 from mcmfh.serving.watcher import Watcher
 from mcmfh.snapshots.archive import archive_root
 
@@ -79,30 +77,31 @@ class Replica:
         """Run a blocking call off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, call, *arguments)
 
-    async def codes(self, retrieval: Retrieval, query: Query) -> dict[str, np.ndarray]:
-        """As `Retrieval.codes`, in one pass with others that wait."""
+    async def logits(self, retrieval: Retrieval, query: Query) -> QueryLogits:
+        """As `Retrieval.logits`, in one pass with others that wait."""
+        modalities = query.modalities()
         if query.code:
-            return retrieval.given_code(query)
-        modalities, bits = query.modalities(), retrieval.bits(query)
+            return {}
+        retrieval.bits(query)
         contents = {"image": query.image, "report": query.report}
         bundle, uri = retrieval.bundle, retrieval.snapshot.document["bundle"]
         found = await asyncio.gather(
-            *(self.encoding.codes(bundle, uri, modality, contents[modality] or "") for modality in modalities)
+            *(self.encoding.logits(bundle, uri, modality, contents[modality] or "") for modality in modalities)
         )
-        return {modality: codes[bits] for modality, codes in zip(modalities, found)}
+        return dict(zip(modalities, found))
 
     async def search(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/search."""
         retrieval = self.current
-        codes = await self.codes(retrieval, query)
+        logits = await self.logits(retrieval, query)
         if retrieval.is_quick(query):
-            return retrieval.search(query, codes)
-        return await self.beside(retrieval.search, query, codes)
+            return retrieval.search(query, logits)
+        return await self.beside(retrieval.search, query, logits)
 
     async def hash(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/hash."""
         retrieval = self.current
-        codes = await self.codes(retrieval, query)
+        codes = retrieval.codes(query, await self.logits(retrieval, query))
         return {
             "snapshot": retrieval.snapshot.number,
             "bits": retrieval.bits(query),

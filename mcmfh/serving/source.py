@@ -34,6 +34,7 @@ class Source(Protocol):
         """int64: how many items that pass the filters lie at each distance."""
 
     def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]: ...
+    def codes(self, rows: Sequence[int], column: str) -> list[bytes]: ...
     def item(self, item_id: str) -> dict[str, Any] | None: ...
     def facets(self) -> dict[str, Facet]: ...
 
@@ -54,6 +55,9 @@ class Local:
 
     def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         return self.snapshot.shown([row - self.snapshot.first for row in rows])
+
+    def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
+        return [self.snapshot.code(row - self.snapshot.first, column) for row in rows]
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         row = self.snapshot.row(item_id)

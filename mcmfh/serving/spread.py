@@ -67,12 +67,10 @@ class Spread:
         return np.sum(self._all("counts", question), axis=0)
 
     def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        places = [bisect_right(self.ends, row) for row in rows]
-        owners = sorted(set(places))
-        theirs = {owner: [row for row, place in zip(rows, places) if place == owner] for owner in owners}
-        answers = self.ask(self.number, [(owner, "shown", (theirs[owner],)) for owner in owners])
-        items = {row: item for owner, answer in zip(owners, answers) for row, item in zip(theirs[owner], answer)}
-        return [items[row] for row in rows]
+        return self._of_owners("shown", rows)
+
+    def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
+        return self._of_owners("codes", rows, column)
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         return next((item for item in self._all("item", item_id) if item is not None), None)
@@ -83,3 +81,12 @@ class Spread:
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self.ask(self.number, [(part, method, arguments) for part in range(len(self.ends))])
+
+    def _of_owners(self, method: str, rows: Sequence[int], *arguments: Any) -> list[Any]:
+        """What the parts that hold `rows` say of each."""
+        places = [bisect_right(self.ends, row) for row in rows]
+        owners = sorted(set(places))
+        theirs = {owner: [row for row, place in zip(rows, places) if place == owner] for owner in owners}
+        answers = self.ask(self.number, [(owner, method, (theirs[owner], *arguments)) for owner in owners])
+        of_row = {row: one for owner, answer in zip(owners, answers) for row, one in zip(theirs[owner], answer)}
+        return [of_row[row] for row in rows]

@@ -61,6 +61,14 @@ class Snapshot:
         """The live row of `item_id`, or None."""
         return self.names.row(item_id)
 
+    def code(self, row: int, column: str) -> bytes:
+        """The stored code of a row, such as of "image.16"."""
+        for tensors in self.codes:
+            if row < len(tensors[column]):
+                return tensors[column][row].tobytes()
+            row -= len(tensors[column])
+        raise IndexError("the row is outside the snapshot")
+
     def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """All columns of each row: item_id, fingerprint, study_id, filters, image_uri, labels, date, report."""
         return [{**self.items.row(row), **self.presentable.row(row)} for row in rows]

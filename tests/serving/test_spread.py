@@ -22,8 +22,15 @@ QUERIES = st.fixed_dictionaries(
         "max_distance": st.none() | st.integers(0, 8),
         "where": st.sampled_from([{}, {"modality": "CT"}, {"year": {"min": 2004}, "modality": ["MR", "CT"]}]),
         "histogram": st.booleans(),
+        "rerank": st.sampled_from([None, None, 16]),
     }
 )
+
+
+def logits_of(code: str) -> np.ndarray:
+    """float32[16] whose signs are `code`, of sizes that differ."""
+    signs = 2.0 * np.unpackbits(np.frombuffer(bytes.fromhex(code), np.uint8), bitorder="little") - 1
+    return (signs * np.arange(1, 17)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +63,12 @@ def retrievals(root, tmp_path_factory) -> list[Retrieval]:
 @given(query=QUERIES, image=CODES, report=st.none() | CODES)
 @settings(max_examples=120, deadline=None)
 def test_answers_do_not_depend_on_the_number_of_parts(retrievals, query, image, report):
-    codes = {"image": np.frombuffer(bytes.fromhex(image), np.uint8)}
-    if report is not None:
-        codes["report"] = np.frombuffer(bytes.fromhex(report), np.uint8)
-    asked = validated({**query, "code": image, "modality": "image"})
-    expected, *others = (json.dumps(retrieval.search(asked, codes)) for retrieval in retrievals)
+    given = {"image": image, **({"report": report} if report else {})}
+    logits = {modality: {16: logits_of(code)} for modality, code in given.items()}
+    if query["target"] == "study":
+        del query["rerank"]
+    asked = validated({**query, **dict.fromkeys(given, "there")})
+    expected, *others = (json.dumps(retrieval.search(asked, logits)) for retrieval in retrievals)
     assert others == [expected] * len(others)
 
 
