@@ -18,8 +18,9 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from mcmfh import ray_session
+from mcmfh import ray_session, storage
 from mcmfh.config import Config, ServeConfig
+from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.serving.access import check_binding, configured_keys
@@ -29,6 +30,7 @@ from mcmfh.serving.encoding import HereEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.spread import Call, Part, Spread
 from mcmfh.snapshots.archive import archive_root
+from mcmfh.snapshots.reading import latest
 
 ASK_S = 60
 TRIES = 3
@@ -178,13 +180,26 @@ def bound(config: Config, device: str) -> Any:
     return Endpoint.options(**options(settings)).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
 
 
+def device_of(config: Config) -> str:
+    """The kind of device that made the newest snapshot's codes, so queries' too: others round otherwise.
+
+    Raises InputError where that is a GPU and the cluster has none.
+    """
+    number, document = latest(archive_root(config.store, config.archive.name))
+    bundle = storage.read_json(storage.join(document["bundle"], "config.json"))
+    device = bundle["encoder_identity"]["device"]
+    if device == "cuda" and ray_session.device("auto") != "cuda":
+        raise InputError(f"snapshot {number} was hashed on a GPU and there is none here; serve it where there is one")
+    return device
+
+
 def start(config: Config) -> str:
     """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError."""
     check_binding(config.serve, configured_keys(config.serve))
     # Serve speaks of its own start; importing it has just set that anew.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
-    serve.run(bound(config, ray_session.device(config.encoder.use_gpu)), name="mcmfh", route_prefix="/")
+    serve.run(bound(config, device_of(config)), name="mcmfh", route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"
 
 

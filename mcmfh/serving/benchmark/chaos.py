@@ -75,7 +75,7 @@ def queries(count: int = 200) -> list[dict[str, Any]]:
     ]
 
 
-def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, clients: int = 6, **serve: Any) -> dict:
+def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, clients: int = 16, **serve: Any) -> dict:
     """Do all that, one after the other; see `Witness` for what is counted. `serve`: further serve settings."""
     with tempfile.TemporaryDirectory(prefix="mcmfh-chaos-") as temporary:
         folder = Path(temporary)
