@@ -4,18 +4,17 @@
                                     item lies uncompressed, so that reading one row reads one row
     <cache>/<snapshot digest>/…     derived: live rows, item_id → row, one index a modality and K
 
-One process fills a folder under a lock; every other replica of the node finds it complete and only maps it.
+One process fills a folder under a lock; every other replica of the node finds it complete and only maps it. See `cache`
+for how long it stays.
 """
 
-import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from mcmfh import storage
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
 from mcmfh.snapshots import numbered, shards
+from mcmfh.snapshots.cache import complete, completed, in_use, locked, sweep
 from mcmfh.snapshots.filters import Masks
 from mcmfh.snapshots.mapped import MappedRows, mapped_tensors
 from mcmfh.snapshots.names import Names, write_names
@@ -51,6 +51,7 @@ class Snapshot:
     codes: list[dict[str, np.ndarray]]  # each shard's tensors
     indexes: dict[str, HammingIndex]  # "image.16" → index whose ids are rows
     names: Names
+    used: TextIO  # keeps the cache folder from being swept
     masks: Masks = field(default_factory=Masks)
 
     @property
@@ -104,10 +105,12 @@ def open_snapshot(
     home = Path(cache or os.environ.get("MCMFH_CACHE") or Path.home() / ".cache" / "mcmfh")
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        if not (folder / "complete").exists():
-            _fill(root, document, mine, first, home / "shards", folder)
-            (folder / "complete").touch()
+    with locked(folder):
+        used = in_use(folder)
+        if completed(folder) is None:
+            files = _fill(root, document, mine, first, home / "shards", folder)
+            complete(folder, root, number, files)
+            sweep(home, root)
     items, presentable, codes = _mapped(mine, home / "shards")
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)
     return Snapshot(
@@ -122,6 +125,7 @@ def open_snapshot(
         codes=codes,
         indexes={path.stem: HammingIndex.open(path) for path in sorted(folder.glob("*.index"))},
         names=Names(folder / "names.npy", items, int(live.sum())),
+        used=used,
     )
 
 
@@ -136,13 +140,6 @@ def parted(rows: Sequence[int], parts: int) -> list[range]:
     return [range(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _mapped(mine: list[dict], files: Path) -> tuple[MappedRows, MappedRows, list[dict[str, np.ndarray]]]:
     return (
         MappedRows([files / f"{shard['items']}.arrow" for shard in mine]),
@@ -151,13 +148,21 @@ def _mapped(mine: list[dict], files: Path) -> tuple[MappedRows, MappedRows, list
     )
 
 
-def _fill(root: str, document: dict[str, Any], mine: list[dict], first: int, files: Path, folder: Path) -> None:
-    """Download and verify what the node lacks, one shard at a time; then derive what searching needs."""
+def _fill(root: str, document: dict[str, Any], mine: list[dict], first: int, files: Path, folder: Path) -> list[str]:
+    """Download and verify what the node lacks, one shard at a time, and derive what searching needs.
+
+    Returns the names of the shards' files.
+    """
     files.mkdir(exist_ok=True)
+    listed = []
     for shard in mine:
-        _fetch(root, shard["codes"], "safetensors", files / f"{shard['codes']}.safetensors")
-        _fetch(root, shard["items"], "arrow", files / f"{shard['items']}.arrow")
-        if not (shown := files / f"{shard['shown']}.shown.arrow").exists():
+        names = f"{shard['codes']}.safetensors", f"{shard['items']}.arrow", f"{shard['shown']}.shown.arrow"
+        listed += names
+        _fetch(root, shard["codes"], "safetensors", files / names[0])
+        _fetch(root, shard["items"], "arrow", files / names[1])
+        if (shown := files / names[2]).exists():
+            shown.touch()
+        else:
             packed = files / f"{shard['shown']}.{uuid.uuid4().hex}"
             try:
                 _fetch(root, shard["shown"], "parquet", packed)
@@ -176,6 +181,7 @@ def _fill(root: str, document: dict[str, Any], mine: list[dict], first: int, fil
             name = shards.code_column(modality, bits)
             column = np.concatenate([np.zeros((0, bits // 8), np.uint8), *(part[name] for part in codes)])
             HammingIndex(column if ids is None else column[ids], ids, bits=bits).save(folder / f"{name}.index")
+    return listed
 
 
 def present(mine: list[dict], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
@@ -190,6 +196,7 @@ def present(mine: list[dict], codes: list[dict[str, np.ndarray]], modality: str)
 def _fetch(root: str, name: str, suffix: str, target: Path) -> None:
     """Bring a content-addressed file here. Raises ValueError when it is not what its name says."""
     if target.exists():
+        target.touch()
         return
     uri = storage.join(root, "shards", f"{name}.{suffix}")
     arriving = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
