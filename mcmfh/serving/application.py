@@ -39,6 +39,7 @@ def application(replica: Replica) -> FastAPI:
         summary="Exact cross-modal retrieval of medical images and reports",
         version="1",
         lifespan=life,
+        redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
         redoc_url=None,
     )
@@ -141,12 +142,13 @@ def application(replica: Replica) -> FastAPI:
 def addressed(request: Request) -> tuple[str, bool]:
     """(item_id, whether its picture is meant), from the address as it was sent: an id may hold any character.
 
-    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a".
+    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a"; a semicolon at the end, not
+    encoded, is no part of the id (see `item_path`).
     """
     sent = (request.scope.get("raw_path") or quote(request.scope["path"]).encode()).decode("ascii", "replace")
     name = sent.partition("/v1/items/")[2]
     of_picture = name.endswith("/image")
-    return unquote(name.removesuffix("/image") if of_picture else name), of_picture
+    return unquote((name.removesuffix("/image") if of_picture else name).removesuffix(";")), of_picture
 
 
 def rendered(content: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:

@@ -165,7 +165,7 @@ class Retrieval:
         bits = self.known(query.rerank)
         stored = self.snapshot.codes(hits.rows.tolist(), code_column(query.wanted(), bits))
         column = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, bits // 8)
-        wanted = np.sum([of_k[bits] for of_k in logits.values()], axis=0, dtype=np.float32)[None]
+        wanted = np.stack([of_k[bits] for of_k in logits.values()]).sum(axis=0, keepdims=True)
         scores, places = rerank_by_logits(np.arange(len(column))[None], wanted, column)
         chosen = places[0, : query.k]
         return Hits(hits.rows[chosen], hits.distances[chosen]), scores[0, : query.k].tolist()
@@ -205,5 +205,10 @@ def present(item: Mapping[str, Any], filters: list[str]) -> dict[str, Any]:
         "date": item["date"],
         "where": {name: item[name] for name in filters},
         "report": None if report is None else report[:EXCERPT] + ("…" if len(report) > EXCERPT else ""),
-        "image": f"/v1/items/{quote(item['item_id'], safe='')}/image" if item["image_uri"] else None,
+        "image": f"{item_path(item['item_id'])}/image" if item["image_uri"] else None,
     }
+
+
+def item_path(item_id: str) -> str:
+    """The address of an item. Clients resolve "." and "..", percent-encoded or not, unless something follows them."""
+    return f"/v1/items/{quote(item_id, safe='')}{';' if item_id in ('.', '..') else ''}"

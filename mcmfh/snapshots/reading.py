@@ -154,7 +154,7 @@ def _fill(root: str, document: dict[str, Any], mine: list[dict], first: int, fil
     Returns the names of the shards' files.
     """
     files.mkdir(exist_ok=True)
-    listed = []
+    listed: list[str] = []
     for shard in mine:
         names = f"{shard['codes']}.safetensors", f"{shard['items']}.arrow", f"{shard['shown']}.shown.arrow"
         listed += names
