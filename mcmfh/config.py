@@ -73,6 +73,10 @@ class EvaluateConfig(Section):
 class ServeConfig(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    layout: Literal["single", "sharded"] = "single"
+    parts: int = Field(2, ge=1)
+    part_replicas: int = Field(1, ge=1)
+    encoders: int = Field(1, ge=1)
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
     keys: tuple[KeyConfig, ...] = ()
