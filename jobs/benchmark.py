@@ -1,6 +1,7 @@
 """Measure speed against what one would use instead.
 
 python jobs/benchmark.py hamming --output build/benchmark
+python jobs/benchmark.py pretraining --size small --batch 64
 """
 
 from pathlib import Path
@@ -21,6 +22,16 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
     from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
 
     typer.echo(write_report(run_suite([n for n in SIZES if n <= largest], typer.echo), output))
+
+
+@app.command()
+def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, rounds: int = 5, amp: bool = False) -> None:
+    """Step time and peak memory of MCR's one masked stream against the usual two."""
+    from mcmfh.pretraining.benchmark import run
+    from mcmfh.pretraining.settings import PretrainSettings
+
+    given = {"size": size, "image_size": image_size, "batch_size": batch, "amp": amp, "workers": 0}
+    typer.echo(run(PretrainSettings.model_validate(given), rounds))
 
 
 if __name__ == "__main__":

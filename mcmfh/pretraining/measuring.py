@@ -1,0 +1,71 @@
+"""What pretraining is watched by and judged by on held-out pairs: recall both ways, and what reconstruction explains.
+
+Shapes: n pairs · D common width.
+"""
+
+import numpy as np
+import torch
+
+from mcmfh.hashing.gather import rank
+from mcmfh.hashing.recall import pair_recall, same_text
+from mcmfh.pretraining import losses
+from mcmfh.pretraining.model import Mcr
+from mcmfh.pretraining.pairs import Pairs
+from mcmfh.pretraining.trainee import Trainee
+from mcmfh.pretraining.vocabulary import PAD
+
+WATCHED = 1024  # validation pairs that are looked at; more says nothing new and costs the leader its time
+_BATCH = 64
+
+
+@torch.inference_mode()
+def embed_pairs(model: Mcr, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """(float32[n, D], float32[n, D]): unit vectors of pictures and reports, unmasked."""
+    device = next(model.parameters()).device
+    found = []
+    for start in range(0, len(pairs), _BATCH):
+        pixels, tokens = pairs[start : start + _BATCH].tensors(device)
+        vectors = model.embed_images(pixels), model.embed_reports(tokens, tokens != PAD)
+        found.append([x.float().cpu().numpy() for x in vectors])
+    images, reports = (np.concatenate(side) for side in zip(*found))
+    return images, reports
+
+
+def recall(model: Mcr, pairs: Pairs) -> dict[str, dict[str, float]]:
+    """R@1/5/10 both ways among `pairs`, equal reports being one answer, and what a random order would give."""
+    images, reports = embed_pairs(model, pairs)
+    correct = same_text(np.array([row.tobytes() for row in pairs.tokens]))
+    distance = -np.round(images @ reports.T, 6)
+    ways = {"image_to_report": distance, "report_to_image": distance.T, "chance": np.zeros_like(distance)}
+    return {name: {str(k): round(r, 6) for k, r in pair_recall(d, correct).items()} for name, d in ways.items()}
+
+
+@torch.inference_mode()
+def reconstruction(trainee: Trainee, pairs: Pairs) -> dict[str, float]:
+    """Errors on hidden patches and tokens under fixed masks; `patch_mean`: had each patch's own mean been predicted."""
+    if not trainee.settings.reconstruction:
+        return {}
+    device = next(trainee.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    sums = dict.fromkeys(("patches", "tokens", "patch_mean"), 0.0)
+    model = trainee.model
+    for start in range(0, len(pairs), _BATCH):
+        pixels, tokens = pairs[start : start + _BATCH].tensors(device)
+        patches = model.image_tower.patches(pixels)
+        noise = (torch.rand(x.shape[:2], generator=generator).to(device) for x in (patches, tokens))
+        image_mask, report_mask = trainee.masks(tokens, *noise)
+        made_up = trainee.image_decoder(model.image_tower(patches, image_mask), image_mask)
+        pieces = trainee.report_decoder(model.report_tower(tokens, report_mask), report_mask)
+        count = len(pixels) / len(pairs)
+        sums["patches"] += count * float(losses.patch_error(made_up, patches, image_mask))
+        sums["patch_mean"] += count * float(losses.patch_error(torch.zeros_like(made_up), patches, image_mask))
+        sums["tokens"] += count * float(losses.token_error(pieces, tokens, report_mask))
+    return {name: round(value, 6) for name, value in sums.items()}
+
+
+def watch(trainee: Trainee, validation: Pairs) -> dict[str, float]:
+    """Scalars by TensorBoard tag; {} without validation pairs, and on every worker but the first."""
+    if not len(validation) or rank() > 0:
+        return {}
+    found = recall(trainee.model, validation)
+    return {f"validation/{way}_R@10": found[way]["10"] for way in ("image_to_report", "report_to_image")}
