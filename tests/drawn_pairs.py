@@ -7,8 +7,8 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.vocabulary import Vocabulary, train_vocabulary
 
 SMALL = {"size": "tiny", "image_size": 32, "patch": 8, "context": 16, "embedding": 32, "vocabulary_size": 100}
-PLACES = ("upper left", "upper right", "lower left", "lower right")
-SHAPES = ("bright nodule", "dark cyst", "fine stripes")
+LEVELS = ("dark", "grey", "bright")
+SIDES = ("left", "right", "top", "bottom")
 
 
 def small(**more) -> PretrainSettings:
@@ -17,17 +17,16 @@ def small(**more) -> PretrainSettings:
 
 
 def draw(n: int, seed: int = 0) -> tuple[np.ndarray, list[str]]:
-    """(uint8[n, 32, 32, 3], reports): one of three shapes in one of four quarters of a noisy square."""
+    """(uint8[n, 32, 32, 3], reports): one of three levels, rising to one of four sides, with a disc somewhere."""
     rng = np.random.default_rng(seed)
-    pixels = rng.normal(110, 8, (n, 32, 32))
-    reports = []
+    y, x = np.mgrid[:32, :32] - 15.5
+    pixels, reports = np.empty((n, 32, 32)), []
     for picture in pixels:
-        place, shape = rng.integers(4), rng.integers(3)
-        top, left = 16 * (place // 2) + rng.integers(5), 16 * (place % 2) + rng.integers(5)
-        y, x = np.mgrid[:11, :11] - 5
-        value = (120, -90, 90 * (x % 4 < 2))[shape] * (x * x + y * y < 30)
-        picture[top : top + 11, left : left + 11] += value
-        reports.append(f"There is a {SHAPES[shape]} in the {PLACES[place]} quarter.")
+        level, side = rng.integers(3), rng.integers(4)
+        rise = (-x, x, -y, y)[side]
+        disc = np.hypot(*(np.array([y, x]) - rng.uniform(-9, 9, (2, 1, 1)))) < 5
+        picture[:] = 60 + 60 * level + rng.uniform(2, 3) * rise + 40 * disc
+        reports.append(f"The picture is {LEVELS[level]} and brightest at the {SIDES[side]}.")
     grey = pixels.clip(0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, -1), reports
 

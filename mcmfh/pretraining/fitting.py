@@ -29,7 +29,9 @@ def make_optimizer(trainee: nn.Module, settings: PretrainSettings) -> torch.opti
         {"params": [p for p in parameters if p.ndim > 1]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
+    )
 
 
 def draw_noise(rows: int, settings: PretrainSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:

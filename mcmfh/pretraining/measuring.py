@@ -43,24 +43,27 @@ def recall(model: Mcr, pairs: Pairs) -> dict[str, dict[str, float]]:
 @torch.inference_mode()
 def reconstruction(trainee: Trainee, pairs: Pairs) -> dict[str, float]:
     """Errors on hidden patches and tokens under fixed masks; `patch_mean`: had each patch's own mean been predicted."""
-    if not trainee.settings.reconstruction:
-        return {}
-    device = next(trainee.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    sums = dict.fromkeys(("patches", "tokens", "patch_mean"), 0.0)
-    model = trainee.model
+    device = next(trainee.parameters()).device
+    found: dict[str, float] = {}
+
+    def add(name: str, error: torch.Tensor, share: float) -> None:
+        found[name] = found.get(name, 0.0) + share * float(error)
+
     for start in range(0, len(pairs), _BATCH):
         pixels, tokens = pairs[start : start + _BATCH].tensors(device)
-        patches = model.image_tower.patches(pixels)
+        share = len(pixels) / len(pairs)
+        patches = trainee.model.image_tower.patches(pixels)
         noise = (torch.rand(x.shape[:2], generator=generator).to(device) for x in (patches, tokens))
         image_mask, report_mask = trainee.masks(tokens, *noise)
-        made_up = trainee.image_decoder(model.image_tower(patches, image_mask), image_mask)
-        pieces = trainee.report_decoder(model.report_tower(tokens, report_mask), report_mask)
-        count = len(pixels) / len(pairs)
-        sums["patches"] += count * float(losses.patch_error(made_up, patches, image_mask))
-        sums["patch_mean"] += count * float(losses.patch_error(torch.zeros_like(made_up), patches, image_mask))
-        sums["tokens"] += count * float(losses.token_error(pieces, tokens, report_mask))
-    return {name: round(value, 6) for name, value in sums.items()}
+        if "image" in trainee.decoders:
+            made_up = trainee.decoders["image"](trainee.model.image_tower(patches, image_mask), image_mask)
+            add("patches", losses.patch_error(made_up, patches, image_mask), share)
+            add("patch_mean", losses.patch_error(torch.zeros_like(made_up), patches, image_mask), share)
+        if "report" in trainee.decoders:
+            pieces = trainee.decoders["report"](trainee.model.report_tower(tokens, report_mask), report_mask)
+            add("tokens", losses.token_error(pieces, tokens, report_mask), share)
+    return {name: round(error, 6) for name, error in found.items()}
 
 
 def watch(trainee: Trainee, validation: Pairs) -> dict[str, float]:

@@ -36,7 +36,7 @@ def reconstruction_picture(trainee: Trainee, pairs: Pairs) -> bytes:
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     seen, made_up = patches.clone(), patches.clone()
     seen[mask.hidden_BL] = (GREY * 255 - tower.mean_P) / tower.deviation_P
-    shape_MP = trainee.image_decoder(tower(patches, mask), mask)
+    shape_MP = trainee.decoders["image"](tower(patches, mask), mask)
     made_up[mask.hidden_BL] = shape_MP * variance[mask.hidden_BL].sqrt() + mean[mask.hidden_BL]
     columns = [_picture(x * tower.deviation_P + tower.mean_P, settings.grid) for x in (patches, seen, made_up)]
     return _draw([list(row) for row in zip(*columns)], ["original", "seen", "made up"], [""] * len(pairs))

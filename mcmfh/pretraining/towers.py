@@ -27,8 +27,8 @@ class ImageTower(nn.Module):
         self.vit = _make_vit(settings)
         self.width: int = self.vit.embed_dim
         statistics = (self.vit.pretrained_cfg or {}) if settings.image_tower else {}
-        for name, key in (("mean_P", "mean"), ("deviation_P", "std")):
-            channels = torch.tensor(statistics.get(key, (0.5, 0.5, 0.5))) * 255
+        for name, key, usual in (("mean_P", "mean", (0.5,) * 3), ("deviation_P", "std", (0.25,) * 3)):
+            channels = torch.tensor(statistics.get(key, usual)) * 255
             self.register_buffer(name, channels.repeat_interleave(settings.patch**2), persistent=False)
 
     def patches(self, pixels_BSS3: Tensor) -> Tensor:
@@ -62,6 +62,7 @@ def _make_vit(settings: TowerSettings) -> Any:
         width, layers, heads = SIZES[settings.size]
         shape |= {"patch_size": settings.patch, "embed_dim": width, "depth": layers, "num_heads": heads}
         vit = VisionTransformer(**shape, class_token=False)
+        nn.init.xavier_uniform_(vit.patch_embed.proj.weight.view(width, -1))  # as a linear layer's, MAE
         vit.pos_embed.data[0] = build_sincos2d_pos_embed([settings.grid, settings.grid], width)
         return vit
     try:

@@ -30,22 +30,25 @@ class Trainee(nn.Module):
         salt_L = torch.randint(-(2**63), 2**63 - 1, (settings.context,), generator=generator)
         self.register_buffer("salt_L", salt_L, persistent=False)
         self.register_buffer("special_O", torch.tensor(vocabulary.special), persistent=False)
+        self.decoders = nn.ModuleDict()
         if settings.reconstruction:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed + 1)
-                self.image_decoder, self.report_decoder = self._make_decoders(len(vocabulary))
+                self._add_decoders(len(vocabulary))
 
-    def _make_decoders(self, pieces: int) -> tuple[Decoder, Decoder]:
+    def _add_decoders(self, pieces: int) -> None:
+        """One for each side of which something is hidden."""
         from timm.layers import build_sincos2d_pos_embed
 
         s = self.settings
-        widths = self.model.image_tower.width, self.model.report_tower.width
-        position_NH = build_sincos2d_pos_embed([s.grid, s.grid], widths[0] // 2)
-        position_LH = torch.randn(s.context, widths[1] // 2) * 0.02
-        return (
-            Decoder(widths[0], s.decoder_layers, position_NH, 3 * s.patch**2),
-            Decoder(widths[1], s.decoder_layers, position_LH, pieces),
-        )
+        if s.image_mask:
+            width = self.model.image_tower.width
+            position_NH = build_sincos2d_pos_embed([s.grid, s.grid], width // 2)
+            self.decoders["image"] = Decoder(width, s.decoder_layers, position_NH, 3 * s.patch**2)
+        if s.report_mask:
+            width = self.model.report_tower.width
+            position_LH = torch.randn(s.context, width // 2) * 0.02
+            self.decoders["report"] = Decoder(width, s.decoder_layers, position_LH, pieces)
 
     def masks(self, tokens_bL: Tensor, image_noise_bN: Tensor, report_noise_bL: Tensor) -> tuple[Mask, Mask]:
         """What this batch shows of its pictures and of its reports; special tokens are always seen."""
@@ -73,10 +76,11 @@ class Trainee(nn.Module):
             if s.stream == "masked" or s.reconstruction:
                 seen_image = self.model.image(patches_bNP, image_mask)
                 seen_report = self.model.report(tokens_bL, report_mask)
-            if s.reconstruction:
-                patches_MP = self.image_decoder(seen_image.local_BUW, image_mask)
-                pieces_MO = self.report_decoder(seen_report.local_BUW, report_mask)
+            if "image" in self.decoders:
+                patches_MP = self.decoders["image"](seen_image.local_BUW, image_mask)
                 terms["patches"] = losses.patch_error(patches_MP, patches_bNP, image_mask)
+            if "report" in self.decoders:
+                pieces_MO = self.decoders["report"](seen_report.local_BUW, report_mask)
                 terms["tokens"] = losses.token_error(pieces_MO, tokens_bL, report_mask)
         if s.stream == "masked":
             image, report = seen_image.vector_BD, seen_report.vector_BD

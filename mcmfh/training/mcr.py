@@ -168,7 +168,7 @@ def _pictures(trainee: Trainee, problem: Problem, with_text: bool) -> dict[str, 
     drawn: dict[str, bytes | None] = {}
     if len(shown):
         drawn["attention"] = attention_picture(trainee.model, shown, problem.vocabulary, with_text)
-        if problem.settings.reconstruction:
+        if "image" in trainee.decoders:
             drawn["reconstruction"] = reconstruction_picture(trainee, shown)
     return {name: png for name, png in drawn.items() if png}
 

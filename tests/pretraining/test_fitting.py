@@ -24,16 +24,16 @@ def pretrain(n: int = 96, **more) -> Trainee:
 
 @pytest.fixture(scope="module")
 def trained() -> Trainee:
-    return pretrain(256, epochs=16, batch_size=32, learning_rate=2e-3)
+    return pretrain(192, epochs=7, learning_rate=1e-3)
 
 
 def test_it_learns_on_pictures_it_never_saw(trained):
     held_out = make_pairs(60, seed=1)
     error = reconstruction(trained, held_out)
-    assert error["patches"] < 0.9 * error["patch_mean"]
+    assert error["patches"] < 0.8 * error["patch_mean"]
     assert error["tokens"] < 0.5 * np.log(len(make_vocabulary()))
     found = recall(trained.model, held_out)
-    assert found["image_to_report"]["1"] > 4 * found["chance"]["1"]
+    assert found["image_to_report"]["1"] > 3 * found["chance"]["1"]
 
 
 def test_an_embedding_does_not_depend_on_company(trained):

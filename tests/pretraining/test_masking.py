@@ -53,7 +53,7 @@ def test_patches_are_those_of_a_convolution():
     model = Mcr(small().towers, len(make_vocabulary()))
     pixels, _ = make_pairs(2).tensors("cpu")
     patches = model.image_tower.patches(pixels)
-    image = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    image = (pixels.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
     expected = model.image_tower.vit.patch_embed(image)
     proj = model.image_tower.vit.patch_embed.proj
     assert torch.allclose(patches @ proj.weight.flatten(1).T + proj.bias, expected, atol=1e-5)

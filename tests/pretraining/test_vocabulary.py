@@ -21,9 +21,9 @@ def test_another_process_learns_the_same_pieces():
 
 def test_reports_come_back_from_their_pieces():
     vocabulary = train_vocabulary(draw(200)[1], 100, 16)
-    tokens = vocabulary.padded(["Bright nodule, upper left.", "bright " * 40])
+    tokens = vocabulary.padded(["The picture is bright, left.", "bright " * 40])
     assert tokens.shape == (2, 16)
-    assert "bright nodule" in vocabulary.read(tokens[0])
+    assert "picture is bright" in vocabulary.read(tokens[0])
     assert (tokens[1] != 0).all(), "a long report is cut"
     assert tokens[1][-1] == vocabulary.pieces["[SEP]"]
 

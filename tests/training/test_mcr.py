@@ -51,7 +51,7 @@ def undisturbed(manifest, tmp_path_factory) -> mcr.Pretrained:
 
 
 def test_an_archive_becomes_an_encoder(undisturbed):
-    assert load_encoder("mcr", "cpu", undisturbed.source).encode_reports(["bright nodule"]).shape == (1, 32)
+    assert load_encoder("mcr", "cpu", undisturbed.source).encode_reports(["bright at the left"]).shape == (1, 32)
     assert undisturbed.metrics["pairs"] == 16
     assert set(undisturbed.metrics["recall"]) == {"image_to_report", "report_to_image", "chance"}
     folder = storage.join(storage.parent(storage.parent(undisturbed.source)), "pretraining")
