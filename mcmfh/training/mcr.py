@@ -125,6 +125,8 @@ def pose(config: Config, archive: Archive) -> Problem:
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
     what = settings.model_dump(mode="json", exclude={"workers", "min_workers", "device"})
+    if settings.image_weights and storage.exists(settings.image_weights):
+        what["image_weights"] = storage.version(storage.absolute(settings.image_weights))
     fingerprint = storage.digest([what, *(train[name].to_pylist() for name in ("item_id", "fingerprint"))])
     uri = storage.join(storage.absolute(config.store), "pretraining", f"{fingerprint[:16]}.vocab.txt")
     if not storage.exists(uri):

@@ -11,7 +11,7 @@ from drawn_pairs import SMALL, draw
 from PIL import Image
 
 from mcmfh import storage
-from mcmfh.config import load_config
+from mcmfh.config import Config, load_config
 from mcmfh.encoders import load_encoder
 from mcmfh.errors import InputError
 from mcmfh.pretraining import fitting
@@ -34,10 +34,14 @@ def manifest(tmp_path_factory) -> Path:
     return folder / "manifest.csv"
 
 
-def pretrain(manifest, store, **more) -> mcr.Pretrained:
+def configured(manifest, store, **more) -> Config:
     settings = {**SMALL, "epochs": 4, "batch_size": 16, "workers": 0, **more}
     given = [f"pretrain.{name}={value}" for name, value in settings.items()]
-    config = load_config([f"archive.manifest={manifest}", f"store={store}", *given], read_default=False)
+    return load_config([f"archive.manifest={manifest}", f"store={store}", *given], read_default=False)
+
+
+def pretrain(manifest, store, **more) -> mcr.Pretrained:
+    config = configured(manifest, store, **more)
     return mcr.pretrain_archive(config, read_archive(config.archive))
 
 
@@ -99,6 +103,41 @@ def test_too_few_pairs_and_lost_files_are_named(manifest, tmp_path):
         pretrain(few, tmp_path)
     with pytest.raises(InputError, match=r"pretrain\.vocabulary"):
         pretrain(manifest, tmp_path, vocabulary=str(tmp_path / "none.txt"))
+
+
+def test_rows_of_the_comparison():
+    from mcmfh.training.mcr_comparison import pretraining_rows
+
+    rows = pretraining_rows(load_config(["pretrain.epochs=30"], read_default=False).pretrain, dual_cost=2.5)
+    assert len(set(rows.values())) == len(rows), "every row differs"
+    assert rows["dual-stream, equal wall time"].epochs == 12
+    assert rows["dual-stream, equal epochs"].epochs == 30
+
+
+@pytest.mark.slow
+def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, monkeypatch):
+    from mcmfh.training import mcr_comparison
+
+    text = manifest.read_text().replace("validation", "test")
+    (manifest.parent / "tested.csv").write_text(text)
+    config = configured(manifest.parent / "tested.csv", tmp_path, epochs=1)
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"seeds": 1})})
+    archive = read_archive(config.archive)
+    measure, measured = mcr_comparison._measure, []
+
+    def killed_at_the_third(*arguments):
+        measured.append(arguments[2])
+        if len(measured) == 3:
+            raise Killed
+        return measure(*arguments)
+
+    monkeypatch.setattr(mcr_comparison, "_measure", killed_at_the_third)
+    with pytest.raises(Killed):
+        mcr_comparison.compare_pretraining(config, archive)
+    found = mcr_comparison.compare_pretraining(config, archive)
+    assert len(measured) == 3 + 3, "two rows were kept"
+    assert len(found.evaluations) == 5
+    assert {s.measure for s in found.evaluations[0].scores} == {"R@1", "R@5", "R@10"}, "the archive has no labels"
 
 
 def is_ours(pid: int) -> bool:
