@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py hamming --output build/benchmark
 python jobs/benchmark.py pretraining --size small --batch 64
+python jobs/benchmark.py training
 """
 
 from pathlib import Path
@@ -32,6 +33,21 @@ def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, roun
 
     given = {"size": size, "image_size": image_size, "batch_size": batch, "amp": amp, "workers": 0}
     typer.echo(run(PretrainSettings.model_validate(given), rounds))
+
+
+@app.command()
+def training(pairs: int = 4000) -> None:
+    """The training loop, and what Ray Train adds to its steps."""
+    from mcmfh import ray_session
+    from mcmfh.config import ClusterConfig
+
+    ray_session.connect(ClusterConfig())
+    from mcmfh.training.benchmark import measure_training
+
+    found = measure_training(pairs)
+    typer.echo(f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s")
+    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in found["step"].values())
+    typer.echo(f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {found['ratio']:.3f}")
 
 
 if __name__ == "__main__":

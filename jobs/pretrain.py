@@ -19,7 +19,7 @@ def main(config: Config) -> None:
 
     done = pretrain_archive(config, archive)
     for way, found in done.metrics.get("recall", {}).items():
-        print(f"{way.replace('_', ' '):<16} {', '.join(f'R@{k} {value:.3f}' for k, value in found.items())}")
+        print(f"{way.replace('_', ' '):<16} {', '.join(f'{measure} {value:.3f}' for measure, value in found.items())}")
     print(f"encoder.name=mcr encoder.source={done.source}{' (trained before)' if done.reused else ''}")
 
 

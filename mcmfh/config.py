@@ -64,6 +64,7 @@ class KeyConfig(Section):
 
 class EvaluateConfig(Section):
     compare: Literal["model", "methods", "ablation", "bits", "encoder", "pretraining"] = "model"
+    rows: tuple[str, ...] = ()
     seeds: int = Field(3, ge=1)
     train_until: date | None = None
     train_manifest: str | None = None

@@ -5,6 +5,7 @@ Nothing else is random, so a run resumed from an epoch's checkpoint goes on exac
 Shapes: b this worker's rows · N patches · L context.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
@@ -81,10 +82,10 @@ def fit(
     settings: PretrainSettings,
     pairs: int,
     first_epoch: int = 0,
-    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, losses: None,
+    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, scalars: None,
 ) -> None:
-    """Train from `first_epoch` to the last; `after_epoch(epoch, mean loss terms)`, called every
-    `checkpoint_every` epochs and after the last, may checkpoint and report.
+    """Train from `first_epoch` to the last; `after_epoch(epoch, scalars)`, called every `checkpoint_every` epochs and
+    after the last, may checkpoint and report. Scalars: the epoch's mean loss terms, and seconds a step.
 
     `module` is a Trainee, bare or in DistributedDataParallel. `pairs`, of all workers, sets the pace of the learning
     rate; a few may turn out unreadable.
@@ -93,6 +94,7 @@ def fit(
     for epoch in range(first_epoch, settings.epochs):
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
         module.train()
+        started = time.perf_counter()
         total: dict[str, Tensor] = {}
         stream, done = feed(epoch), 0
         while group := list(islice(stream, settings.accumulate)):
@@ -106,7 +108,8 @@ def fit(
             raise InputError("none of the archive's image-report pairs can be read; mcmfh check tells why")
         module.eval()
         if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs:
-            after_epoch(epoch, {name: float(value) / done for name, value in total.items()})
+            losses = {f"loss/{name}": float(value) / done for name, value in total.items()}
+            after_epoch(epoch, {**losses, "time/step": (time.perf_counter() - started) / done})
 
 
 def bare(module: nn.Module) -> Trainee:

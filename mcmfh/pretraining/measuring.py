@@ -6,8 +6,9 @@ Shapes: n pairs · D common width.
 import numpy as np
 import torch
 
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
 from mcmfh.hashing.gather import rank
-from mcmfh.hashing.recall import pair_recall, same_text
+from mcmfh.hashing.validation import CUTOFFS, WAYS
 from mcmfh.pretraining import losses
 from mcmfh.pretraining.model import Mcr
 from mcmfh.pretraining.pairs import Pairs
@@ -32,12 +33,16 @@ def embed_pairs(model: Mcr, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def recall(model: Mcr, pairs: Pairs) -> dict[str, dict[str, float]]:
-    """R@1/5/10 both ways among `pairs`, equal reports being one answer, and what a random order would give."""
-    images, reports = embed_pairs(model, pairs)
-    correct = same_text(np.array([row.tobytes() for row in pairs.tokens]))
-    distance = -np.round(images @ reports.T, 6)
-    ways = {"image_to_report": distance, "report_to_image": distance.T, "chance": np.zeros_like(distance)}
-    return {name: {str(k): round(r, 6) for k, r in pair_recall(d, correct).items()} for name, d in ways.items()}
+    """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10"}} among `pairs`, by cosine; equal
+    reports are one answer."""
+    vectors = dict(zip(("image", "report"), embed_pairs(model, pairs)))
+    answers, group = np.unique(pairs.tokens, axis=0, return_inverse=True)
+    group = group.ravel()
+    found = {}
+    for way, (asked, stored) in WAYS.items():
+        ranks = pair_ranks(vectors[asked], vectors[stored], group, group)
+        found[way] = {f"R@{k}": round(float(pair_recall(ranks, k).mean()), 6) for k in CUTOFFS}
+    return {**found, "chance": {f"R@{k}": min(1.0, round(k / len(answers), 6)) for k in CUTOFFS}}
 
 
 @torch.inference_mode()
@@ -71,4 +76,4 @@ def watch(trainee: Trainee, validation: Pairs) -> dict[str, float]:
     if not len(validation) or rank() > 0:
         return {}
     found = recall(trainee.model, validation)
-    return {f"validation/{way}_R@10": found[way]["10"] for way in ("image_to_report", "report_to_image")}
+    return {"validation/R@10": sum(found[way]["R@10"] for way in WAYS) / len(WAYS)}

@@ -5,7 +5,7 @@ reconstruction, and local features are mapped to the common space before they ar
 this project's, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -65,6 +65,7 @@ class PretrainSettings(TowerSettings):
     workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, with the pictures in its memory
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
 
     @model_validator(mode="after")
     def _check_batches(self) -> "PretrainSettings":
@@ -81,6 +82,11 @@ class PretrainSettings(TowerSettings):
     def towers(self) -> TowerSettings:
         """The part that the towers are built from."""
         return TowerSettings(**self.model_dump(include=set(TowerSettings.model_fields)))
+
+    @property
+    def work(self) -> dict[str, Any]:
+        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
+        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
 
     @property
     def checkpoint_every(self) -> int:

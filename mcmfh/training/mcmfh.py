@@ -50,12 +50,11 @@ def train(
     encoder: EncoderSpec,
     store: str,
     run_name: str,
-    log_dir: str | None = None,
 ) -> TrainResult:
     """Train on the `train` items that have both modalities and write a bundle to `store`/bundles/<bundle digest>/.
 
     Checkpoints lie in `store`/training/`run_name`; the same name goes on where it stopped. `settings.workers` = 0
-    runs here, otherwise Ray must be initialised. `log_dir` (a local path) gets TensorBoard scalars.
+    runs here, otherwise Ray must be initialised.
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
@@ -64,39 +63,38 @@ def train(
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     elif settings.workers == 0:
-        model = _train_here(prepared, storage.join(store, "training", run_name), log_dir)
+        model = _train_here(prepared, storage.join(store, "training", run_name))
     else:
-        model = _train_on_ray(prepared, storage.join(store, "training"), run_name, log_dir)
+        model = _train_on_ray(prepared, storage.join(store, "training"), run_name)
     loop_seconds = time.monotonic() - started
     uri = complete(model, prepared, encoder, storage.join(store, "bundles"))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 
 
-def _train_here(prepared: Prepared, run_uri: str, log_dir: str | None) -> Model:
+def _train_here(prepared: Prepared, run_uri: str) -> Model:
     device, settings = chosen_device(prepared.settings.device, "train.device"), prepared.settings
     trainee = Trainee(prepared.first_model(), settings).to(device)
     optimizer = make_optimizer(trainee, settings)
     pairs = Pairs.from_rows(torch.from_numpy(prepared.rows), prepared.widths, device)
-    write = scalar_writer(log_dir)
+    write = scalar_writer(settings.log_dir)
     first_epoch = 0
     if done := storage.names(run_uri):
         state = storage.read(storage.join(run_uri, done[-1]))
         first_epoch = unpack_state(state, prepared.fingerprint, trainee, optimizer)
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         state = pack_state(trainee, optimizer, epoch, prepared.fingerprint)
         storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
         for name in storage.names(run_uri)[:-2]:
             storage.delete(storage.join(run_uri, name))
-        scalars = {f"loss/{name}": value for name, value in losses.items()}
         write(epoch, scalars | watch(trainee.model, prepared.validation))
 
     fit(trainee, optimizer, pairs, settings, prepared.temperature, first_epoch, after_epoch)
     return trainee.model
 
 
-def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str, log_dir: str | None) -> Model:
+def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str) -> Model:
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -111,7 +109,7 @@ def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str, log_dir:
         workers = (settings.min_workers, settings.workers)
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"prepared": ray.put(_without_rows(prepared)), "log_dir": log_dir},
+        train_loop_config={"prepared": ray.put(_without_rows(prepared))},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
         run_config=RunConfig(
             name=run_name,
@@ -163,10 +161,9 @@ def _train_worker(config: dict[str, Any]) -> None:
             data = (Path(folder) / STATE).read_bytes()
         first_epoch = unpack_state(data, p["fingerprint"], trainee, optimizer)
     leader = get_context().get_world_rank() == 0
-    write = scalar_writer(config["log_dir"] if leader else None)
+    write = scalar_writer(settings.log_dir if leader else None)
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
-        scalars = {f"loss/{name}": value for name, value in losses.items()}
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         if not leader:
             report(scalars)
             return

@@ -88,11 +88,11 @@ class Problem:
         return trainee
 
 
-def pretrain_archive(config: Config, archive: Archive, log_dir: str | None = None) -> Pretrained:
+def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
     """Pretrain on the pairs of the archive's training split and store the towers below `store`/encoders.
 
-    `pretrain.workers` = 0 runs here, otherwise Ray must be connected. `log_dir` (a local path) gets TensorBoard
-    scalars. Raises InputError when a group stands on two sides of the split, or pairs are too few.
+    `pretrain.workers` = 0 runs here, otherwise Ray must be connected. Raises InputError when a group stands
+    on two sides of the split, or pairs are too few.
     """
     root = storage.join(storage.absolute(config.store), "pretraining")
     problem = pose(config, archive)
@@ -102,7 +102,7 @@ def pretrain_archive(config: Config, archive: Archive, log_dir: str | None = Non
     if not reused:
         train = _train_here if problem.settings.workers == 0 else _train_on_ray
         started = time.monotonic()
-        trainee = train(problem, root, run, log_dir)
+        trainee = train(problem, root, run)
         seconds = time.monotonic() - started
         source, metrics = complete(trainee, problem, storage.join(storage.absolute(config.store), "encoders"))
         for name, png in _pictures(trainee, problem, config.archive.keep_reports).items():
@@ -124,7 +124,7 @@ def pose(config: Config, archive: Archive) -> Problem:
     train, validation = (items.filter(pa.array(split == name)) for name in ("train", "validation"))
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
-    what = settings.model_dump(mode="json", exclude={"workers", "min_workers", "device"})
+    what = settings.work
     if settings.image_weights and storage.exists(settings.image_weights):
         what["image_weights"] = storage.version(storage.absolute(settings.image_weights))
     fingerprint = storage.digest([what, *(train[name].to_pylist() for name in ("item_id", "fingerprint"))])
@@ -158,7 +158,7 @@ def complete(trainee: Trainee, problem: Problem, root: str) -> tuple[str, dict[s
     if len(held_out):
         metrics |= {"recall": recall(trainee.model, held_out), "reconstruction": reconstruction(trainee, held_out)}
     training = {
-        "settings": settings.model_dump(mode="json", exclude={"workers", "min_workers"}),
+        "settings": settings.work,
         "pairs": problem.train.num_rows,
         "fingerprint": problem.fingerprint,
     }
@@ -175,29 +175,29 @@ def _pictures(trainee: Trainee, problem: Problem, with_text: bool) -> dict[str, 
     return {name: png for name, png in drawn.items() if png}
 
 
-def _train_here(problem: Problem, root: str, run: str, log_dir: str | None) -> Trainee:
+def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     settings = problem.settings
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
-    write = scalar_writer(log_dir)
+    write = scalar_writer(settings.log_dir)
     run_uri, first_epoch = storage.join(root, run), 0
     if done := storage.names(run_uri):
         state = storage.read(storage.join(run_uri, done[-1]))
         first_epoch = unpack_state(state, problem.fingerprint, trainee, optimizer)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         state = pack_state(trainee, optimizer, epoch, problem.fingerprint)
         storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
         for name in storage.names(run_uri)[:-2]:
             storage.delete(storage.join(run_uri, name))
-        write(epoch, {f"loss/{name}": value for name, value in losses.items()} | watch(trainee, held_out))
+        write(epoch, scalars | watch(trainee, held_out))
 
     fit(trainee, optimizer, from_memory(pairs, settings), settings, len(pairs), first_epoch, after_epoch)
     return trainee
 
 
-def _train_on_ray(problem: Problem, root: str, run: str, log_dir: str | None) -> Trainee:
+def _train_on_ray(problem: Problem, root: str, run: str) -> Trainee:
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -216,7 +216,7 @@ def _train_on_ray(problem: Problem, root: str, run: str, log_dir: str | None) ->
         workers = (settings.min_workers, settings.workers)
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"problem": ray.put(problem), "log_dir": log_dir},
+        train_loop_config={"problem": ray.put(problem)},
         # Less than a core each, so that on a small machine some are left to decode.
         scaling_config=ScalingConfig(workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, "GPU": int(use_gpu)}),
         run_config=RunConfig(
@@ -260,11 +260,10 @@ def _train_worker(config: dict[str, Any]) -> None:
             data = (Path(folder) / STATE).read_bytes()
         first_epoch = unpack_state(data, problem.fingerprint, trainee, optimizer)
     leader = get_context().get_world_rank() == 0
-    write = scalar_writer(config["log_dir"] if leader else None)
+    write = scalar_writer(settings.log_dir if leader else None)
     held_out = problem.watched() if leader else Pairs(np.empty(0), np.empty(0))
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
-        scalars = {f"loss/{name}": value for name, value in losses.items()}
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         if not leader:
             report(scalars)
             return

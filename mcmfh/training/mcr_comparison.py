@@ -43,8 +43,9 @@ def compare_pretraining(config: Config, archive: Archive, progress: Progress | N
     base = config.pretrain
     contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
     root = storage.join(storage.absolute(config.store), "evaluations")
-    root = storage.join(root, f"pretraining-{storage.digest([base.model_dump(mode='json'), contents])[:16]}")
+    root = storage.join(root, f"pretraining-{storage.digest([base.work, contents])[:16]}")
     rows = pretraining_rows(base, _dual_cost(base, storage.join(root, "cost.json")))
+    rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
     found: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""

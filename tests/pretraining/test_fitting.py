@@ -33,7 +33,7 @@ def test_it_learns_on_pictures_it_never_saw(trained):
     assert error["patches"] < 0.8 * error["patch_mean"]
     assert error["tokens"] < 0.5 * np.log(len(make_vocabulary()))
     found = recall(trained.model, held_out)
-    assert found["image_to_report"]["1"] > 3 * found["chance"]["1"]
+    assert found["image_to_report"]["R@1"] > 3 * found["chance"]["R@1"]
 
 
 def test_an_embedding_does_not_depend_on_company(trained):

@@ -20,4 +20,4 @@ def test_reconstruction_beats_the_patch_mean(tmp_path):
     config = load_config(overrides, read_default=False)
     found = pretrain_archive(config, read_archive(config.archive)).metrics
     assert found["reconstruction"]["patches"] < 0.95 * found["reconstruction"]["patch_mean"]
-    assert found["recall"]["report_to_image"]["10"] > 2 * found["recall"]["chance"]["10"]
+    assert found["recall"]["report_to_image"]["R@10"] > 2 * found["recall"]["chance"]["R@10"]
