@@ -45,8 +45,8 @@ def mask_patches(noise_BN: Tensor, ratio: float) -> Mask:
     seen = max(1, round(places * (1 - ratio)))
     index_BV = noise_BN.argsort(1)[:, :seen]
     hidden_BN = torch.ones_like(noise_BN, dtype=torch.bool).scatter_(1, index_BV, False)
-    present = (all_present(batch, n, noise_BN.device) for n in (seen, places))
-    return Mask(index_BV, *present, hidden_BN)
+    valid, present = (all_present(batch, n, noise_BN.device) for n in (seen, places))
+    return Mask(index_BV, valid, present, hidden_BN)
 
 
 def mask_tokens(noise_BL: Tensor, present_BL: Tensor, fixed_BL: Tensor, ratio: float) -> Mask:

@@ -218,7 +218,9 @@ def _train_on_ray(problem: Problem, root: str, run: str) -> Trainee:
         _train_worker,
         train_loop_config={"problem": ray.put(problem)},
         # Less than a core each, so that on a small machine some are left to decode.
-        scaling_config=ScalingConfig(workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, "GPU": int(use_gpu)}),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, "GPU": int(use_gpu)}
+        ),
         run_config=RunConfig(
             name=run,
             storage_path=root,
