@@ -24,7 +24,7 @@ def pretrain(n: int = 96, **more) -> Trainee:
 
 @pytest.fixture(scope="module")
 def trained() -> Trainee:
-    return pretrain(192, epochs=7, learning_rate=1e-3)
+    return pretrain(256, epochs=8, batch_size=32, learning_rate=1e-3)
 
 
 def test_it_learns_on_pictures_it_never_saw(trained):

@@ -159,7 +159,7 @@ def kill_a_worker_after(pattern: Path) -> None:
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
 @pytest.mark.slow
 def test_on_ray_a_killed_worker_resumes_to_the_same_towers(cluster, manifest, tmp_path):
-    settings = {"workers": 2, "epochs": 12}
+    settings = {"workers": 2, "epochs": 8}
     undisturbed = pretrain(manifest, tmp_path / "a", **settings)
     with ThreadPoolExecutor(1) as pool:
         run = next((tmp_path / "a" / "pretraining").glob("*.json")).stem
