@@ -71,7 +71,7 @@ def attention_picture(model: Mcr, pairs: Pairs, vocabulary: Vocabulary, with_tex
 
 def _picture(patches_nNP: Tensor, grid: int) -> np.ndarray:
     """float32[n, S, S, 3] in [0, 1] of patches with values 0 … 255."""
-    n, _, p = len(patches_nNP), None, int((patches_nNP.shape[-1] // 3) ** 0.5)
+    n, p = len(patches_nNP), int((patches_nNP.shape[-1] // 3) ** 0.5)
     tiled = patches_nNP.view(n, grid, grid, 3, p, p).permute(0, 1, 4, 2, 5, 3)
     return (tiled.reshape(n, grid * p, grid * p, 3) / 255).clamp(0, 1).numpy()
 
