@@ -81,16 +81,17 @@ def _draw(rows: list[list[np.ndarray]], heads: list[str], texts: list[str]) -> b
 
     figure = Figure(figsize=(2.4 * len(heads), 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(heads), squeeze=False)
+    for axes, head in zip(panels[0], heads):
+        axes.set_title(head, fontsize=8)
     for line, row, text in zip(panels, rows, texts):
-        for axes, array, head in zip(line, row, heads):
+        for axes, array in zip(line, row):
             axes.set_axis_off()
             if array.ndim == 3:
                 axes.imshow(array)
             else:
                 axes.imshow(row[0], extent=(0, 1, 0, 1))
                 axes.imshow(array, extent=(0, 1, 0, 1), alpha=0.6, cmap="inferno", interpolation="bilinear")
-            axes.set_title(head, fontsize=8)
-        line[0].set_title(text or heads[0], fontsize=6, loc="left", wrap=True)
+        line[0].text(0, -0.03, text, transform=line[0].transAxes, fontsize=6, va="top", in_layout=False)
     sink = io.BytesIO()
     figure.savefig(sink, format="png", dpi=90, metadata={"Software": None})
     return sink.getvalue()
