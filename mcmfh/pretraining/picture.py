@@ -80,6 +80,7 @@ def _draw(rows: list[list[np.ndarray]], heads: list[str], texts: list[str]) -> b
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * len(heads), 2.6 * len(rows)), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0.02, 1, 0.98))  # room for the last row's words
     panels = figure.subplots(len(rows), len(heads), squeeze=False)
     for axes, head in zip(panels[0], heads):
         axes.set_title(head, fontsize=8)

@@ -140,6 +140,25 @@ def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, mo
     assert {s.measure for s in found.evaluations[0].scores} == {"R@1", "R@5", "R@10"}, "the archive has no labels"
 
 
+@pytest.mark.slow
+def test_the_encoder_embeds_evaluates_and_hashes_an_archive(cluster, manifest, undisturbed, tmp_path):
+    from mcmfh.bulk.archive_run import embed_archive, hash_archive
+    from mcmfh.hashing import load_bundle
+    from mcmfh.training.archive_training import evaluate_encoder, train_archive
+
+    text = (manifest.parent / "manifest.csv").read_text().replace("validation", "test")
+    (manifest.parent / "tested.csv").write_text(text)
+    given = ["encoder.name=mcr", f"encoder.source={undisturbed.source}", "train.method=itq", f"store={tmp_path}"]
+    config = load_config([f"archive.manifest={manifest.parent / 'tested.csv'}", *given], read_default=False)
+    archive = read_archive(config.archive)
+    assert embed_archive(config, archive).encoded == 80
+    assert {s.measure for s in evaluate_encoder(config, archive).evaluations[0].scores} == {"R@1", "R@5", "R@10"}
+    trained = train_archive(config, archive)
+    published = hash_archive(config, archive)
+    assert (published.items, published.quarantined.num_rows, published.hashed) == (80, 1, 80)
+    assert load_bundle(trained.bundle).hash_reports(["bright at the left"]).shape == (1, 2)
+
+
 def is_ours(pid: int) -> bool:
     while pid > 1 and pid != os.getpid():
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
