@@ -90,7 +90,7 @@ def fit(
     `module` is a Trainee, bare or in DistributedDataParallel. `pairs`, of all workers, sets the pace of the learning
     rate; a few may turn out unreadable.
     """
-    steps = max(1, -(-pairs // (settings.batch_size * settings.accumulate)))
+    steps = -(-max(1, pairs // settings.batch_size) // settings.accumulate)
     for epoch in range(first_epoch, settings.epochs):
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
         module.train()

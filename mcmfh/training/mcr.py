@@ -181,7 +181,7 @@ def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     optimizer = make_optimizer(trainee, settings)
     write = scalar_writer(settings.log_dir)
     run_uri, first_epoch = storage.join(root, run), 0
-    if done := storage.names(run_uri):
+    if done := [name for name in storage.names(run_uri) if name.endswith(".safetensors")]:
         state = storage.read(storage.join(run_uri, done[-1]))
         first_epoch = unpack_state(state, problem.fingerprint, trainee, optimizer)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
