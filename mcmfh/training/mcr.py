@@ -180,8 +180,8 @@ def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
     write = scalar_writer(settings.log_dir)
-    run_uri, first_epoch = storage.join(root, run), 0
-    if done := [name for name in storage.names(run_uri) if name.endswith(".safetensors")]:
+    run_uri, first_epoch = storage.join(root, f"{run}.epochs"), 0  # Ray Train has the folder `run` to itself
+    if done := storage.names(run_uri):
         state = storage.read(storage.join(run_uri, done[-1]))
         first_epoch = unpack_state(state, problem.fingerprint, trainee, optimizer)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()

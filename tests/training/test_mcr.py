@@ -60,6 +60,7 @@ def test_an_archive_becomes_an_encoder(undisturbed):
     assert set(undisturbed.metrics["recall"]) == {"image_to_report", "report_to_image", "chance"}
     folder = storage.join(storage.parent(storage.parent(undisturbed.source)), "pretraining")
     assert {n.split(".", 1)[1] for n in storage.names(folder) if "." in n} == {
+        "epochs",
         "json",
         "vocab.txt",
         "attention.png",
