@@ -25,6 +25,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         for measure in scores["chance"]:
             found = [f"{scores[way][measure]:.3f}" for way in ("image_to_report", "report_to_image", "chance")]
             lines.append(" | ".join([f"| {k}", measure, *found, ""]).rstrip())
+    for i, layer in enumerate(metrics.get("expert_load", [])):
+        lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
     meaning = next((table["meaning"] for table in calibration.values()), "unknown")
     lines += [
         "",

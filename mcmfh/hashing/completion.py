@@ -5,6 +5,8 @@ from mcmfh.hashing import canary
 from mcmfh.hashing.bundle import Bundle, Model, save_bundle
 from mcmfh.hashing.calibration import calibrate
 from mcmfh.hashing.codes import pack_codes
+from mcmfh.hashing.model import Mcmfh
+from mcmfh.hashing.monitor import expert_loads
 from mcmfh.hashing.preparation import Prepared
 from mcmfh.hashing.validation import sample, validation_scores
 
@@ -28,6 +30,8 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
                 for way, scores in validation_scores(codes, few).items()
             }
             calibration[str(k)] = calibrate(codes, few.labels, few.study)
+        if isinstance(model, Mcmfh):
+            metrics["expert_load"] = expert_loads(model, few)
     fixed = canary.embedding_canary(bundle.all_logits, prepared.image, prepared.report, prepared.shape.seed)
     if with_encoder and encoder.name != "precomputed":
         towers = load_encoder(encoder.name, encoder.device, encoder.source)

@@ -6,7 +6,7 @@ import torch
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.experts import expert_load
-from mcmfh.hashing.model import Mcmfh
+from mcmfh.hashing.model import Mcmfh, Views
 from mcmfh.hashing.validation import WAYS, sample, validation_scores
 
 
@@ -16,8 +16,7 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
     if not len(validation):
         return {}
     few = sample(validation)
-    device = next(model.parameters()).device
-    views = model(torch.from_numpy(few.image).to(device), torch.from_numpy(few.report).to(device))
+    views = _views(model, few)
     scalars: dict[str, float] = {}
     for k in views.image:
         codes = {name: pack_codes(getattr(views, name)[k].float().cpu().numpy()) for name in ("image", "report")}
@@ -26,7 +25,18 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
             scalars[f"validation/{measure}/{k}"] = float(np.mean([scores[way][measure] for way in WAYS]))
         on = np.stack([np.unpackbits(c, axis=1).mean(0) for c in codes.values()])
         scalars[f"bits/mean_bias/{k}"] = float(np.abs(on - 0.5).mean())
-    for i, gate in enumerate(views.gates):
-        load = expert_load(gate, model.settings.top_k)
-        scalars |= {f"experts/layer{i}/load{e}": float(share) for e, share in enumerate(load)}
+    for i, layer in enumerate(expert_loads(model, few, views)):
+        scalars |= {f"experts/layer{i}/load{e}": share for e, share in enumerate(layer)}
     return scalars
+
+
+@torch.inference_mode()
+def expert_loads(model: Mcmfh, table: EmbeddingTable, views: Views | None = None) -> list[list[float]]:
+    """Of each layer with experts, the share of routing decisions that went to each of them; see `experts`."""
+    views = views or _views(model, table)
+    return [[round(float(share), 6) for share in expert_load(gate, model.settings.top_k)] for gate in views.gates]
+
+
+def _views(model: Mcmfh, table: EmbeddingTable) -> Views:
+    device = next(model.parameters()).device
+    return model(torch.from_numpy(table.image).to(device), torch.from_numpy(table.report).to(device))

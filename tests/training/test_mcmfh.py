@@ -116,7 +116,8 @@ def test_an_archive_without_validation_items_still_trains(table, tmp_path):
 def test_scalars_are_written_for_tensorboard(table, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(table, small("paper", log_dir=str(tmp_path / "log")), SPEC, str(tmp_path / "store"), "run")
+    done = train(table, small("paper", log_dir=str(tmp_path / "log")), SPEC, str(tmp_path / "store"), "run")
+    assert [sum(layer) for layer in done.metrics["expert_load"]] == [pytest.approx(1, abs=1e-5)] * 2
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
     tags = events.Tags()["scalars"]
