@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from mcmfh.pretraining.trainee import Trainee
 def make_optimizer(trainee: nn.Module, settings: PretrainSettings) -> torch.optim.AdamW:
     """AdamW; only matrices are decayed."""
     parameters = [p for p in trainee.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]

@@ -34,19 +34,17 @@ def see_all(present_BL: Tensor) -> Mask:
     return Mask(index_BU, present_BL, present_BL, torch.zeros_like(present_BL))
 
 
-def all_present(batch: int, places: int, device: torch.device) -> Tensor:
-    """bool[B, L] that is true everywhere and takes no memory."""
-    return torch.ones(1, places, dtype=torch.bool, device=device).expand(batch, places)
+def all_present(x_BL: Tensor) -> Tensor:
+    """bool[B, L], true everywhere, for x [B, L, …]; it takes no memory."""
+    return torch.ones(1, x_BL.shape[1], dtype=torch.bool, device=x_BL.device).expand(len(x_BL), -1)
 
 
 def mask_patches(noise_BN: Tensor, ratio: float) -> Mask:
     """Hide `ratio` of the patches of each picture: those with the most noise."""
-    batch, places = noise_BN.shape
-    seen = max(1, round(places * (1 - ratio)))
+    seen = max(1, round(noise_BN.shape[1] * (1 - ratio)))
     index_BV = noise_BN.argsort(1)[:, :seen]
     hidden_BN = torch.ones_like(noise_BN, dtype=torch.bool).scatter_(1, index_BV, False)
-    valid, present = (all_present(batch, n, noise_BN.device) for n in (seen, places))
-    return Mask(index_BV, valid, present, hidden_BN)
+    return Mask(index_BV, all_present(index_BV), all_present(noise_BN), hidden_BN)
 
 
 def mask_tokens(noise_BL: Tensor, present_BL: Tensor, fixed_BL: Tensor, ratio: float) -> Mask:

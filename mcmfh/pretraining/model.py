@@ -45,7 +45,7 @@ class Mcr(nn.Module):
     def embed_images(self, pixels_BSS3: Tensor) -> Tensor:
         """float32[B, D], unit rows, of uint8[B, S, S, 3]."""
         patches_BNP = self.image_tower.patches(pixels_BSS3)
-        return self.image(patches_BNP, see_all(all_present(*patches_BNP.shape[:2], patches_BNP.device))).vector_BD
+        return self.image(patches_BNP, see_all(all_present(patches_BNP))).vector_BD
 
     def embed_reports(self, tokens_BL: Tensor, present_BL: Tensor) -> Tensor:
         """float32[B, D], unit rows, of int64[B, L] and bool[B, L]."""

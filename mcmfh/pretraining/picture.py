@@ -54,8 +54,9 @@ def attention_picture(model: Mcr, pairs: Pairs, vocabulary: Vocabulary, with_tex
         return None
     pixels, tokens = pairs.tensors("cpu")
     patches = model.image_tower.patches(pixels)
-    local = model.image_tower(patches, see_all(all_present(*patches.shape[:2], patches.device)))
-    parts = aggregation.parts(local, see_all(all_present(*patches.shape[:2], patches.device)))
+    everything = see_all(all_present(patches))
+    local = model.image_tower(patches, everything)
+    parts = aggregation.parts(local, everything)
     added_nN = (parts @ model.embed_reports(tokens, tokens != PAD)[..., None]).squeeze(-1)
     weight_nN = aggregation.score(aggregation.phi(local)).squeeze(-1).softmax(1)
     grid = model.settings.grid
@@ -78,9 +79,10 @@ def _picture(patches_nNP: Tensor, grid: int) -> np.ndarray:
 
 def _draw(rows: list[list[np.ndarray]], heads: list[str], texts: list[str]) -> bytes:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(2.4 * len(heads), 2.6 * len(rows)), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.02, 1, 0.98))  # room for the last row's words
+    room = ConstrainedLayoutEngine(rect=(0, 0.02, 1, 0.98))  # for the last row's words
+    figure = Figure(figsize=(2.4 * len(heads), 2.6 * len(rows)), layout=room)
     panels = figure.subplots(len(rows), len(heads), squeeze=False)
     for axes, head in zip(panels[0], heads):
         axes.set_title(head, fontsize=8)

@@ -61,7 +61,7 @@ def _make_vit(settings: TowerSettings) -> Any:
     if settings.image_tower is None:
         width, layers, heads = SIZES[settings.size]
         shape |= {"patch_size": settings.patch, "embed_dim": width, "depth": layers, "num_heads": heads}
-        vit = VisionTransformer(**shape, class_token=False)
+        vit: Any = VisionTransformer(**shape, class_token=False)
         nn.init.xavier_uniform_(vit.patch_embed.proj.weight.view(width, -1))  # as a linear layer's, MAE
         vit.pos_embed.data[0] = build_sincos2d_pos_embed([settings.grid, settings.grid], width)
         return vit

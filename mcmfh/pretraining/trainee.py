@@ -70,8 +70,7 @@ class Trainee(nn.Module):
         terms: dict[str, Tensor] = {}
         with torch.autocast(patches_bNP.device.type, torch.bfloat16, enabled=s.amp):
             if s.stream == "dual":
-                all_patches = see_all(all_present(*patches_bNP.shape[:2], patches_bNP.device))
-                image = self.model.image(patches_bNP, all_patches).vector_BD
+                image = self.model.image(patches_bNP, see_all(all_present(patches_bNP))).vector_BD
                 report = self.model.report(tokens_bL, see_all(tokens_bL != PAD)).vector_BD
             if s.stream == "masked" or s.reconstruction:
                 seen_image = self.model.image(patches_bNP, image_mask)

@@ -206,7 +206,7 @@ def _train_on_ray(problem: Problem, root: str, run: str) -> Trainee:
     use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
     blocks = [problem.train.slice(start, BLOCK).combine_chunks() for start in range(0, problem.train.num_rows, BLOCK)]
     stream = ray.data.from_arrow(blocks).map_batches(
-        _decode_block,
+        _decode_block,  # type: ignore[arg-type]
         fn_kwargs={"limits": problem.limits, "preprocessing": problem.preprocessing, "vocabulary": problem.vocabulary},
         batch_size=None,
         num_cpus=0.5,

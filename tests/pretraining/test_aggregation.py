@@ -9,7 +9,8 @@ from mcmfh.pretraining.masking import all_present, see_all
 
 def features(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(3, 9, 12, generator=generator), see_all(all_present(3, 9, torch.device("cpu")))
+    local = torch.randn(3, 9, 12, generator=generator)
+    return local, see_all(all_present(local))
 
 
 def test_with_a_linear_map_and_uniform_weights_the_orders_coincide_and_ours_differs():

@@ -17,7 +17,7 @@ NAMED = TowerSettings(image_tower="vit_tiny_patch16_224", image_size=32, context
 
 def local_features(tower, pixels):
     patches = tower.patches(pixels)
-    return tower(patches, see_all(all_present(*patches.shape[:2], patches.device)))
+    return tower(patches, see_all(all_present(patches)))
 
 
 @pytest.mark.parametrize("prefix", ["", "visual.trunk."])
