@@ -50,8 +50,10 @@ def training(pairs: int = 4000) -> None:
 def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, rounds: int = 5) -> None:
     """Step time and peak memory of MCR's one masked stream against the usual two."""
     from mcmfh.pretraining.benchmark import run
+    from mcmfh.pretraining.settings import PretrainSettings
 
-    typer.echo(run(size, image_size, batch, rounds))
+    given = {"size": size, "image_size": image_size, "batch_size": batch, "workers": 0}
+    typer.echo(run(PretrainSettings.model_validate(given), rounds))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def demo(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def submit(
-    job: Annotated[str, typer.Argument(help="train, hash, embed or evaluate.")],
+    job: Annotated[str, typer.Argument(help="train, hash, embed, pretrain or evaluate.")],
     overrides: Overrides = None,
     address: Annotated[
         str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")

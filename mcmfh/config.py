@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.pretraining.settings import PretrainSettings
 
 
 class Section(BaseModel):
@@ -39,7 +40,7 @@ class ArchiveConfig(Section):
 
 
 class EncoderConfig(Section):
-    name: Literal["packaged", "biomedclip"] = "packaged"
+    name: Literal["packaged", "biomedclip", "mcr"] = "packaged"
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
 
@@ -63,7 +64,7 @@ class KeyConfig(Section):
 
 
 class EvaluateConfig(Section):
-    compare: Literal["model", "methods", "ablation", "bits"] = "model"
+    compare: Literal["model", "methods", "ablation", "bits", "encoder", "pretraining"] = "model"
     rows: tuple[str, ...] = ()
     seeds: int = Field(3, ge=1)
     train_until: date | None = None
@@ -99,6 +100,7 @@ class Config(Section):
     archive: ArchiveConfig = ArchiveConfig()
     encoder: EncoderConfig = EncoderConfig()
     embed: EmbedConfig = EmbedConfig()
+    pretrain: PretrainSettings = PretrainSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateConfig = EvaluateConfig()
     hash: HashConfig = HashConfig()

@@ -9,7 +9,7 @@ from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.evaluation import Evaluation, read_evaluations, write_report
+from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.snapshots.archive import Archive, read_archive
@@ -79,6 +79,22 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
         return Evaluated(read_evaluations(folder), page)
     evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
     return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
+
+
+def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
+    """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
+
+    Raises InputError where images and reports have no common space.
+    """
+    spec, table = embedding_table(config, archive)
+    if spec.image_width != spec.report_width:
+        raise InputError(
+            f"encoder '{spec.name}' has no common space for images and reports; set evaluate.compare=methods"
+        )
+    found = [evaluate({"image": table.image, "report": table.report}, table, None, method=f"encoder {spec.name}")]
+    name = storage.digest([each.to_json() for each in found])[:16]
+    folder = storage.join(storage.absolute(config.store), "evaluations", name)
+    return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
 
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:

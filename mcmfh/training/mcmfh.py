@@ -9,7 +9,6 @@ batch constant: with W workers each takes batch_size / W rows. A run is resumed 
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import torch
 from mcmfh import storage
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Model, load_bundle
 from mcmfh.hashing.checkpoint import pack_state, unpack_state
 from mcmfh.hashing.completion import complete
@@ -30,6 +28,7 @@ from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
+from mcmfh.training.local import chosen_device, scalar_writer
 
 STATE = "state.safetensors"
 
@@ -73,33 +72,12 @@ def train(
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 
 
-def _device(settings: TrainSettings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device is cuda but this machine has no GPU; use auto or cpu")
-    return "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _scalar_writer(log_dir: str | None) -> Callable[[int, dict[str, float]], None]:
-    if log_dir is None:
-        return lambda epoch, scalars: None
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(log_dir)
-
-    def write(epoch: int, scalars: dict[str, float]) -> None:
-        for tag, value in scalars.items():
-            writer.add_scalar(tag, value, epoch)
-        writer.flush()
-
-    return write
-
-
 def _train_here(prepared: Prepared, run_uri: str) -> Model:
-    device, settings = _device(prepared.settings), prepared.settings
+    device, settings = chosen_device(prepared.settings.device, "train.device"), prepared.settings
     trainee = Trainee(prepared.first_model(), settings).to(device)
     optimizer = make_optimizer(trainee, settings)
     pairs = Pairs.from_rows(torch.from_numpy(prepared.rows), prepared.widths, device)
-    write = _scalar_writer(settings.log_dir)
+    write = scalar_writer(settings.log_dir)
     first_epoch = 0
     if done := storage.names(run_uri):
         state = storage.read(storage.join(run_uri, done[-1]))
@@ -183,7 +161,7 @@ def _train_worker(config: dict[str, Any]) -> None:
             data = (Path(folder) / STATE).read_bytes()
         first_epoch = unpack_state(data, p["fingerprint"], trainee, optimizer)
     leader = get_context().get_world_rank() == 0
-    write = _scalar_writer(settings.log_dir if leader else None)
+    write = scalar_writer(settings.log_dir if leader else None)
 
     def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         if not leader:
