@@ -123,9 +123,9 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
     ]
     if table.labels.any():
         short, long = bundle.bits[0], bundle.bits[-1]
-        of_length = {bits: {name: of[bits] for name, of in logits.items()} for bits in (short, long)}
-        longer = {"longer": codes[long], "vectors": of_length[long]} if long > short else {}
-        looks = evaluate_reranking(codes[short], table, short, of_length[short], **longer)
+        own, real = ({name: of[bits] for name, of in logits.items()} for bits in (short, long))
+        longer = codes[long] if long > short else None
+        looks = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
         found[0] = replace(found[0], scores=(*found[0].scores, *looks))
     return found
 

@@ -7,18 +7,19 @@ step times that is measured once, here, and kept.
 python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretraining pretrain.size=tiny evaluate.seeds=1
 """
 
-from dataclasses import replace
+import io
 
-import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from mcmfh import storage
 from mcmfh.archive.splits import with_splits
 from mcmfh.bulk.archive_run import Progress, embed_archive
-from mcmfh.config import Config, EncoderConfig
+from mcmfh.config import ArchiveConfig, Config, EncoderConfig
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.pretraining.benchmark import contestants, step_seconds
 from mcmfh.pretraining.settings import PretrainSettings
-from mcmfh.snapshots.archive import Archive
+from mcmfh.snapshots.archive import Archive, open_manifest, read_archive
 from mcmfh.training.archive_training import Evaluated, embedding_table
 from mcmfh.training.local import chosen_device
 from mcmfh.training.mcr import pretrain_archive
@@ -82,12 +83,22 @@ def _measure(config: Config, archive: Archive, name: str, settings: PretrainSett
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
-    embedding = config.model_copy(update={"encoder": encoder})
-    items = with_splits(archive.items)
-    held_out = replace(archive, items=items.filter(pa.array([split == SPLIT for split in items["split"].to_pylist()])))
-    embed_archive(embedding, held_out)
-    _, table = embedding_table(embedding, held_out)
+    embedding = config.model_copy(update={"encoder": encoder, "archive": held_out(config, archive)})
+    embed_archive(embedding, open_manifest(embedding.archive))
+    _, table = embedding_table(embedding, read_archive(embedding.archive))
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
     found = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
     return {"evaluation": found.to_json(), "seconds": trained.seconds}
+
+
+def held_out(config: Config, archive: Archive) -> ArchiveConfig:
+    """The archive of the test split alone; its manifest is written to the store."""
+    items = with_splits(archive.items)
+    items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
+    sink = io.BytesIO()
+    pq.write_table(items, sink)
+    name = f"{storage.digest(items['item_id'].to_pylist())[:16]}.parquet"
+    uri = storage.join(storage.absolute(config.store), "evaluations", "held-out", name)
+    storage.create(uri, sink.getvalue())
+    return config.archive.model_copy(update={"manifest": uri})

@@ -57,7 +57,7 @@ def measure_efficiency(
         units, usage = run_job(order, folder / f"store {number}", workers)
         alone = encode_alone(order, workers, items // workers)
         ready = max(start for start, _, _ in by_worker(units).values())
-        result = {
+        result: dict[str, Any] = {
             "job": sum(rate for _, _, rate in by_worker(units).values()),
             "alone": alone["rate"],
             "cpu_alone": alone["cpu"],
@@ -72,7 +72,7 @@ def measure_efficiency(
 
 def measure_trivial(manifest: str, folder: Path, workers: int, say: Callable) -> dict[str, Any]:
     """CPU-seconds and memory of the job with an encoder that costs nothing, at 2,000 and at 20,000 items."""
-    sizes = {}
+    sizes: dict[int, dict[str, Any]] = {}
     for items in (2_000, 20_000):
         uri = some_rows(manifest, items, f"{folder}/{items}.parquet")
         order = {"encoder": "trivial", "source": None, "overrides": [f"archive.manifest={uri}"]}

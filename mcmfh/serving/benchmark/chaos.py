@@ -134,7 +134,7 @@ class two_nodes:
         ray_session.prepare(local=True)
         from ray.cluster_utils import Cluster
 
-        memory = {"object_store_memory": 200 * 2**20}
+        memory: dict[str, Any] = {"object_store_memory": 200 * 2**20}
         self.nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, **memory})
         second = self.nodes.add_node(num_cpus=2, **memory)
         ray_session.connect(ClusterConfig(address=self.nodes.address))
