@@ -92,14 +92,29 @@ def check(
 
 
 @app.command()
-def manifest(source: str, output: str) -> None:
-    """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports (at SOURCE)."""
+def manifest(
+    source: str,
+    output: str,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="SOURCE is a table: report=FINDINGS names the column that holds the reports."),
+    ] = None,
+) -> None:
+    """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports, or of a table."""
+    from mcmfh.archive.columns import manifest_of_table
     from mcmfh.archive.discover import discover
     from mcmfh.archive.manifest import write_manifest
 
-    table = discover(source)
-    write_manifest(table, output)
-    print(f"{table.num_rows} items in {output}")
+    if columns:
+        pairs = [column.partition("=") for column in columns]
+        if not all(equals for _, equals, _ in pairs):
+            raise InputError("--column is of the form MANIFEST_COLUMN=COLUMN_OF_THE_TABLE, e.g. report=FINDINGS")
+        rows = manifest_of_table(source, {name: column for name, _, column in pairs}, output)
+    else:
+        table = discover(source)
+        write_manifest(table, output)
+        rows = table.num_rows
+    print(f"{rows} items in {output}")
 
 
 @app.command()

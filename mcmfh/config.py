@@ -33,10 +33,11 @@ class ArchiveConfig(Section):
     max_failure_rate: float = Field(0.2, ge=0, le=1)
     max_bytes: int = Field(64 * 2**20, ge=1)
     max_pixels: int = Field(64_000_000, ge=1)
+    refuse_burned_in: bool = False
 
     @property
     def limits(self) -> Limits:
-        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=self.refuse_burned_in)
 
 
 class EncoderConfig(Section):
@@ -47,7 +48,7 @@ class EncoderConfig(Section):
 
 class EmbedConfig(Section):
     workers: int | None = Field(None, ge=1)
-    batch_size: int = Field(32, ge=1, le=4096)
+    batch_size: int = Field(16, ge=1, le=4096)
     unit_items: int = Field(256, ge=1, le=65536)
     retry_quarantined: bool = False
 

@@ -20,12 +20,12 @@ import ray.data
 from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
-from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.snapshots import units
 from mcmfh.snapshots.plan import Unit
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every loader imports this module, and needs neither
+    from mcmfh.config import Config
     from mcmfh.encoders.base import Encoder
 
 
@@ -45,7 +45,7 @@ def embeddings_folder(store: str, spec: EncoderSpec) -> str:
 
 
 def embed(
-    config: Config, spec: EncoderSpec, plan: list[Unit], load: "Callable[[], Encoder] | None" = None
+    config: "Config", spec: EncoderSpec, plan: list[Unit], load: "Callable[[], Encoder] | None" = None
 ) -> Iterator[UnitDone]:
     """Embed the units of `plan`, yielding one summary a unit as they finish, in any order.
 
