@@ -39,7 +39,7 @@ TRIES = 3
 @serve.deployment(health_check_period_s=5)
 @serve.ingress()
 class Endpoint:
-    async def __init__(self, config: dict[str, Any], device: str, pool: Any = None, *parts: Any):
+    async def __init__(self, config: dict[str, Any], device: str, pool: Any = None, *parts: Any):  # type: ignore[misc]
         parsed = Config.model_validate(config)
         places: dict[str, Any] = {}
         if parts:

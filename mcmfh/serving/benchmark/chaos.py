@@ -32,6 +32,7 @@ from mcmfh.serving.retrieval import Retrieval
 Say = Callable[[str], None]
 REPLICA = "ray::ServeReplica:mcmfh:Endpoint"
 PATIENCE_S = 180.0
+NOTICED_S = 6.0
 
 
 @dataclass
@@ -102,12 +103,12 @@ def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, c
                 witness.turn = f"kill {turn + 1}"
                 os.kill(named(REPLICA)[turn % 2], signal.SIGKILL)
                 _until(lambda: len(named(REPLICA)) < 2)
-                _settled(witness)
+                _settled()
                 say(f"{witness.turn}: dropped {witness.dropped}, failed {witness.failed}")
             if node:
                 witness.turn = "node"
                 kill_node()
-                _settled(witness)
+                _settled()
                 say(f"node: dropped {witness.dropped}, failed {witness.failed}")
             stop.set()
             for thread in asking:
@@ -171,14 +172,16 @@ def _until(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _settled(witness: Witness) -> None:
-    """Return when two replicas are there again and have answered for a while."""
-    _until(lambda: len(named(REPLICA)) >= 2)
-    before, after = sum(witness.dropped.values()), 0.0
-    while (now := sum(witness.dropped.values())) != before or after < 5:  # a replica shows before it answers
-        after = after + 0.5 if now == before else 0.0
-        before = now
-        time.sleep(0.5)
+def _settled() -> None:
+    """Return when two replicas serve again, as Serve knows once it has missed the dead one and started another."""
+    from ray import serve
+
+    def running() -> int:
+        return serve.status().applications["mcmfh"].deployments["Endpoint"].replica_states.get("RUNNING", 0)
+
+    time.sleep(NOTICED_S)
+    _until(lambda: len(named(REPLICA)) >= 2 and running() >= 2)
+    time.sleep(NOTICED_S)  # until the proxy sends it requests
 
 
 def _wrong(root: str, witness: Witness) -> int:
