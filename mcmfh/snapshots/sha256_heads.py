@@ -27,6 +27,8 @@ def heads(data: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
     data: uint8[·]; starts: int64[N + 1].
     """
+    data, starts = data.view(), starts.view()
+    data.flags.writeable = starts.flags.writeable = False  # whatever they were, so that one version is compiled
     return _heads(data, starts, _K, _H)
 
 
@@ -51,14 +53,14 @@ def _heads(data: np.ndarray, starts: np.ndarray, k: np.ndarray, initial: np.ndar
                 w[14], w[15] = np.uint32(length >> 29), np.uint32((length << 3) & 0xFFFFFFFF)
             for t in range(16, 64):
                 x, y = w[t - 15], w[t - 2]
-                s0 = _turn(x, 7) ^ _turn(x, 18) ^ (x >> np.uint32(3))
-                s1 = _turn(y, 17) ^ _turn(y, 19) ^ (y >> np.uint32(10))
+                s0 = _turn(x, np.uint32(7)) ^ _turn(x, np.uint32(18)) ^ (x >> np.uint32(3))
+                s1 = _turn(y, np.uint32(17)) ^ _turn(y, np.uint32(19)) ^ (y >> np.uint32(10))
                 w[t] = w[t - 16] + s0 + w[t - 7] + s1
             a, b, c, d, e, f, g, last = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]
             for t in range(64):
-                s1 = _turn(e, 6) ^ _turn(e, 11) ^ _turn(e, 25)
+                s1 = _turn(e, np.uint32(6)) ^ _turn(e, np.uint32(11)) ^ _turn(e, np.uint32(25))
                 t1 = np.uint32(last + s1 + ((e & f) ^ (~e & g)) + k[t] + w[t])
-                s0 = _turn(a, 2) ^ _turn(a, 13) ^ _turn(a, 22)
+                s0 = _turn(a, np.uint32(2)) ^ _turn(a, np.uint32(13)) ^ _turn(a, np.uint32(22))
                 t2 = np.uint32(s0 + ((a & b) ^ (a & c) ^ (b & c)))
                 last, g, f, e, d, c, b, a = g, f, e, np.uint32(d + t1), c, b, a, np.uint32(t1 + t2)
             for t, value in enumerate((a, b, c, d, e, f, g, last)):
@@ -68,5 +70,5 @@ def _heads(data: np.ndarray, starts: np.ndarray, k: np.ndarray, initial: np.ndar
 
 
 @numba.njit(nogil=True)
-def _turn(x: np.uint32, n: int) -> np.uint32:
-    return np.uint32((x >> np.uint32(n)) | (x << np.uint32(32 - n)))
+def _turn(x: np.uint32, n: np.uint32) -> np.uint32:
+    return np.uint32((x >> n) | (x << (np.uint32(32) - n)))
