@@ -1,6 +1,7 @@
 """Archive → codes → a numbered snapshot that the endpoint serves; only what is new or changed is worked on.
 
 python jobs/hash_archive.py archive.manifest=s3://hospital/manifest.parquet store=s3://hospital/mcmfh
+python jobs/hash_archive.py … embed.dry_run=true      rows, bytes, memory and hours of the same, and no more
 """
 
 from mcmfh import ray_session
@@ -15,6 +16,11 @@ def main(config: Config) -> None:
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
     from mcmfh.bulk.archive_run import hash_archive
+    from mcmfh.bulk.dry_run import estimate
+
+    if config.embed.dry_run:
+        print(estimate(config, manifest))
+        return
 
     with stage_bar("hash") as progress:
         done = hash_archive(config, manifest, progress)

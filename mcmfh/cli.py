@@ -13,7 +13,9 @@ from mcmfh.config import load_config
 from mcmfh.errors import InputError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-snapshots_app = typer.Typer(help="List an archive's snapshots, or publish an old one anew.", no_args_is_help=True)
+snapshots_app = typer.Typer(
+    help="An archive's snapshots: list, compare, publish an old one anew, clear away.", no_args_is_help=True
+)
 app.add_typer(snapshots_app, name="snapshots")
 keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="key")

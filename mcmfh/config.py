@@ -51,6 +51,7 @@ class EmbedConfig(Section):
     batch_size: int = Field(16, ge=1, le=4096)
     unit_items: int = Field(256, ge=1, le=65536)
     retry_quarantined: bool = False
+    dry_run: bool = False
 
 
 class HashConfig(Section):

@@ -122,7 +122,7 @@ def publish_listing(
     before: Mapping[str, Any] | None,
     filters: Sequence[str],
     keep_reports: bool,
-    read_unit: hashing.ReadUnit = units.read_unit,
+    read_unit: units.ReadUnit = units.read_unit,
 ) -> Published:
     """Compare every range with the snapshot `before`, hash what it needs, publish."""
     compared = list(

@@ -5,7 +5,7 @@ Its rows stand in item order, so it does not matter in which order, or how often
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,6 @@ from mcmfh.snapshots.partitions import read_rows
 # Rows a pass, always: matrix kernels round differently for different shapes.
 BATCH = 1024
 MODALITIES = ("image", "report")
-ReadUnit = Callable[[str, str, Sequence[str]], pa.Table]
 
 
 def run_folder(root: str, code_digest: str) -> str:
@@ -37,7 +36,7 @@ def hash_shard(
     wanted: Sequence[str],
     filters: Sequence[str],
     keep_reports: bool,
-    read_unit: ReadUnit = units.read_unit,
+    read_unit: units.ReadUnit = units.read_unit,
 ) -> dict[str, Any]:
     """Hash the rows of the files `wanted` (neighbouring ranges) into a shard, unless that is done; its document."""
     bundle = _bundle(bundle_uri)
@@ -61,14 +60,21 @@ def _bundle(uri: str) -> Bundle:
 def _name(rows: pa.Table, keep_reports: bool) -> str:
     """The keys that `rows` span and the sha256 of all that makes their shard."""
     state = hashlib.sha256(str(keep_reports).encode())
-    for batch in rows.drop_columns(["row", "report"]).combine_chunks().to_batches(max_chunksize=1 << 16):
+    for batch in (
+        rows.drop_columns(["row", "report", "unit", "position"]).combine_chunks().to_batches(max_chunksize=1 << 16)
+    ):
         state.update(batch.serialize())
     first, last = keys(rows["item_id"][:1])[0], keys(rows["item_id"][-1:])[0]
     return f"{KeyRange(int(first), int(last))}-{state.hexdigest()}"
 
 
 def _hashed(
-    rows: pa.Table, bundle: Bundle, embeddings: str, filters: Sequence[str], keep_reports: bool, read_unit: ReadUnit
+    rows: pa.Table,
+    bundle: Bundle,
+    embeddings: str,
+    filters: Sequence[str],
+    keep_reports: bool,
+    read_unit: units.ReadUnit,
 ) -> pa.Table:
     """The rows of a shard (see `shards`): the manifest's columns, and the reports' texts from the units."""
     present = {modality: np.zeros(rows.num_rows, bool) for modality in MODALITIES}
@@ -79,9 +85,10 @@ def _hashed(
     reports: list[pa.ChunkedArray] = []
     columns = [f"{modality}_embedding" for modality in MODALITIES] + ["report"] * keep_reports
     ends = np.cumsum(np.bincount(number))
-    for name, start, end in zip(units_of_rows.dictionary.to_pylist(), [0, *ends], ends):
+    tables = units.read_units(embeddings, units_of_rows.dictionary.to_pylist(), columns, read_unit)
+    for table, start, end in zip(tables, [0, *ends], ends):
         here = order[start:end]
-        table = read_unit(embeddings, name, columns).take(pa.array(position[here]))
+        table = table.take(pa.array(position[here]))
         for modality in MODALITIES:
             column = table[f"{modality}_embedding"].combine_chunks()
             there = column.is_valid().to_numpy(zero_copy_only=False)

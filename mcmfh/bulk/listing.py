@@ -85,5 +85,5 @@ def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, 
     place = locate(embeddings, items, within)
     again = place.failed if retry else place.failed & False
     todo = items.filter(pa.array((place.unit < 0) | again))
-    earlier = sorted({place.units[unit] for unit in place.unit[again]})
+    earlier = place.units if again.any() else ()  # one more with every try: each gets names of its own
     return Planned(within, items.num_rows, write_plan(todo, unit_items, storage.join(embeddings, "plans"), earlier))

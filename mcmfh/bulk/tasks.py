@@ -14,13 +14,14 @@ T = TypeVar("T")
 def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]:
     """`function(*call)` of each, in order. A lone call needs no worker and runs here.
 
-    What died with its worker or node is called again; an InputError comes back as one.
+    What died with its worker or node, or of a store that did not answer, is called again: `function` must bear that.
+    An InputError comes back as one.
     """
     calls = list(calls)
     if len(calls) == 1:
         yield function(*calls[0])
         return
-    task = ray.remote(num_cpus=1, max_retries=8)(function)
+    task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)
     width = 1 + int(ray.cluster_resources().get("CPU", 1))
     flying: deque[Any] = deque()
     for call in calls:

@@ -50,7 +50,7 @@ def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
 def write_plan(items: pa.Table, unit_items: int, folder: str, earlier: Sequence[str] = ()) -> list[Unit]:
     """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `folder`, create-only.
 
-    earlier: names of units that some items failed in and are tried again from; they make the new names new.
+    earlier: names of units in which some of the items may have failed; they make the new names new.
     """
     if not items.num_rows:
         return []

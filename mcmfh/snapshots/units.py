@@ -7,8 +7,9 @@ A unit's file may be written twice (a worker died before its marker); both hold 
 """
 
 import io
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 
 from mcmfh import storage
 from mcmfh.snapshots.order import KeyRange, named_range
+
+ReadUnit = Callable[[str, str, Sequence[str] | None], pa.Table]
 
 
 def write_unit(folder: str, unit: str, table: pa.Table) -> dict[str, Any]:
@@ -46,8 +49,15 @@ def read_unit(folder: str, unit: str, columns: Sequence[str] | None = None) -> p
         return pq.read_table(file, columns=list(columns) if columns else None)
 
 
-def read_units(folder: str, units: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """`read_unit` of each, in order, eight at a time and never more in memory."""
-    with ThreadPoolExecutor(8, thread_name_prefix="units") as pool:
-        for start in range(0, len(units), 8):
-            yield from pool.map(lambda unit: read_unit(folder, unit, columns), units[start : start + 8])
+def read_units(
+    folder: str, units: Sequence[str], columns: Sequence[str] | None = None, read: ReadUnit = read_unit
+) -> Iterator[pa.Table]:
+    """`read` of each, in order, four ahead and never more in memory."""
+    with ThreadPoolExecutor(4, thread_name_prefix="units") as pool:
+        waiting: deque[Future[pa.Table]] = deque()
+        for unit in units:
+            waiting.append(pool.submit(read, folder, unit, columns))
+            if len(waiting) > 4:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -182,8 +182,11 @@ def test_quarantined_items_are_tried_again_when_asked(new_job, manifest):
     job.encoded = 0
     assert job.run(manifest).failed == jobs.BROKEN
     assert job.encoded == 0
-    assert job.run(manifest, "embed.retry_quarantined=true").snapshot == first.snapshot
-    assert job.encoded == jobs.BROKEN
+    folder = next(iter(storage.names(storage.join(job.store, "embeddings"))))
+    for tried in (1, 2, 3):
+        assert job.run(manifest, "embed.retry_quarantined=true").snapshot == first.snapshot
+        assert job.encoded == tried * jobs.BROKEN
+        assert len(storage.names(storage.join(job.store, "embeddings", folder, "done"))) == 4 + tried
 
 
 def test_gc_takes_what_no_kept_snapshot_needs(new_job, manifest, many_ranges):

@@ -82,7 +82,8 @@ def test_worker(seed, archive, undisturbed, tmp_path):
     wait_for(tmp_path, process, events)
     workers: list[int] = []
     while not workers and process.poll() is None:
-        workers = [pid for pid, command in jobs.processes(process.pid) if command.startswith("ray::")]
+        found = [(pid, name) for pid, name in jobs.processes(process.pid) if name.startswith("ray::")]
+        workers = [pid for pid, name in found if "IDLE" not in name] or [pid for pid, _ in found]
     if workers:
         jobs.kill(chance.choice(workers))
     finish(process, archive, undisturbed, tmp_path, f"worker after event {events} of {undisturbed[1]}")
@@ -115,7 +116,8 @@ def start_node(folder: Path, environment: dict[str, str], *arguments: str) -> su
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--node-ip-address=127.0.0.1"]
     command += ["--object-store-memory=150000000", "--disable-usage-stats", *arguments]
     path = f"{jobs.REPOSITORY / 'tests' / 'chaos' / 'child'}:{jobs.REPOSITORY}"
-    environment = {**os.environ, **environment, "PYTHONPATH": path}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**inherited, **environment, "PYTHONPATH": path}
     with (folder / "node").open("ab") as log:
         node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     while "Ray runtime started" not in (folder / "node").read_text():

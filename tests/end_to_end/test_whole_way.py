@@ -178,6 +178,7 @@ def test_bad_requests_get_one_sentence(endpoint, body, status, culprit):
 
 def test_one_new_row_at_the_top_encodes_one_item(way):
     from mcmfh.bulk.archive_run import hash_archive
+    from mcmfh.bulk.dry_run import estimate
 
     config, archive, _, _, _, published = way
     text = storage.read(config.archive.manifest).decode()
@@ -191,6 +192,11 @@ def test_one_new_row_at_the_top_encodes_one_item(way):
     longer = storage.join(storage.parent(config.archive.manifest), "longer.csv")
     storage.create(longer, sink.getvalue().encode())
     config = config.model_copy(update={"archive": config.archive.model_copy(update={"manifest": longer})})
-    more = hash_archive(config, open_manifest(config.archive))
+    manifest = open_manifest(config.archive)
+    expected = estimate(config, manifest)
+    assert (expected.inputs, expected.todo) == (STUDIES + 1, 1)
+    assert expected.hours > 0
+    assert "1 to embed" in str(expected)
+    more = hash_archive(config, manifest)
     assert (more.hashed, more.items) == (1, published.items + 1)
     assert more.snapshot == published.snapshot + 1

@@ -114,12 +114,12 @@ def settle_range(folder: str, within: KeyRange, embeddings: str) -> None:
             units.write_unit(embeddings, name, done.slice(start, UNIT_ROWS))
 
 
-def read_drawn_unit(folder: str, unit: str, columns: Sequence[str]) -> pa.Table:
+def read_drawn_unit(folder: str, unit: str, columns: Sequence[str] | None) -> pa.Table:
     """Vectors of both modalities for each row of a unit, drawn from its name."""
     return _drawn(folder, unit, columns, ("image_embedding", "report_embedding"))
 
 
-def read_drawn_images(folder: str, unit: str, columns: Sequence[str]) -> pa.Table:
+def read_drawn_images(folder: str, unit: str, columns: Sequence[str] | None) -> pa.Table:
     """The same with images alone."""
     return _drawn(folder, unit, columns, ("image_embedding",))
 
@@ -132,11 +132,11 @@ def open_and_search(root: str, cache: str | None) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _drawn(folder: str, unit: str, columns: Sequence[str], drawn: Sequence[str]) -> pa.Table:
+def _drawn(folder: str, unit: str, columns: Sequence[str] | None, drawn: Sequence[str]) -> pa.Table:
     rows = units.read_unit(folder, unit, ["reason"]).num_rows
     rng = np.random.default_rng(int(unit[-16:], 16))
     table = {}
-    for name in columns:
+    for name in columns or drawn:
         noise = np.frombuffer(rng.bytes(rows * WIDTH), np.uint8) if name in drawn else np.zeros(rows * WIDTH, np.uint8)
         vectors = pa.array(np.subtract(noise, 127.5, dtype=np.float32))
         mask = None if name in drawn else pa.array(np.ones(rows, bool))
