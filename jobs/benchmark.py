@@ -1,19 +1,15 @@
-"""Measure speed against what one would use instead.
+"""Measure speed against what one would use instead; jobs/stress.py measures what must survive.
 
 python jobs/benchmark.py hamming --output build/benchmark
-python jobs/benchmark.py archive-scale FOLDER --items 1000000
+python jobs/benchmark.py bulk --part packaged --workers 2 --manifest manifest.csv --output build/benchmark
+python jobs/benchmark.py serve --items 1000000
 """
 
 from pathlib import Path
 
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-
-
-@app.callback()
-def main() -> None:
-    """One command for each thing that is measured."""
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
 @app.command()
@@ -25,16 +21,39 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
 
 
 @app.command()
-def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> None:
-    """Synthetic embeddings hashed, published and opened below FOLDER: time, and peak memory of each process."""
-    from mcmfh import ray_session
-    from mcmfh.config import ClusterConfig
+def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, units: int = 4, rounds: int = 2,
+         tokenizer: Path | None = None, output: Path = Path("build/benchmark")) -> None:  # fmt: skip
+    """The embedding job against its encoder alone: --part packaged | dicom | biomedclip (random weights) | trivial."""
+    from mcmfh.bulk.benchmark import run_part, write_report
 
-    ray_session.connect(ClusterConfig())
-    from mcmfh.bulk.benchmark.archive_scale import measure_archive
+    typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, typer.echo), output))
 
-    modalities = ("image", "report") if reports else ("image",)
-    typer.echo(str(measure_archive(items, str(folder), modalities)))
+
+@app.command()
+def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True) -> None:
+    """The endpoint against FastAPI + uvicorn + faiss, on a synthetic archive of so many items."""
+    from mcmfh.serving.benchmark.report import table
+    from mcmfh.serving.benchmark.suite import run_serving
+
+    typer.echo(table(items, run_serving(items, rounds, seconds, typer.echo, reports)))
+
+
+@app.command()
+def training(pairs: int = 4000) -> None:
+    """The training loop, and what Ray Train adds to its steps."""
+    from mcmfh.training.benchmark import run_training
+
+    typer.echo(run_training(pairs))
+
+
+@app.command()
+def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, rounds: int = 5) -> None:
+    """Step time and peak memory of MCR's one masked stream against the usual two."""
+    from mcmfh.pretraining.benchmark import run
+    from mcmfh.pretraining.settings import PretrainSettings
+
+    given = {"size": size, "image_size": image_size, "batch_size": batch, "workers": 0}
+    typer.echo(run(PretrainSettings.model_validate(given), rounds))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 python jobs/evaluate.py archive.manifest=… store=…                               the model hash.bundle
 python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=methods      recipes and baselines, several seeds
+python jobs/evaluate.py … evaluate.compare=encoder | pretraining                 R@K and P@K of embeddings, by cosine
 python jobs/evaluate.py … evaluate.compare=ablation | bits, evaluate.train_until=2023-01-01, evaluate.train_manifest=…
 """
 
@@ -11,7 +12,7 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.evaluation import headline_table
+from mcmfh.evaluation import headline_table, score_table
 from mcmfh.snapshots.archive import read_archive
 
 
@@ -19,14 +20,21 @@ def main(config: Config) -> None:
     """Evaluate on the test split of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.training.archive_training import compare_on_archive, evaluate_latest
+    from mcmfh.training.archive_training import compare_on_archive, evaluate_encoder, evaluate_latest
+    from mcmfh.training.mcr_comparison import compare_pretraining
 
+    asked, console = config.evaluate.compare, Console(width=140)
     with stage_bar("evaluate") as progress:
-        if config.evaluate.compare == "model":
+        if asked == "model":
             found = evaluate_latest(config, archive)
+        elif asked == "encoder":
+            found = evaluate_encoder(config, archive)
         else:
-            found = compare_on_archive(config, archive, progress)
-    Console(width=140).print(headline_table(found.evaluations))
+            found = (compare_pretraining if asked == "pretraining" else compare_on_archive)(config, archive, progress)
+    if asked in ("encoder", "pretraining"):
+        console.print(score_table(found.evaluations, ("R@1", "R@5", "R@10", "P@10", "P@50")))
+    else:
+        console.print(headline_table(found.evaluations))
     print(f"report: {found.report}")
 
 

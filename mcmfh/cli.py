@@ -45,7 +45,7 @@ def demo(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def submit(
-    job: Annotated[str, typer.Argument(help="train, hash, embed or evaluate.")],
+    job: Annotated[str, typer.Argument(help="train, hash, embed, pretrain or evaluate.")],
     overrides: Overrides = None,
     address: Annotated[
         str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")
@@ -60,28 +60,63 @@ def submit(
 
 @app.command()
 def check(
-    manifest: str, filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None
+    manifest: str,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Also nearly equal images and equal reports across splits.")
+    ] = False,
+    merge: Annotated[
+        str | None, typer.Option(help="Write a manifest (Parquet) here, duplicates in one group and on one side.")
+    ] = None,
 ) -> None:
     """Say what is wrong with a manifest, row by row, before anything heavy starts; exit code 1 if anything is."""
     from mcmfh.archive.manifest import check_manifest, read_manifest
 
     table = read_manifest(manifest, filters or ())
     faults = check_manifest(table)
+    if duplicates or merge:
+        from mcmfh.archive import duplicates as twins
+        from mcmfh.archive.manifest import write_manifest
+        from mcmfh.archive.splits import with_splits
+
+        table = with_splits(table)
+        found = twins.find_duplicates(table)
+        faults += twins.straddling_twins(table, found)
+        if merge:
+            write_manifest(twins.merge_duplicates(table, found), merge)
     for fault in faults:
         print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
     print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
+    if duplicates or merge:
+        counts = [sum(one.kind == kind for one in found) for kind in ("image", "report")]
+        print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
     raise typer.Exit(1 if faults else 0)
 
 
 @app.command()
-def manifest(source: str, output: str) -> None:
-    """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports (at SOURCE)."""
+def manifest(
+    source: str,
+    output: str,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="SOURCE is a table: report=FINDINGS names the column that holds the reports."),
+    ] = None,
+) -> None:
+    """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports, or of a table."""
+    from mcmfh.archive.columns import manifest_of_table
     from mcmfh.archive.discover import discover
     from mcmfh.archive.manifest import write_manifest
 
-    table = discover(source)
-    write_manifest(table, output)
-    print(f"{table.num_rows} items in {output}")
+    if columns:
+        pairs = [column.partition("=") for column in columns]
+        if not all(equals for _, equals, _ in pairs):
+            raise InputError("--column is of the form MANIFEST_COLUMN=COLUMN_OF_THE_TABLE, e.g. report=FINDINGS")
+        rows = manifest_of_table(source, {name: column for name, _, column in pairs}, output)
+    else:
+        table = discover(source)
+        write_manifest(table, output)
+        rows = table.num_rows
+    print(f"{rows} items in {output}")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.pretraining.settings import PretrainSettings
 
 
 class Section(BaseModel):
@@ -32,21 +33,22 @@ class ArchiveConfig(Section):
     max_failure_rate: float = Field(0.2, ge=0, le=1)
     max_bytes: int = Field(64 * 2**20, ge=1)
     max_pixels: int = Field(64_000_000, ge=1)
+    refuse_burned_in: bool = False
 
     @property
     def limits(self) -> Limits:
-        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=self.refuse_burned_in)
 
 
 class EncoderConfig(Section):
-    name: Literal["packaged", "biomedclip"] = "packaged"
+    name: Literal["packaged", "biomedclip", "mcr"] = "packaged"
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
 
 
 class EmbedConfig(Section):
     workers: int | None = Field(None, ge=1)
-    batch_size: int = Field(32, ge=1, le=4096)
+    batch_size: int = Field(16, ge=1, le=4096)
     unit_items: int = Field(256, ge=1, le=65536)
     retry_quarantined: bool = False
     dry_run: bool = False
@@ -64,7 +66,8 @@ class KeyConfig(Section):
 
 
 class EvaluateConfig(Section):
-    compare: Literal["model", "methods", "ablation", "bits"] = "model"
+    compare: Literal["model", "methods", "ablation", "bits", "encoder", "pretraining"] = "model"
+    rows: tuple[str, ...] = ()
     seeds: int = Field(3, ge=1)
     train_until: date | None = None
     train_manifest: str | None = None
@@ -73,6 +76,10 @@ class EvaluateConfig(Section):
 class ServeConfig(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    layout: Literal["single", "sharded"] = "single"
+    parts: int = Field(2, ge=1)
+    part_replicas: int = Field(1, ge=1)
+    encoders: int = Field(1, ge=1)
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
     keys: tuple[KeyConfig, ...] = ()
@@ -95,6 +102,7 @@ class Config(Section):
     archive: ArchiveConfig = ArchiveConfig()
     encoder: EncoderConfig = EncoderConfig()
     embed: EmbedConfig = EmbedConfig()
+    pretrain: PretrainSettings = PretrainSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateConfig = EvaluateConfig()
     hash: HashConfig = HashConfig()

@@ -15,7 +15,13 @@ from pathlib import Path
 from mcmfh import ray_session
 from mcmfh.errors import InputError
 
-JOBS = {"train": "train.py", "hash": "hash_archive.py", "embed": "embed.py", "evaluate": "evaluate.py"}
+JOBS = {
+    "train": "train.py",
+    "hash": "hash_archive.py",
+    "embed": "embed.py",
+    "pretrain": "pretrain.py",
+    "evaluate": "evaluate.py",
+}
 _TRAVELS = ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml")
 
 

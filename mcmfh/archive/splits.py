@@ -1,12 +1,9 @@
-"""Patient-level splits: a group (patient, case) stands on one side, and so does whatever equals it."""
+"""Patient-level splits: a group (patient, case) stands on one side."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-
-from mcmfh.archive.images import DecodeError
-from mcmfh.archive.reports import normalise
 
 
 def split_of(group: str) -> str:
@@ -36,16 +33,3 @@ def merge_groups(groups: Sequence[str], pairs: Iterable[tuple[int, int]]) -> lis
         low, high = sorted((find(groups[first]), find(groups[second])))
         root[high] = low
     return [find(group) for group in groups]
-
-
-def merge_equal_reports(groups: Sequence[str], reports: Sequence[str | None]) -> list[str]:
-    """Groups after merging those that hold the same report, letter case and white space aside."""
-    first: dict[bytes, int] = {}
-    pairs = []
-    for row, report in enumerate(reports):
-        try:
-            key = hashlib.sha256(normalise(report or "").casefold().encode()).digest()
-        except DecodeError:
-            continue
-        pairs.append((first.setdefault(key, row), row))
-    return merge_groups(groups, pairs)

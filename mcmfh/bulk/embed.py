@@ -5,9 +5,12 @@ an encoder actor turns the block into a stored, marked unit and passes on a one-
 unit is done when its marker stands, and the next run begins with those that have none.
 """
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,28 +20,40 @@ import ray.data
 from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
-from mcmfh.config import Config
-from mcmfh.encoders import EncoderSpec, ImagePreprocessing
+from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.snapshots import units
 from mcmfh.snapshots.plan import Unit
+
+if TYPE_CHECKING:  # every loader imports this module, and needs neither
+    from mcmfh.config import Config
+    from mcmfh.encoders.base import Encoder
 
 
 @dataclass(frozen=True)
 class UnitDone:
-    """What a unit came to: items seen and, of these, quarantined."""
+    """What a unit came to: items seen and, of these, quarantined; which process encoded it, and when (Unix time)."""
 
     rows: int
     quarantined: int
+    worker: int
+    began: float
+    ended: float
 
 
 def embeddings_folder(store: str, spec: EncoderSpec) -> str:
     return storage.join(storage.absolute(store), "embeddings", spec.digest)
 
 
-def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitDone]:
-    """Embed the units of `plan`, yielding one summary a unit as they finish, in any order."""
+def embed(
+    config: "Config", spec: EncoderSpec, plan: list[Unit], load: "Callable[[], Encoder] | None" = None
+) -> Iterator[UnitDone]:
+    """Embed the units of `plan`, yielding one summary a unit as they finish, in any order.
+
+    load: makes the encoder of `spec` in a worker; by default the configured one.
+    """
     if not plan:
         return
+    load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source)
     on_gpu = spec.device == "cuda"
     resources = ray.cluster_resources()
     workers = config.embed.workers or int(resources["GPU"] if on_gpu else resources["CPU"])
@@ -53,7 +68,7 @@ def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitD
     )
     done = loaded.map_batches(
         UnitEncoder,  # type: ignore[arg-type]
-        fn_constructor_args=(config.encoder.name, config.encoder.source, spec.digest, spec.device),
+        fn_constructor_args=(load, spec.digest),
         fn_kwargs={
             "folder": embeddings_folder(config.store, spec),
             "batch_size": config.embed.batch_size,
@@ -66,7 +81,7 @@ def embed(config: Config, spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitD
         num_gpus=1 if on_gpu else 0,
     )
     for summary in done.iter_rows():
-        yield UnitDone(int(summary["rows"]), int(summary["quarantined"]))
+        yield UnitDone(**summary)
 
 
 def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing) -> dict[str, Any]:
@@ -96,17 +111,16 @@ def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: Image
 class UnitEncoder:
     """An actor that holds the encoder's weights."""
 
-    def __init__(self, name: str, source: str | None, digest: str, device: str):
-        from mcmfh.encoders import load_encoder
-
-        self.encoder = load_encoder(name, device, source)
+    def __init__(self, load: "Callable[[], Encoder]", digest: str):
+        self.encoder = load()
         if self.encoder.spec.digest != digest:
             raise RuntimeError(
                 "this worker's encoder differs from the driver's (library versions or weights); make all nodes equal"
             )
 
     def __call__(self, block: dict[str, Any], folder: str, batch_size: int, keep_reports: bool) -> dict[str, Any]:
-        """Encode a block from `load_unit`, store it as a unit, return its summary."""
+        """Encode a block from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
+        began = time.time()
         table = pa.table(
             {
                 "item_id": pa.array(block["item_id"], pa.string()),
@@ -121,7 +135,8 @@ class UnitEncoder:
             }
         )
         marker = units.write_unit(folder, str(block["unit"][0]), table)
-        return {"rows": [marker["rows"]], "quarantined": [marker["quarantined"]]}
+        done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
+        return {name: [value] for name, value in vars(done).items()}
 
     def _images(self, block: dict[str, Any], batch_size: int) -> pa.Array:
         present = np.asarray(block["has_image"], bool)

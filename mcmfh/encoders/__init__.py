@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENCODERS", "EncoderSpec", "ImagePreprocessing", "encoder_spec", "load_encoder"]
 
-ENCODERS = ("packaged", "biomedclip", "precomputed")
+ENCODERS = ("packaged", "biomedclip", "mcr", "precomputed")
 
 
 def _module(name: str):
@@ -24,7 +24,7 @@ def _module(name: str):
 def encoder_spec(name: str, device: str, source: str | None = None) -> EncoderSpec:
     """The identity of encoder `name` on `device` ("cpu" | "cuda").
 
-    `source`: the files of biomedclip (folder or pinned hub id) or of precomputed (Parquet URI); packaged has none.
+    `source`: the files of biomedclip (folder or pinned hub id), mcr or precomputed (URI); packaged has none.
     Raises InputError for an unknown name or missing files.
     """
     return _module(name).spec(device, source)

@@ -6,7 +6,7 @@ A batch's shape changes the last bits of its embeddings (matrix kernels are pick
 byte-identical whatever the order or the worker, batches are therefore padded to one fixed shape: `fixed_batch`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,13 +37,17 @@ class Encoder:
         """float32[B, D_I] of preprocessed pictures uint8[B, S, S, 3]."""
         parts = [
             self.towers.image_features(torch.from_numpy(batch).to(self.spec.device)).float().cpu().numpy()[:rows]
-            for batch, rows in _batches(np.array(pixels_BHW3), fixed_batch)
+            for batch, rows in _batches(pixels_BHW3, fixed_batch)
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.spec.image_width), np.float32)
 
     @torch.inference_mode()
     def encode_reports(self, reports: Sequence[str], fixed_batch: int | None = None) -> np.ndarray:
-        """float32[B, D_T] of texts. Each is padded to the least of TOKEN_LENGTHS that holds it, longer ones are cut."""
+        """float32[B, D_T] of texts. Each is padded to the least of TOKEN_LENGTHS that holds it, longer ones are cut.
+
+        A fixed batch holds the tokens of `fixed_batch` shortest texts, so fewer long ones: what the last batch of each
+        length wastes on padding stays small against a unit of an archive.
+        """
         embeddings = np.empty((len(reports), self.spec.report_width), np.float32)
         tokens = self.towers.tokenize(reports)
         lengths = np.array([min(length for length in TOKEN_LENGTHS if length >= len(row)) for row in tokens], np.int64)
@@ -54,8 +58,8 @@ class Encoder:
             for i, row in enumerate(rows):
                 padded[i, : len(tokens[row])] = tokens[row]
                 mask[i, : len(tokens[row])] = 1
-            done = 0
-            for (batch, count), (batch_mask, _) in zip(_batches(padded, fixed_batch), _batches(mask, fixed_batch)):
+            done, size = 0, fixed_batch and max(1, fixed_batch * TOKEN_LENGTHS[0] // int(length))
+            for (batch, count), (batch_mask, _) in zip(_batches(padded, size), _batches(mask, size)):
                 features = self.towers.report_features(
                     torch.from_numpy(batch).to(self.spec.device), torch.from_numpy(batch_mask).to(self.spec.device)
                 )
@@ -64,11 +68,10 @@ class Encoder:
         return embeddings
 
 
-def _batches(array: np.ndarray, fixed_batch: int | None) -> list[tuple[np.ndarray, int]]:
-    """(batch, rows that count): slices of `fixed_batch` rows, the last padded by repeating its first row."""
-    if fixed_batch is None:
-        return [(array, len(array))] if len(array) else []
-    slices = [array[start : start + fixed_batch] for start in range(0, len(array), fixed_batch)]
-    return [
-        (np.concatenate([part, np.repeat(part[:1], fixed_batch - len(part), axis=0)]), len(part)) for part in slices
-    ]
+def _batches(array: np.ndarray, fixed_batch: int | None) -> Iterator[tuple[np.ndarray, int]]:
+    """(batch, rows that count): copies of `fixed_batch` rows, the last padded by repeating its first row."""
+    size = fixed_batch or max(len(array), 1)
+    for start in range(0, len(array), size):
+        part = array[start : start + size]
+        missing = size - len(part) if fixed_batch else 0
+        yield np.concatenate([part, np.repeat(part[:1], missing, axis=0)]), len(part)

@@ -1,4 +1,4 @@
-"""Picture → square of pixels, on the CPU workers: numpy and Pillow only, so that decoding never imports torch."""
+"""Picture → square of pixels, on the CPU workers: numpy, numba and Pillow, so that decoding never imports torch."""
 
 from dataclasses import dataclass
 
@@ -19,14 +19,18 @@ class ImagePreprocessing:
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """uint8[size, size, 3] of a Pillow image of any mode."""
+        from mcmfh.encoders.resampling import resize_bicubic  # brings numba, which a driver that only plans can spare
+
         size = self.size
         if self.fit == "squash":
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+            return resize_bicubic(image, size, size)
         width, height = image.size
         side = min(width, height) if self.fit == "crop" else max(width, height)
         # Cut down, and the offset rounded to even: to the pixel what CLIP's own transform does.
         resized = (max(1, size * width // side), max(1, size * height // side))
-        square = Image.new("RGB", (size, size))
-        offset = (-round((resized[0] - size) / 2), -round((resized[1] - size) / 2))
-        square.paste(image.convert("RGB").resize(resized, Image.Resampling.BICUBIC), offset)
-        return np.asarray(square)
+        left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
+        whole = resize_bicubic(image, *resized)
+        square = np.zeros((size, size, 3), np.uint8)
+        part = whole[max(top, 0) : max(top, 0) + size, max(left, 0) : max(left, 0) + size]
+        square[max(-top, 0) : max(-top, 0) + part.shape[0], max(-left, 0) : max(-left, 0) + part.shape[1]] = part
+        return square

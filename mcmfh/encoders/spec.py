@@ -9,6 +9,8 @@ from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.storage import digest
 
+# Enters the digest: raise it when the same picture would be resampled, or the same texts batched, in another way.
+_ARITHMETIC = "arithmetic-2"
 # Everything that decodes or computes between a file's bytes and an embedding.
 _LIBRARIES = [
     "torch",
@@ -18,6 +20,7 @@ _LIBRARIES = [
     "open_clip_torch",
     "numpy",
     "pillow",
+    "numba",
     "pydicom",
     "pylibjpeg",
     "pylibjpeg-libjpeg",
@@ -54,7 +57,7 @@ class EncoderSpec:
     def identity(self) -> dict[str, Any]:
         """The JSON object that the digest is taken of."""
         what = {name: value for name, value in asdict(self).items() if name != "source"}
-        return {**what, "decode_policy": DECODE_POLICY, "libraries": library_versions()}
+        return {**what, "decode_policy": DECODE_POLICY, "arithmetic": _ARITHMETIC, "libraries": library_versions()}
 
     @cached_property
     def digest(self) -> str:

@@ -29,8 +29,11 @@ class EmbeddingTable:
 
     def select(self, rows: np.ndarray) -> "EmbeddingTable":
         """The same table with only `rows` (a bool[N] mask or an int array of positions), in that order."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "label_names"}
-        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+        return replace(self, **{name: array[rows] for name, array in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The columns by name, each with N rows."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "label_names"}
 
     def of_split(self, *splits: str) -> "EmbeddingTable":
         """The items of the named splits."""

@@ -96,7 +96,12 @@ class HammingIndex:
     def ids(self) -> np.ndarray:
         """int64: the id of each row, removed ones included until `compact`. A filter speaks of rows in this order."""
         base, ids, _, _, added_ids = self._state
-        return np.concatenate([np.arange(base.rows) if ids is None else ids, added_ids])
+        ids = np.arange(base.rows) if ids is None else ids
+        return np.concatenate([ids, added_ids]) if len(added_ids) else ids
+
+    @property
+    def _rows(self) -> int:
+        return self._state.base.rows + len(self._state.added_ids)
 
     @property
     def nbytes(self) -> int:
@@ -146,7 +151,7 @@ class HammingIndex:
         self, query: np.ndarray, radius: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Every item up to `radius` from one query, uint8 [B] or [1, B]: distances int32 [n], ids int64 [n]."""
-        query, rows, k = np.atleast_2d(query), len(self.ids), 256
+        query, rows, k = np.atleast_2d(query), self._rows, 256
         while True:
             distances, ids = self.search(query, k, allowed, radius)
             if ids[0, -1] < 0 or k >= rows:
@@ -159,7 +164,7 @@ class HammingIndex:
 
         For rankings of something else than items, such as studies: the work grows with what has been taken.
         """
-        query, rows, k, reached = np.atleast_2d(query), len(self.ids), 64, -1
+        query, rows, k, reached = np.atleast_2d(query), self._rows, 64, -1
         while True:
             distances, ids = (a[0] for a in self.search(query, k, allowed))
             done = k >= rows or ids[-1] < 0

@@ -95,7 +95,7 @@ def _first_met(words, query, row, t, ring):
     # Whether no ring done so far, of another table, has shown this row already. The table's own earlier rings cannot.
     size = words.itemsize * 8
     for u in range(ring.size):
-        if u != t:
+        if u != t and ring[u]:  # a table no ring of which is done has shown nothing; its key is far away in memory
             word, shift = u * KEY_BITS // size, u * KEY_BITS % size
             differing = (np.uint64(words[word, row]) ^ np.uint64(query[0, word])) >> np.uint64(shift)
             if np.int64(popcount(differing & np.uint64(0xFFFF))) < ring[u]:

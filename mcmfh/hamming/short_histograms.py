@@ -11,15 +11,16 @@ from numba import types
 from mcmfh.hamming.intrinsics import compiled, part, popcount
 
 BITS = 16
-_BLOCK = 128
+_BLOCK = 64
 
 
 def bit_planes(rows: np.ndarray, planes: int) -> np.ndarray:
-    """bool [N, P] → uint64 [planes, ceil(N / 64)]; planes beyond P and items beyond N are zero."""
+    """bool [N, P] → uint64 [blocks, planes, _BLOCK]; planes beyond P and items beyond N are zero."""
     n, width = rows.shape
-    packed = np.zeros((planes, -(-n // 64) * 8), np.uint8)
+    blocks = -(-n // (64 * _BLOCK))
+    packed = np.zeros((planes, blocks * _BLOCK * 8), np.uint8)
     packed[:width, : -(-n // 8)] = np.packbits(np.ascontiguousarray(rows.T), axis=1, bitorder="little")
-    return packed.view(np.uint64)
+    return np.ascontiguousarray(packed.view(np.uint64).reshape(planes, blocks, _BLOCK).swapaxes(0, 1))
 
 
 def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant):
@@ -27,9 +28,9 @@ def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant
     flips = np.zeros((len(query_bits), BITS), np.uint64)
     flips[:, : query_bits.shape[1]] = np.where(query_bits, np.uint64(2**64 - 1), np.uint64(0))
     found = np.zeros((2, len(query_bits), BITS + 2), np.int64)
-    compiled(_count, _SIGNATURE)(flips, query_labels.view(np.uint8), code_planes, label_planes, found)
-    # The zero codes that fill the last word lie as far from a query as it has ones.
-    found[0, np.arange(len(query_bits)), query_bits.sum(axis=1)] -= 64 * code_planes.shape[1] - n
+    compiled(_count, _SIGNATURE)(flips, query_labels.view(np.uint8), code_planes.ravel(), label_planes, found)
+    # The zero codes that fill the last block lie as far from a query as it has ones.
+    found[0, np.arange(len(query_bits)), query_bits.sum(axis=1)] -= 64 * len(code_planes) * _BLOCK - n
     items[:], relevant[:] = found[:, :, : items.shape[1]]
 
 
@@ -41,16 +42,17 @@ def _add(a, b, c):
 
 
 @part
-def _sum_planes(x, w, level):
-    # The number of ones at place w of the 16 planes in x, as five bits. Flat arrays and constant steps, or the
-    # compiler could not see that the planes do not overlap, and would add one word at a time.
-    s1, t1 = _add(x[w], x[w + _BLOCK], x[w + 2 * _BLOCK])
-    s2, t2 = _add(x[w + 3 * _BLOCK], x[w + 4 * _BLOCK], x[w + 5 * _BLOCK])
-    s3, t3 = _add(x[w + 6 * _BLOCK], x[w + 7 * _BLOCK], x[w + 8 * _BLOCK])
-    s4, t4 = _add(x[w + 9 * _BLOCK], x[w + 10 * _BLOCK], x[w + 11 * _BLOCK])
-    s5, t5 = _add(x[w + 12 * _BLOCK], x[w + 13 * _BLOCK], x[w + 14 * _BLOCK])
+def _sum_planes(x, f, at, level, w):
+    # The number of ones at place w of the 16 planes in x, complemented by f, as five bits. Flat arrays and constant
+    # steps, or the compiler could not see that the planes do not overlap, and would add one word at a time.
+    i = at + w
+    s1, t1 = _add(x[i] ^ f[0], x[i + _BLOCK] ^ f[1], x[i + 2 * _BLOCK] ^ f[2])
+    s2, t2 = _add(x[i + 3 * _BLOCK] ^ f[3], x[i + 4 * _BLOCK] ^ f[4], x[i + 5 * _BLOCK] ^ f[5])
+    s3, t3 = _add(x[i + 6 * _BLOCK] ^ f[6], x[i + 7 * _BLOCK] ^ f[7], x[i + 8 * _BLOCK] ^ f[8])
+    s4, t4 = _add(x[i + 9 * _BLOCK] ^ f[9], x[i + 10 * _BLOCK] ^ f[10], x[i + 11 * _BLOCK] ^ f[11])
+    s5, t5 = _add(x[i + 12 * _BLOCK] ^ f[12], x[i + 13 * _BLOCK] ^ f[13], x[i + 14 * _BLOCK] ^ f[14])
     s6, t6 = _add(s1, s2, s3)
-    s7, t7 = _add(s4, s5, x[w + 15 * _BLOCK])
+    s7, t7 = _add(s4, s5, x[i + 15 * _BLOCK] ^ f[15])
     s8, f1 = _add(t1, t2, t3)
     s9, f2 = _add(t4, t5, t6)
     s10, f3 = _add(t7, s6 & s7, s8)
@@ -65,29 +67,42 @@ def _sum_planes(x, w, level):
 
 
 def _count(flips, query_labels, planes, labels, found):
-    differing, level = np.zeros(BITS * _BLOCK, np.uint64), np.zeros(5 * _BLOCK, np.uint64)
-    shared = np.zeros(_BLOCK, np.uint64)
+    level, shared = np.zeros(5 * _BLOCK, np.uint64), np.zeros(_BLOCK, np.uint64)
     none, every = np.uint64(0), np.uint64(2**64 - 1)
-    for start in range(0, planes.shape[1], _BLOCK):
-        m = min(_BLOCK, planes.shape[1] - start)
+    for block in range(labels.shape[0]):
+        at = block * BITS * _BLOCK
         for q in range(flips.shape[0]):
-            for p in range(BITS):
-                plane, flip, x = planes[p, start : start + m], flips[q, p], differing[p * _BLOCK :]
-                for w in range(m):
-                    x[w] = plane[w] ^ flip
-            for w in range(m):
-                _sum_planes(differing, w, level)
+            f = (
+                flips[q, 0],
+                flips[q, 1],
+                flips[q, 2],
+                flips[q, 3],
+                flips[q, 4],
+                flips[q, 5],
+                flips[q, 6],
+                flips[q, 7],
+                flips[q, 8],
+                flips[q, 9],
+                flips[q, 10],
+                flips[q, 11],
+                flips[q, 12],
+                flips[q, 13],
+                flips[q, 14],
+                flips[q, 15],
+            )
+            for w in range(_BLOCK):
+                _sum_planes(planes, f, at, level, w)
             shared[:] = 0
-            for number in range(labels.shape[0]):
+            for number in range(labels.shape[1]):
                 if query_labels[q, number]:
-                    label = labels[number, start : start + m]
-                    for w in range(m):
+                    label = labels[block, number]
+                    for w in range(_BLOCK):
                         shared[w] |= label[w]
             for d in range(0, BITS + 1, 2):  # an even distance and the odd one after it differ in the lowest bit only
                 a, b = every if d & 2 == 0 else none, every if d & 4 == 0 else none
                 c, e = every if d & 8 == 0 else none, every if d & 16 == 0 else none
                 both = odd = both_shared = odd_shared = np.uint64(0)
-                for w in range(m):
+                for w in range(_BLOCK):
                     here = (level[w + _BLOCK] ^ a) & (level[w + 2 * _BLOCK] ^ b)
                     here &= (level[w + 3 * _BLOCK] ^ c) & (level[w + 4 * _BLOCK] ^ e)
                     one = here & level[w]
@@ -103,5 +118,9 @@ def _count(flips, query_labels, planes, labels, found):
 
 _PLANES = types.Array(types.uint64, 2, "C", readonly=True)
 _SIGNATURE = types.void(
-    _PLANES, types.Array(types.uint8, 2, "C", readonly=True), _PLANES, _PLANES, types.Array(types.int64, 3, "C")
+    _PLANES,
+    types.Array(types.uint8, 2, "C", readonly=True),
+    types.Array(types.uint64, 1, "C", readonly=True),
+    types.Array(types.uint64, 3, "C", readonly=True),
+    types.Array(types.int64, 3, "C"),
 )

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mcmfh.hashing.recall import hamming_matrix
-
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Rate per distance, made to fall with it (pool adjacent violators, Ayer et al. 1955); one pseudo-pair of the
@@ -48,3 +46,9 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
             "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
         }
     return tables
+
+
+def hamming_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """int16[Q, N] distances of packed codes uint8[Q, K/8] and uint8[N, K/8]."""
+    a, b = (2.0 * np.unpackbits(codes, axis=1).astype(np.float32) - 1 for codes in (a, b))
+    return np.rint((a.shape[1] - a @ b.T) / 2).astype(np.int16)

@@ -18,12 +18,15 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         "",
         "## Measured on validation items",
         "",
-        "| bits | image→report R@10 | report→image R@10 | chance |",
-        "|---|---|---|---|",
+        "| bits | measure | image→report | report→image | chance |",
+        "|---|---|---|---|---|",
     ]
-    for k, row in metrics.get("recall", {}).items():
-        found = [row[way]["10"] for way in ("image_to_report", "report_to_image")]
-        lines.append(f"| {k} | {found[0]:.3f} | {found[1]:.3f} | {row['chance']['10']:.3f} |")
+    for k, scores in metrics.get("validation", {}).items():
+        for measure in scores["chance"]:
+            found = [f"{scores[way][measure]:.3f}" for way in ("image_to_report", "report_to_image", "chance")]
+            lines.append(" | ".join([f"| {k}", measure, *found, ""]).rstrip())
+    for i, layer in enumerate(metrics.get("expert_load", [])):
+        lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
     meaning = next((table["meaning"] for table in calibration.values()), "unknown")
     lines += [
         "",

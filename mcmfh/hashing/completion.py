@@ -1,13 +1,14 @@
 """From a trained model to its bundle: measured and calibrated on validation, with canary and card."""
 
-import numpy as np
-
 from mcmfh.encoders import EncoderSpec, load_encoder
 from mcmfh.hashing import canary
 from mcmfh.hashing.bundle import Bundle, Model, save_bundle
 from mcmfh.hashing.calibration import calibrate
+from mcmfh.hashing.codes import pack_codes
+from mcmfh.hashing.model import Mcmfh
+from mcmfh.hashing.monitor import expert_loads
 from mcmfh.hashing.preparation import Prepared
-from mcmfh.hashing.recall import LARGEST, hamming_matrix, pair_recall, same_text
+from mcmfh.hashing.validation import sample, validation_scores
 
 
 def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, with_encoder: bool = True) -> str:
@@ -17,21 +18,20 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
     """
     model = model.cpu().eval()
     bundle = Bundle(model, prepared.shape, encoder.name, encoder.identity)
-    few = prepared.validation.select(np.arange(min(LARGEST, len(prepared.validation))))
-    metrics: dict = {"items": len(few), "recall": {}}
+    few = sample(prepared.validation)
+    metrics: dict = {"items": len(few), "validation": {}}
     calibration: dict = {}
     if len(few):
         found = bundle.all_logits(few.image, few.report)
-        correct = same_text(few.text_key)
         for k in bundle.bits:
-            codes = {name: np.packbits(by_k[k] > 0, axis=1, bitorder="little") for name, by_k in found.items()}
-            distance = hamming_matrix(codes["image"], codes["report"])
-            metrics["recall"][str(k)] = {
-                "image_to_report": _rounded(pair_recall(distance, correct)),
-                "report_to_image": _rounded(pair_recall(distance.T, correct)),
-                "chance": _rounded(pair_recall(np.zeros_like(distance), correct)),
+            codes = {name: pack_codes(by_k[k]) for name, by_k in found.items()}
+            metrics["validation"][str(k)] = {
+                way: {measure: round(value, 6) for measure, value in scores.items()}
+                for way, scores in validation_scores(codes, few).items()
             }
             calibration[str(k)] = calibrate(codes, few.labels, few.study)
+        if isinstance(model, Mcmfh):
+            metrics["expert_load"] = expert_loads(model, few)
     fixed = canary.embedding_canary(bundle.all_logits, prepared.image, prepared.report, prepared.shape.seed)
     if with_encoder and encoder.name != "precomputed":
         towers = load_encoder(encoder.name, encoder.device, encoder.source)
@@ -41,7 +41,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
             bundle.bits,
         )
     training = {
-        "settings": prepared.settings.model_dump(mode="json", exclude={"workers", "min_workers"}),
+        "settings": prepared.settings.work,
         "supervised": prepared.settings.supervised,
         "teacher": prepared.teacher,
         "temperature": prepared.temperature,
@@ -52,7 +52,3 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
     return save_bundle(
         root, model, prepared.shape, encoder, calibration=calibration, metrics=metrics, canary=fixed, training=training
     )
-
-
-def _rounded(recall: dict[int, float]) -> dict[str, float]:
-    return {str(k): round(value, 6) for k, value in recall.items()}

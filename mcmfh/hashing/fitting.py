@@ -6,6 +6,7 @@ Shapes: n rows of this worker · D_I, D_T embedding widths · G guide width · C
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -91,10 +92,10 @@ def fit(
     settings: TrainSettings,
     temperature: float,
     first_epoch: int = 0,
-    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, losses: None,
+    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, scalars: None,
 ) -> None:
-    """Train from `first_epoch` to the last; `after_epoch(epoch, mean loss terms)`, called every
-    `checkpoint_every` epochs and after the last, may checkpoint and report.
+    """Train from `first_epoch` to the last; `after_epoch(epoch, scalars)`, called every `checkpoint_every` epochs and
+    after the last, may checkpoint and report. Scalars: the epoch's mean loss terms, and seconds a step.
 
     `module` is a Trainee, bare or wrapped in DistributedDataParallel; every worker must hold as many rows.
     """
@@ -103,6 +104,7 @@ def fit(
         for epoch in range(first_epoch, settings.epochs):
             torch.manual_seed((settings.seed * 100_003 + epoch) * 1_009 + rank())
             module.train()
+            started = time.perf_counter()
             total: dict[str, Tensor] = {}
             for i, rows in enumerate(batches(len(pairs), settings)):
                 for group in optimizer.param_groups:
@@ -111,4 +113,5 @@ def fit(
                 total = {name: total.get(name, 0) + value for name, value in terms.items()}
             module.eval()
             if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs:
-                after_epoch(epoch, {name: float(value) / steps for name, value in total.items()})
+                losses = {f"loss/{name}": float(value) / steps for name, value in total.items()}
+                after_epoch(epoch, {**losses, "time/step": (time.perf_counter() - started) / steps})

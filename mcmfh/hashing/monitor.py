@@ -1,4 +1,4 @@
-"""What is watched while training: losses, expert load, bit balance, recall on validation; TensorBoard scalars."""
+"""What is watched while training: losses, expert load, bit balance, scores on validation; TensorBoard scalars."""
 
 import numpy as np
 import torch
@@ -6,8 +6,8 @@ import torch
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.experts import expert_load
-from mcmfh.hashing.model import Mcmfh
-from mcmfh.hashing.recall import LARGEST, hamming_matrix, pair_recall, same_text
+from mcmfh.hashing.model import Mcmfh, Views
+from mcmfh.hashing.validation import WAYS, sample, validation_scores
 
 
 @torch.inference_mode()
@@ -15,20 +15,28 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
     """Scalars by TensorBoard tag, measured on up to LARGEST validation pairs; {} without any."""
     if not len(validation):
         return {}
-    device = next(model.parameters()).device
-    image = torch.from_numpy(validation.image[:LARGEST]).to(device)
-    report = torch.from_numpy(validation.report[:LARGEST]).to(device)
-    views = model(image, report)
-    correct = same_text(validation.text_key[:LARGEST])
+    few = sample(validation)
+    views = _views(model, few)
     scalars: dict[str, float] = {}
     for k in views.image:
-        codes = [pack_codes(logits[k].float().cpu().numpy()) for logits in (views.image, views.report)]
-        distance = hamming_matrix(*codes)
-        recall = [pair_recall(d, correct)[10] for d in (distance, distance.T)]
-        scalars[f"validation/pair_R@10/{k}"] = float(np.mean(recall))
-        on = np.stack([np.unpackbits(c, axis=1).mean(0) for c in codes])
+        codes = {name: pack_codes(getattr(views, name)[k].float().cpu().numpy()) for name in ("image", "report")}
+        scores = validation_scores(codes, few)
+        for measure in set(scores["chance"]) & {"R@10", "mAP"}:
+            scalars[f"validation/{measure}/{k}"] = float(np.mean([scores[way][measure] for way in WAYS]))
+        on = np.stack([np.unpackbits(c, axis=1).mean(0) for c in codes.values()])
         scalars[f"bits/mean_bias/{k}"] = float(np.abs(on - 0.5).mean())
-    for i, gate in enumerate(views.gates):
-        load = expert_load(gate, model.settings.top_k)
-        scalars |= {f"experts/layer{i}/load{e}": float(share) for e, share in enumerate(load)}
+    for i, layer in enumerate(expert_loads(model, few, views)):
+        scalars |= {f"experts/layer{i}/load{e}": share for e, share in enumerate(layer)}
     return scalars
+
+
+@torch.inference_mode()
+def expert_loads(model: Mcmfh, table: EmbeddingTable, views: Views | None = None) -> list[list[float]]:
+    """Of each layer with experts, the share of routing decisions that went to each of them; see `experts`."""
+    views = views or _views(model, table)
+    return [[round(float(share), 6) for share in expert_load(gate, model.settings.top_k)] for gate in views.gates]
+
+
+def _views(model: Mcmfh, table: EmbeddingTable) -> Views:
+    device = next(model.parameters()).device
+    return model(torch.from_numpy(table.image).to(device), torch.from_numpy(table.report).to(device))

@@ -11,9 +11,9 @@ from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
-from mcmfh.hashing.recall import LARGEST
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher
+from mcmfh.hashing.validation import sample
 from mcmfh.storage import digest
 
 LEAST_PAIRS = 16
@@ -69,7 +69,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     guide = np.empty((len(image), 0), np.float32)
     teacher, temperature, agreement = "none", 1.0, dict[str, float]()
     if settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded":
-        held_out = validation.select(np.arange(min(LARGEST, len(validation))))
+        held_out = sample(validation)
         chosen, guide, agreement = choose_teacher(
             settings.teacher,
             (_standard(image, image), _standard(report, report)),
@@ -82,10 +82,9 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
-    what = settings.model_dump(mode="json", exclude={"workers", "min_workers", "device"})
     # Not of the guide: its last bits may depend on the linear algebra's thread count.
     contents = [digest(part.tobytes()) for part in (image, report, parts[3])]
-    fingerprint = digest([what, contents, teacher, temperature])
+    fingerprint = digest([settings.work, contents, teacher, temperature])
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
     return Prepared(settings, shape, rows, widths, validation, teacher, temperature, agreement, fingerprint)
 

@@ -25,11 +25,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 SUPERVISED: dict[str, Any] = {
-    "hidden": 1024,
+    "hidden": 2048,
     "input_dropout": 0.4,
     "dropout": 0.6,
     "weight_decay": 0.2,
-    "epochs": 50,
+    "epochs": 80,
     "intra": 1.0,
     "logit_scale": 3.0,
 }
@@ -71,6 +71,7 @@ class TrainSettings(ModelSettings):
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
     amp: bool = False
+    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
     learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(5.0, gt=0)
@@ -120,6 +121,11 @@ class TrainSettings(ModelSettings):
             if self.batch_size % count:
                 raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
         return self
+
+    @property
+    def work(self) -> dict[str, Any]:
+        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
+        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
 
     @property
     def checkpoint_every(self) -> int:

@@ -25,6 +25,9 @@ FAST_PROXY = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # Half a minute by default, even where nothing is under way; serve.drain_seconds is what requests get.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    # Queries only read: what a dying replica took with it is asked of another. Bodies beyond the proxy's buffer, so
+    # pictures, are left to the client's own retry.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
 }
 
 

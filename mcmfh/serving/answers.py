@@ -24,6 +24,7 @@ class Hit(Item):
     precision: float | None = Field(
         description="share of validation pairs at this distance that were what `precision_of` says"
     )
+    score: float | None = Field(description="what re-ranking ordered by, greatest first; null without")
 
 
 class SearchAnswer(BaseModel):
@@ -37,6 +38,7 @@ class SearchAnswer(BaseModel):
         description="relevant (shares a label) or same study; null where nothing was measured"
     )
     hits: list[Hit]
+    histogram: list[int] | None = Field(description="items at each distance, where asked for")
 
 
 class HashAnswer(BaseModel):

@@ -3,7 +3,6 @@
 uvicorn.run(application(Replica(config)), host="127.0.0.1", port=8000)
 """
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
+from pydantic_core import to_json
 
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access, configured_keys
@@ -35,10 +35,16 @@ def application(replica: Replica) -> FastAPI:
         replica.stop()
 
     api = FastAPI(
-        title="mcmfh", summary="Exact cross-modal retrieval of medical images and reports", version="1", lifespan=life
+        title="mcmfh",
+        summary="Exact cross-modal retrieval of medical images and reports",
+        version="1",
+        lifespan=life,
+        redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
     )
     problems.install(api)
-    settings, (html, page_headers) = replica.config.serve, page()
+    settings, (html, page_headers), (docs, docs_headers) = replica.config.serve, page(), page("docs")
     access = Access(configured_keys(settings), settings.most_replicas)
     api.add_middleware(
         Gate,  # type: ignore[arg-type]
@@ -47,7 +53,7 @@ def application(replica: Replica) -> FastAPI:
         journal=replica.journal,
         max_waiting=settings.max_waiting,
         timeout=settings.timeout_seconds,
-        sign_in=(html, page_headers),
+        pages={"/": (html, page_headers), "/docs": (docs, docs_headers)},
     )
 
     async def query_of(request: Request) -> Query:
@@ -111,6 +117,10 @@ def application(replica: Replica) -> FastAPI:
     async def search_page() -> HTMLResponse:
         return HTMLResponse(html, headers=page_headers)
 
+    @api.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(docs, headers=docs_headers)
+
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
         return Response(replica.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -132,18 +142,18 @@ def application(replica: Replica) -> FastAPI:
 def addressed(request: Request) -> tuple[str, bool]:
     """(item_id, whether its picture is meant), from the address as it was sent: an id may hold any character.
 
-    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a".
+    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a"; a semicolon at the end, not
+    encoded, is no part of the id (see `item_path`).
     """
     sent = (request.scope.get("raw_path") or quote(request.scope["path"]).encode()).decode("ascii", "replace")
     name = sent.partition("/v1/items/")[2]
     of_picture = name.endswith("/image")
-    return unquote(name.removesuffix("/image") if of_picture else name), of_picture
+    return unquote((name.removesuffix("/image") if of_picture else name).removesuffix(";")), of_picture
 
 
 def rendered(content: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    """`content` as JSON; dates become ISO strings."""
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-    return Response(data, status, headers, "application/json")
+    """`content` as JSON; dates become ISO strings, and what is no number null."""
+    return Response(to_json(content, inf_nan_mode="null", fallback=str), status, headers, "application/json")
 
 
 def with_problem_schema(api: FastAPI) -> None:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from mcmfh.hashing.bundle import Bundle
-from mcmfh.hashing.codes import pack_codes
 
-Codes = dict[int, np.ndarray]  # K → uint8[K/8]
+Logits = dict[int, np.ndarray]  # K → float32[K], of which the signs are the code
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class Waiting:
     bundle: Bundle
     modality: str
     content: Any  # a report's text, or pixels uint8[S, S, 3]
-    answer: asyncio.Future[Codes]
+    answer: asyncio.Future[Logits]
 
 
 class Batcher:
@@ -41,9 +40,9 @@ class Batcher:
         self.waiting: deque[Waiting] = deque()
         self.runner: asyncio.Task[None] | None = None
 
-    async def codes(self, bundle: Bundle, modality: str, content: Any) -> Codes:
-        """The codes of one report's text or of one preprocessed picture, of every K that the bundle has."""
-        answer: asyncio.Future[Codes] = asyncio.get_running_loop().create_future()
+    async def logits(self, bundle: Bundle, modality: str, content: Any) -> Logits:
+        """Of one report's text or of one preprocessed picture, for every K that the bundle has."""
+        answer: asyncio.Future[Logits] = asyncio.get_running_loop().create_future()
         self.waiting.append(Waiting(bundle, modality, content, answer))
         if self.runner is None or self.runner.done():
             self.runner = asyncio.create_task(self._run())
@@ -55,13 +54,13 @@ class Batcher:
             call = asyncio.get_running_loop().run_in_executor(
                 self.worker, self._timed, batch[0].bundle, batch[0].modality, contents
             )
-            for one, codes in zip(batch, await call):
+            for one, logits in zip(batch, await call):
                 if one.answer.done():  # its client has gone
                     continue
-                if isinstance(codes, Exception):
-                    one.answer.set_exception(codes)
+                if isinstance(logits, Exception):
+                    one.answer.set_exception(logits)
                 else:
-                    one.answer.set_result(codes)
+                    one.answer.set_result(logits)
 
     def _next(self) -> list[Waiting]:
         """The oldest query that is still wanted, and those that can go with it."""
@@ -75,14 +74,14 @@ class Batcher:
         self.waiting = left
         return batch
 
-    def _timed(self, bundle: Bundle, modality: str, contents: list[Any]) -> list[Codes | Exception]:
+    def _timed(self, bundle: Bundle, modality: str, contents: list[Any]) -> list[Logits | Exception]:
         started = time.perf_counter()
         answers = encoded_apart(bundle, modality, contents)
         self.observe(modality, len(contents), time.perf_counter() - started)
         return answers
 
 
-def encoded_apart(bundle: Bundle, modality: str, contents: Sequence[Any]) -> list[Codes | Exception]:
+def encoded_apart(bundle: Bundle, modality: str, contents: Sequence[Any]) -> list[Logits | Exception]:
     """`encoded`, but a query that cannot be encoded fails alone and not its neighbours."""
     try:
         return list(encoded(bundle, modality, contents))
@@ -92,12 +91,11 @@ def encoded_apart(bundle: Bundle, modality: str, contents: Sequence[Any]) -> lis
         return [answer for content in contents for answer in encoded_apart(bundle, modality, [content])]
 
 
-def encoded(bundle: Bundle, modality: str, contents: Sequence[Any]) -> list[Codes]:
-    """The codes of all contents by one pass."""
+def encoded(bundle: Bundle, modality: str, contents: Sequence[Any]) -> list[Logits]:
+    """The logits of all contents by one pass."""
     encoder = bundle.checked_encoder()
     if modality == "image":
-        logits = bundle.all_logits(image=encoder.encode_images(np.stack(contents)))
+        found = bundle.all_logits(image=encoder.encode_images(np.stack(contents)))
     else:
-        logits = bundle.all_logits(report=encoder.encode_reports(list(contents)))
-    by_k = {k: pack_codes(found) for k, found in logits[modality].items()}
-    return [{k: codes[row] for k, codes in by_k.items()} for row in range(len(contents))]
+        found = bundle.all_logits(report=encoder.encode_reports(list(contents)))
+    return [{k: logits[row] for k, logits in found[modality].items()} for row in range(len(contents))]

@@ -5,13 +5,11 @@ only items that were added, removed or changed may differ. A new model has its o
 """
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcmfh.errors import InputError
 from mcmfh.serving.retrieval import Retrieval
-from mcmfh.snapshots.reading import Snapshot
-from mcmfh.snapshots.search import Target, search
+from mcmfh.serving.source import Question, Source
+from mcmfh.snapshots.search import Target
 
 HITS = 50
 TARGETS: tuple[Target, ...] = ("image", "report")
@@ -24,7 +22,7 @@ def canary_queries(retrieval: Retrieval) -> list[tuple[str, int, np.ndarray]]:
         for modality, by_bits in retrieval.bundle.canary["codes"].items()
         for bits, codes in by_bits.items()
         for code in codes
-        if int(bits) in retrieval.snapshot.bits
+        if int(bits) in retrieval.bits_known
     ]
 
 
@@ -33,30 +31,26 @@ def check_against(old: Retrieval, new: Retrieval) -> None:
     same_model = old.bundle.code_digest == new.bundle.code_digest
     for modality, bits, code in canary_queries(new):
         for target in TARGETS:
-            found = _found(new.snapshot, modality, bits, code, target)
+            question = Question({modality: code}, HITS, target, bits)
+            found = _found(new.snapshot, question)
             if not same_model:
                 continue
             farthest = max(found.values()) if len(found) >= HITS else bits + 1
-            before = _found(old.snapshot, modality, bits, code, target)
-            for item in _live(new.snapshot, list(before)):
+            before = _found(old.snapshot, question)
+            for (name, fingerprint), distance in before.items():
                 # Crowded out by others at the edge is no fault.
-                if found.get(item, max(before[item], farthest)) != before[item]:
+                if found.get((name, fingerprint), max(distance, farthest)) == distance:
+                    continue
+                item = new.snapshot.item(name)
+                if item is not None and item["fingerprint"] == fingerprint:
                     raise InputError(
                         f"snapshot {new.snapshot.number} answers the canary queries otherwise than "
                         f"{old.snapshot.number} for unchanged items; publish it anew, or roll back"
                     )
 
 
-def _found(snapshot: Snapshot, modality: str, bits: int, code: np.ndarray, target: Target) -> dict[tuple, int]:
+def _found(snapshot: Source, question: Question) -> dict[tuple[str, str], int]:
     """(item_id, fingerprint) → distance of the nearest HITS."""
-    hits = search(snapshot, {modality: code}, HITS, target, bits)
-    items = snapshot.items.select(["item_id", "fingerprint"]).take(pa.array(hits.rows)).to_pylist()
+    hits = snapshot.find(question)
+    items = snapshot.shown(hits.rows.tolist())
     return {(item["item_id"], item["fingerprint"]): d for item, d in zip(items, hits.distances.tolist())}
-
-
-def _live(snapshot: Snapshot, items: list[tuple]) -> set[tuple]:
-    """Those (item_id, fingerprint) that live in `snapshot`."""
-    there = pc.is_in(snapshot.items["item_id"], pa.array([name for name, _ in items], pa.string()))
-    rows = np.flatnonzero(there.to_numpy() & snapshot.live)
-    taken = snapshot.items.select(["item_id", "fingerprint"]).take(pa.array(rows)).to_pylist()
-    return {(item["item_id"], item["fingerprint"]) for item in taken} & set(items)

@@ -1,22 +1,32 @@
 """The same query with a server or without: over HTTP to an endpoint, or in this process on a snapshot."""
 
+import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
 
 TIMEOUT_S = 60
+PAUSE_S = 0.5  # enough for a proxy to notice that a replica is gone
 LIMITS = Limits()
 
 
-def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+def search_endpoint(
+    url: str,
+    image: bytes | None,
+    fields: dict[str, Any],
+    key: str | None = None,
+    dropped: Callable[[Exception], None] = lambda error: None,
+) -> dict[str, Any]:
     """POST the query to `url`/v1/search, with the endpoint's access key where it has one.
 
-    A request that a dying replica dropped is sent once more.
+    A request that a dying replica dropped is sent once more, a moment later; `dropped` is told why.
 
     Raises InputError with the endpoint's own sentence when it refuses, or when nothing answers.
     """
@@ -24,15 +34,19 @@ def search_endpoint(url: str, image: bytes | None, fields: dict[str, Any], key: 
     request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind, **_bearer(key)})
     for attempt in (1, 2):
         try:
+            if attempt == 2:
+                time.sleep(PAUSE_S)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code >= 500 and attempt == 1:
+                dropped(error)
                 continue
             raise InputError(f"the endpoint answered {error.code}: {_detail(error)}") from error
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             if attempt == 2:
                 raise InputError(f"no endpoint answers at '{url}' ({error}); start one with jobs/serve.py") from error
+            dropped(error)
     raise AssertionError("unreachable")
 
 

@@ -22,7 +22,7 @@ OPEN = {"/healthz", "/readyz"}
 class Gate:
     """`max_waiting` requests are inside at a time, each for at most `timeout` seconds.
 
-    `sign_in`: page and headers for a browser without a key.
+    `pages`: path → page and headers, for a browser without a key.
     """
 
     def __init__(
@@ -33,10 +33,10 @@ class Gate:
         journal: Journal,
         max_waiting: int,
         timeout: float,
-        sign_in: tuple[bytes, dict[str, str]],
+        pages: dict[str, tuple[bytes, dict[str, str]]],
     ):
         self.app, self.access, self.metrics, self.journal = app, access, metrics, journal
-        self.max_waiting, self.timeout, self.sign_in = max_waiting, timeout, sign_in
+        self.max_waiting, self.timeout, self.pages = max_waiting, timeout, pages
         self.inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,9 +83,9 @@ class Gate:
             self.metrics.in_flight.set(self.inside)
 
     async def _refuse(self, refusal: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        if refusal.status == 401 and scope["path"] == "/" and scope["method"] == "GET":
-            # The page is empty until it has a key, and asks for it.
-            html, headers = self.sign_in
+        if refusal.status == 401 and scope["path"] in self.pages and scope["method"] == "GET":
+            # A page is empty until it has a key, and asks for it.
+            html, headers = self.pages[scope["path"]]
             await HTMLResponse(html, 401, {**headers, **refusal.headers})(scope, receive, send)
         else:
             titles = {401: "Key needed", 429: "Too many requests", 503: "Busy"}

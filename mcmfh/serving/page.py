@@ -1,4 +1,4 @@
-"""The search page: one static file, no outside requests; its headers let it load nothing but what it brings."""
+"""The search page and the API's: static files, no outside requests; their headers let them load nothing else."""
 
 import base64
 import hashlib
@@ -6,9 +6,9 @@ import re
 from importlib import resources
 
 
-def page() -> tuple[bytes, dict[str, str]]:
+def page(name: str = "page") -> tuple[bytes, dict[str, str]]:
     """(HTML, its headers). Only the page's own script may run, by its digest; it may speak to this endpoint alone."""
-    html = resources.files("mcmfh.serving").joinpath("page.html").read_bytes()
+    html = resources.files("mcmfh.serving").joinpath(f"{name}.html").read_bytes()
     found = re.search(rb"<script>(.*?)</script>", html, re.DOTALL)
     assert found, "the page has one script"
     digest = base64.b64encode(hashlib.sha256(found[1]).digest()).decode()

@@ -23,6 +23,8 @@ class Query(BaseModel):
     max_distance: int | None = Field(None, ge=0, le=1024)
     where: dict[str, Any] = Field(default_factory=dict, description="filters; see the README")
     bits: int | None = Field(None, ge=8, le=512, description="code length; default: the shortest")
+    rerank: int | None = Field(None, ge=8, le=512, description="re-rank by logits against codes of this length")
+    histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
 
     def modalities(self) -> tuple[str, ...]:
@@ -32,10 +34,14 @@ class Query(BaseModel):
             raise InputError("a code needs modality 'image' or 'report', and neither an image nor a report beside it")
         if not given and not self.code:
             raise InputError("the query is empty; send an image, a report or a code")
+        if self.code and self.rerank:
+            raise InputError("a code has no logits to re-rank by; send the image or report itself")
         return tuple(given) if given else (str(self.modality),)
 
     def wanted(self) -> Literal["report", "image", "study"]:
         """The target: the other modality where none is named, studies for a query of both."""
+        if self.target == "study" and self.rerank:
+            raise InputError("studies are not re-ranked; ask for reports or images")
         if self.target:
             return self.target
         modalities = self.modalities()

@@ -1,7 +1,7 @@
 """All that one replica holds: the snapshot that answers, its watcher, the encoder's batches, metrics and log. No Ray.
 
-Searching and decoding run beside the event loop on a few threads, the encoder on one of its own: torch's threads gain
-nothing from company. A request takes the current Retrieval once and keeps it to the end.
+What takes microseconds runs on the event loop, other searches beside it on a few threads. A request takes the current
+Retrieval once and keeps it to the end.
 """
 
 import asyncio
@@ -10,15 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import numpy as np
-
 from mcmfh.config import Config
-from mcmfh.serving.batching import Batcher
 from mcmfh.serving.canary import check_against
+from mcmfh.serving.encoding import Encoding, HereEncoding
 from mcmfh.serving.journal import Journal
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.queries import Query
-from mcmfh.serving.retrieval import Retrieval
+from mcmfh.serving.retrieval import Opened, QueryLogits, Retrieval, opened_here
 from mcmfh.serving.watcher import Watcher
 from mcmfh.snapshots.archive import archive_root
 
@@ -28,23 +26,33 @@ T = TypeVar("T")
 class Replica:
     """Opens the newest snapshot and loads its model: once made, it is ready. Raises InputError."""
 
-    def __init__(self, config: Config, journal: Journal | None = None):
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal | None = None,
+        device: str = "cpu",
+        opened: Opened = opened_here,
+        encoding: Encoding | None = None,
+    ):
+        """`opened` and `encoding` tell where snapshots and encoders are: by default here, the encoder on `device`."""
         root = archive_root(config.store, config.archive.name)
         limits = config.archive.limits
         self.config = config
         self.journal = journal or Journal()
         self.metrics = Metrics()
+        self.encoding = encoding or HereEncoding(limits, config.serve.max_batch, self.metrics.encoded)
         self.watcher = Watcher(
             root,
-            lambda number, bundle: Retrieval(root, limits, number, bundle=bundle),
+            lambda number, bundle: Retrieval(root, limits, number, device, bundle, opened),
             config.serve.poll_seconds,
             self._snapshot_event,
+            load=self.encoding.load,
         )
         check_against(self.current, self.current)  # compiles and pages in what the first query needs
         self.metrics.serving(self.current.snapshot.number, self.current.snapshot.document["items"])
-        self.encoder = ThreadPoolExecutor(1, thread_name_prefix="encoder")
-        self.threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="search")
-        self.batcher = Batcher(self.encoder, config.serve.max_batch, self.metrics.encoded)
+        # Threads that wait for other processes cost nothing, and must not keep each other waiting.
+        threads = min(4, os.cpu_count() or 1) if opened is opened_here else config.serve.max_waiting
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self.draining = False
 
     @property
@@ -61,7 +69,7 @@ class Replica:
         """No longer ready; what is under way is finished."""
         self.draining = True
         self.watcher.stop()
-        self.encoder.shutdown(wait=False)
+        self.encoding.close()
         self.threads.shutdown(wait=False)
         self.journal.write("stopped", {})
 
@@ -69,28 +77,31 @@ class Replica:
         """Run a blocking call off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, call, *arguments)
 
-    async def codes(self, retrieval: Retrieval, query: Query) -> dict[str, np.ndarray]:
-        """As `Retrieval.codes`, in one pass with others that wait."""
+    async def logits(self, retrieval: Retrieval, query: Query) -> QueryLogits:
+        """As `Retrieval.logits`, in one pass with others that wait."""
+        modalities = query.modalities()
         if query.code:
-            return retrieval.given_code(query)
-        modalities, bits = query.modalities(), retrieval.bits(query)
-        contents: dict[str, Any] = {"report": query.report}
-        if query.image:
-            contents["image"] = await self.beside(retrieval.pixels, query.image)
+            return {}
+        retrieval.bits(query)
+        contents = {"image": query.image, "report": query.report}
+        bundle, uri = retrieval.bundle, retrieval.snapshot.document["bundle"]
         found = await asyncio.gather(
-            *(self.batcher.codes(retrieval.bundle, modality, contents[modality]) for modality in modalities)
+            *(self.encoding.logits(bundle, uri, modality, contents[modality] or "") for modality in modalities)
         )
-        return {modality: codes[bits] for modality, codes in zip(modalities, found)}
+        return dict(zip(modalities, found))
 
     async def search(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/search."""
         retrieval = self.current
-        return await self.beside(retrieval.search, query, await self.codes(retrieval, query))
+        logits = await self.logits(retrieval, query)
+        if retrieval.is_quick(query):
+            return retrieval.search(query, logits)
+        return await self.beside(retrieval.search, query, logits)
 
     async def hash(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/hash."""
         retrieval = self.current
-        codes = await self.codes(retrieval, query)
+        codes = retrieval.codes(query, await self.logits(retrieval, query))
         return {
             "snapshot": retrieval.snapshot.number,
             "bits": retrieval.bits(query),

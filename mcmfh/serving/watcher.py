@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcmfh.errors import InputError
+from mcmfh.hashing.bundle import Bundle
 from mcmfh.serving.canary import check_against
 from mcmfh.serving.retrieval import Retrieval
 from mcmfh.snapshots import numbered
@@ -30,7 +31,10 @@ class Failure:
 
 
 class Watcher:
-    """Holds the Retrieval that answers (`current`) and replaces it. `opened(number, bundle)` opens a snapshot."""
+    """Holds the Retrieval that answers (`current`) and replaces it.
+
+    `opened(number, bundle)` opens a snapshot, `load(bundle, its URI)` readies the encoder of a model.
+    """
 
     def __init__(
         self,
@@ -39,10 +43,12 @@ class Watcher:
         poll_seconds: float,
         report: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
         clock: Callable[[], float] = time.monotonic,
+        load: Callable[[Bundle, str], None] = lambda bundle, uri: None,
     ):
         self.root, self.opened, self.poll_seconds, self.report, self.clock = root, opened, poll_seconds, report, clock
+        self.load = load
         self.current = opened(None, None)
-        self.current.bundle.checked_encoder()
+        load(self.current.bundle, self.current.snapshot.document["bundle"])
         self.swaps = 0
         self.failure: Failure | None = None
         self._retry_at = 0.0
@@ -83,7 +89,7 @@ class Watcher:
         old = self.current
         new = self.opened(number, old.bundle)
         if new.bundle is not old.bundle:
-            new.bundle.checked_encoder()
+            self.load(new.bundle, new.snapshot.document["bundle"])
         check_against(old, new)
         self.current = new  # one reference: requests see the old or the new, never between
         self.swaps += 1

@@ -44,17 +44,8 @@ def named_range(name: str) -> KeyRange:
 
 def keys(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """uint64[N]: the keys of N item_ids (strings without null)."""
-    if isinstance(ids, pa.ChunkedArray):
-        return np.concatenate([np.zeros(0, np.uint64), *(keys(chunk) for chunk in ids.chunks)])
-    if len(ids) < 20_000:  # too few to compile for
-        heads = b"".join(hashlib.sha256(item.encode()).digest()[:8] for item in ids.to_pylist())
-        return np.frombuffer(heads, ">u8").astype(np.uint64)
-    from mcmfh.snapshots import sha256_heads
-
-    ids = ids.cast(pa.large_string())
-    _, offsets, data = ids.buffers()
-    starts = np.frombuffer(offsets, np.int64)[ids.offset : ids.offset + len(ids) + 1]
-    return sha256_heads.heads(np.frombuffer(data or b"", np.uint8), starts)
+    heads = b"".join(hashlib.sha256(item.encode()).digest()[:8] for item in ids.to_pylist())
+    return np.frombuffer(heads, ">u8").astype(np.uint64)
 
 
 def in_order(table: pa.Table) -> pa.Table:

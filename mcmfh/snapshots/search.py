@@ -1,32 +1,33 @@
 """Exact search in a snapshot: targets image, report and study, filters, and queries of one modality or of both.
 
-Order is (distance, row) for items and (distance, first row) for studies; k hits come back whenever k exist.
+Order is (distance, row) for items and (distance, first row) for studies; k hits come back whenever k exist. Answers of
+several parts of a snapshot merge into the answer of the whole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from heapq import merge
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.compute as pc
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
-from mcmfh.snapshots.reading import Snapshot
+from mcmfh.snapshots.filters import allowed, key_of
+from mcmfh.snapshots.reading import MODALITIES, Snapshot
+from mcmfh.snapshots.scan import distance_counts, nearest_by_sum
 from mcmfh.snapshots.shards import code_column
 
 Target = Literal["report", "image", "study"]
+FEW = 16
 
 
 @dataclass(frozen=True)
 class Hits:
     """The answer: rows of the snapshot and their Hamming distances, nearest first."""
 
-    rows: np.ndarray  # int64[≤ k]
-    distances: np.ndarray  # int32[≤ k]
+    rows: np.ndarray  # int64 [≤ k]
+    distances: np.ndarray  # int32 [≤ k]
+    studies: tuple[str, ...] | None = None  # of each hit, where the target is study
 
 
 def search(
@@ -45,105 +46,108 @@ def search(
     """
     if k < 1:
         raise InputError(f"k cannot be {k}; ask for at least 1")
+    codes, columns = _asked(snapshot, query, target, bits)
+    if where:
+        allowed(snapshot, where)  # what is wrong with it is said whatever the archive holds
+    radius = len(codes) * bits if max_distance is None else max_distance
+    if target != "study":
+        return Hits(*_nearest(snapshot, columns[0], codes, k, radius, where))
+    return _studies(snapshot, columns, codes, k, radius, where)
+
+
+def histogram(
+    snapshot: Snapshot,
+    query: Mapping[str, np.ndarray],
+    target: Target,
+    bits: int,
+    where: Mapping[str, Any] | None = None,
+) -> np.ndarray:
+    """int64 [len(query) · bits + 1]: items (for studies: of both modalities) that pass `where`, by their distance."""
+    codes, columns = _asked(snapshot, query, target, bits)
+    mask = allowed(snapshot, where) if where else None
+    return np.sum([distance_counts(snapshot, column, codes, mask) for column in columns], axis=0)
+
+
+def merged(answers: Sequence[Hits], k: int) -> Hits:
+    """The answer of the whole from the answers of its parts, whose rows must be the whole's."""
+    if len(answers) == 1:
+        return answers[0]
+    rows = np.concatenate([answer.rows for answer in answers])
+    distances = np.concatenate([answer.distances for answer in answers])
+    order = np.lexsort((rows, distances))
+    if any(answer.studies is None for answer in answers):
+        return Hits(rows[order[:k]], distances[order[:k]])
+    return _first_of_each([name for answer in answers for name in answer.studies or ()], rows, distances, order, k)
+
+
+def _asked(snapshot: Snapshot, query: Mapping[str, np.ndarray], target: str, bits: int) -> tuple[np.ndarray, list[str]]:
+    """uint8 [1 or 2, bits/8] and the names of the code columns to look in."""
     if target not in ("report", "image", "study"):
         raise InputError(f"target '{target}' is not known; use report, image or study")
     if bits not in snapshot.bits:
         raise InputError(f"the archive has no {bits}-bit codes; it has {', '.join(map(str, snapshot.bits))}")
+    modalities = MODALITIES if target == "study" else (target,)
+    return np.stack(list(query.values())), [code_column(modality, bits) for modality in modalities]
+
+
+def _nearest(
+    snapshot: Snapshot, column: str, codes: np.ndarray, k: int, radius: int, where: Mapping[str, Any] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, distances) of the k least (distance, row)."""
     mask = allowed(snapshot, where) if where else None
-    codes = np.stack(list(query.values()))
-    modalities = ("image", "report") if target == "study" else (target,)
-    columns = [code_column(modality, bits) for modality in modalities]
-    if target == "study":
-        hits = _studies(snapshot, columns, codes, k, mask)
-    else:
-        hits = _items(snapshot, columns[0], codes, k, mask)
-    if max_distance is not None:
-        near = hits.distances <= max_distance
-        hits = Hits(hits.rows[near], hits.distances[near])
-    return hits
-
-
-def allowed(snapshot: Snapshot, where: Mapping[str, Any]) -> np.ndarray:
-    """bool[rows]: rows that pass every condition.
-
-    A condition is a value (equal), a list (one of), or {"min": a, "max": b} (either may be left out, both inclusive).
-    Raises InputError for a column that is not declared as a filter, or a condition that does not fit its type.
-    """
-    mask = np.array(snapshot.live)
-    for column, condition in where.items():
-        if column not in snapshot.document["filters"]:
-            known = ", ".join(snapshot.document["filters"]) or "none"
-            raise InputError(f"'{column}' is not a filter of this archive; declared filters: {known}")
-        values = snapshot.items[column]
-        try:
-            if isinstance(condition, Mapping):
-                if not condition or set(condition) - {"min", "max"}:
-                    raise InputError(f"the range for filter '{column}' needs min, max or both, and nothing else")
-                for bound, compare in (("min", pc.greater_equal), ("max", pc.less_equal)):
-                    if bound in condition:
-                        mask &= _mask(compare(values, condition[bound]))
-            elif isinstance(condition, (list, tuple)):
-                mask &= np.logical_or.reduce(
-                    [np.zeros(len(mask), bool), *(_mask(pc.equal(values, c)) for c in condition)]
-                )
-            else:
-                mask &= _mask(pc.equal(values, condition))
-        except (pc.pa.ArrowException, TypeError) as error:
-            raise InputError(f"the condition on filter '{column}' does not fit its type {values.type}") from error
-    return mask
-
-
-def _mask(result: Any) -> np.ndarray:
-    return pc.fill_null(result, False).to_numpy(zero_copy_only=False)
-
-
-def _items(snapshot: Snapshot, column: str, codes: np.ndarray, k: int, mask: np.ndarray | None) -> Hits:
+    # Among rows that hardly ever pass, the index would walk on and on.
+    if len(codes) > 1 or (mask is not None and np.count_nonzero(mask) < FEW * k):
+        return nearest_by_sum(snapshot, column, codes, k, radius, mask)
     index = snapshot.indexes[column]
-    if len(codes) > 1:
-        rows, distances = _summed(index, codes, mask)
-        return Hits(rows[:k], distances[:k])
-    distances, rows = index.search(codes, k, allowed=_of_index(index, mask))
-    found = rows[0] >= 0
-    return Hits(rows[0][found], distances[0][found])
+    mask = _of_index(snapshot, column, index, where) if where else None
+    distances, rows = index.search(codes, k, allowed=mask, radius=radius)
+    found = int(np.count_nonzero(rows[0] >= 0))
+    return rows[0, :found], distances[0, :found]
 
 
-def _of_index(index: HammingIndex, mask: np.ndarray | None) -> np.ndarray | None:
-    """A mask over the snapshot's rows as one over the rows of an index."""
-    return None if mask is None else mask[index.ids]
+def _of_index(snapshot: Snapshot, column: str, index: HammingIndex, where: Mapping[str, Any]) -> np.ndarray:
+    """The mask over the snapshot's rows as one over the rows of an index."""
+    if len(index) == len(snapshot.items):
+        return allowed(snapshot, where)
+    return snapshot.masks.get((key_of(where), column), lambda: allowed(snapshot, where)[index.ids])
 
 
-def _summed(index: HammingIndex, codes: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """All (rows, distances) of an index in order of the summed distance to several query codes."""
-    total = np.zeros(0, np.int32)
-    rows = np.zeros(0, np.int64)
-    for code in codes:
-        distances, found = index.within(code, index.bits, allowed=_of_index(index, mask))
-        by_row = np.argsort(found)
-        rows = found[by_row]
-        total = total + distances[by_row] if len(total) else distances[by_row]
-    order = np.lexsort((rows, total))
-    return rows[order], total[order]
+def _studies(
+    snapshot: Snapshot,
+    columns: list[str],
+    codes: np.ndarray,
+    k: int,
+    radius: int,
+    where: Mapping[str, Any] | None,
+) -> Hits:
+    """The items nearest in either modality, more and more of them, until they are of k studies."""
+    items = 2 * k
+    while True:
+        answers = [_nearest(snapshot, column, codes, items, radius, where) for column in columns]
+        rows = np.concatenate([rows for rows, _ in answers])
+        distances = np.concatenate([distances for _, distances in answers])
+        order = np.lexsort((rows, distances))
+        cut = [(found[-1], at[-1]) for at, found in answers if len(at) == items]
+        if cut:  # beyond the last of an answer that goes on, something may be missing
+            order = order[_before(distances[order], rows[order], *min(cut))]
+        names = {row: snapshot.items.value("study_id", row) for row in set(rows[order].tolist())}
+        hits = _first_of_each([names.get(row, "") for row in rows.tolist()], rows, distances, order, k)
+        if len(hits.rows) == k or not cut:
+            return hits
+        items *= 4
 
 
-def _rings(index: HammingIndex, codes: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
-    """(distance, its rows) by growing distance."""
-    if len(codes) == 1:
-        yield from index.rings(codes[0], allowed=_of_index(index, mask))
-        return
-    rows, distances = _summed(index, codes, mask)
-    for distance in np.unique(distances):
-        yield int(distance), rows[distances == distance]
+def _before(distances: np.ndarray, rows: np.ndarray, distance: int, row: int) -> np.ndarray:
+    """bool: (distance, row) up to and including the given one."""
+    return (distances < distance) | ((distances == distance) & (rows <= row))
 
 
-def _studies(snapshot: Snapshot, columns: list[str], codes: np.ndarray, k: int, mask: np.ndarray | None) -> Hits:
-    """Walk outwards through both modalities at once; a study counts where its first member is met."""
-    met: dict[str, tuple[int, int]] = {}
-    rings = [_rings(snapshot.indexes[column], codes, mask) for column in columns]
-    for distance, group in groupby(merge(*rings, key=itemgetter(0)), key=itemgetter(0)):
-        rows = np.unique(np.concatenate([found for _, found in group]))
-        for row, study in zip(rows.tolist(), snapshot.items["study_id"].take(rows).to_pylist()):
-            met.setdefault(study, (row, distance))
-        if len(met) >= k:
+def _first_of_each(studies: list[str], rows: np.ndarray, distances: np.ndarray, order: np.ndarray, k: int) -> Hits:
+    """The first k distinct studies when walking in `order`."""
+    met: dict[str, int] = {}
+    for at in order.tolist():
+        met.setdefault(studies[at], at)
+        if len(met) == k:
             break
-    nearest = np.array(list(met.values())[:k], np.int64).reshape(-1, 2)
-    return Hits(nearest[:, 0], nearest[:, 1].astype(np.int32))
+    chosen = np.array(list(met.values()), np.int64)
+    return Hits(rows[chosen], distances[chosen], tuple(met))

@@ -9,12 +9,12 @@ from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.evaluation import Evaluation, read_evaluations, write_report
+from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.snapshots.archive import Archive, read_archive
 from mcmfh.snapshots.embeddings import load_embeddings
-from mcmfh.training.comparison import ROWS, compare, evaluate_bundle
+from mcmfh.training.comparison import ROWS, chosen_rows, compare, evaluate_bundle
 from mcmfh.training.mcmfh import train
 
 
@@ -53,7 +53,7 @@ def train_archive(config: Config, archive: Archive) -> Trained:
     spec, table = embedding_table(config, archive)
     items = [table.item_id.tolist(), table.split.tolist(), table.labels.nonzero()[1].tolist()]
     contents = archive.items["fingerprint"].to_pylist()
-    run = storage.digest([config.train.model_dump(mode="json"), spec.digest, items, contents])[:16]
+    run = storage.digest([config.train.work, spec.digest, items, contents])[:16]
     sealed = storage.join(storage.absolute(config.store), "training", f"{run}.json")
     reused = storage.exists(sealed)
     if not reused:
@@ -81,6 +81,22 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
     return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
 
 
+def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
+    """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
+
+    Raises InputError where images and reports have no common space.
+    """
+    spec, table = embedding_table(config, archive)
+    if spec.image_width != spec.report_width:
+        raise InputError(
+            f"encoder '{spec.name}' has no common space for images and reports; set evaluate.compare=methods"
+        )
+    found = [evaluate({"image": table.image, "report": table.report}, table, None, method=f"encoder {spec.name}")]
+    name = storage.digest([each.to_json() for each in found])[:16]
+    folder = storage.join(storage.absolute(config.store), "evaluations", name)
+    return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
+
+
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:
     """`evaluate_archive` of the model that hash.bundle names."""
     if config.evaluate.train_until or config.evaluate.train_manifest:
@@ -99,15 +115,16 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
         table, split = cross_dataset_split(source, table), "train on another dataset"
     if asked.train_until:
         table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
-    rows = ROWS[asked.compare](config.train)
+    rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
+    root = storage.join(storage.absolute(config.store), "evaluations")
     evaluations: list[Evaluation] = []
-    for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits), 1):
+    finished = storage.join(root, "rows")
+    for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, finished), 1):
         evaluations += found
         if progress:
             progress(done, len(rows) * asked.seeds)
     names = [row.name for row in rows]
     evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
-    root = storage.join(storage.absolute(config.store), "evaluations")
     name = storage.digest([each.to_json() for each in evaluations])[:16]
     note = f"{asked.compare}, {split}; encoder: {spec.name}"
     return Evaluated(evaluations, write_report(evaluations, storage.join(root, name), note=note))

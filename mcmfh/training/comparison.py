@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import ray
 
+from mcmfh import __version__, storage
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.evaluation import Evaluation, evaluate
+from mcmfh.errors import InputError
+from mcmfh.evaluation import Evaluation, evaluate, evaluate_reranking
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings, ablations
@@ -29,7 +32,7 @@ class Row:
 
 
 def _variant(base: TrainSettings, name: str, **changes: Any) -> Row:
-    given = {**base.model_dump(exclude_unset=True), **changes, "workers": 0, "min_workers": None}
+    given = {**base.model_dump(exclude_unset=True), **changes, "workers": 0, "min_workers": None, "log_dir": None}
     return Row(name, TrainSettings.model_validate(given))
 
 
@@ -62,25 +65,54 @@ ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
 }
 
 
+def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
+    """The rows whose name begins with one of `prefixes`; all without any. Raises InputError for one that names none."""
+    for prefix in prefixes:
+        if not any(row.name.startswith(prefix) for row in rows):
+            known = ", ".join(row.name for row in rows)
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {known}")
+    return [row for row in rows if row.name.startswith(prefixes or "")]
+
+
 def compare(
-    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...]
+    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...], folder: str
 ) -> Iterator[list[Evaluation]]:
-    """Evaluations (one a code length) of each row and seed, as they finish; `bits` is what baselines are fitted at."""
-    shared = ray.put(table)
+    """Evaluations (one a code length) of each row and seed, as they finish; `bits` is what baselines are fitted at.
+
+    What has finished stands below `folder`, so that a comparison that was cut short goes on where it was.
+    """
     # The encoder is not run: its canary would cost more than the training.
     unread = replace(spec, name="precomputed")
-    tasks = [_measure.remote(row, seed, shared, unread, bits) for row in rows for seed in range(seeds)]
-    while tasks:
-        finished, tasks = ray.wait(tasks)
-        yield ray.get(finished[0])
+    contents = storage.digest([storage.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
+    todo: dict[ray.ObjectRef, str] = {}
+    shared = ray.put(table)
+    for row in rows:
+        for seed in range(seeds):
+            settings = row.settings.work if row.settings else None
+            name = storage.digest([__version__, row.name, settings, seed, bits, spec.digest, contents])
+            uri = storage.join(folder, f"{name}.json")
+            if storage.exists(uri):
+                yield [Evaluation.from_json(each) for each in storage.read_json(uri)]
+            else:
+                todo[_measure.remote(row, seed, shared, unread, bits)] = uri
+    while todo:
+        (finished, *_), _ = ray.wait(list(todo))
+        found: list[Evaluation] = ray.get(finished)
+        storage.create(todo.pop(finished), storage.canonical_json([each.to_json() for each in found]))
+        yield found
 
 
 def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:
-    """One evaluation a code length of a trained model on `table`, under the name `method`."""
+    """One evaluation a code length of a trained model on `table`, under the name `method`.
+
+    That of the shortest codes also says what a second look at its shortlist is worth: by its own logits, by the longest
+    codes, and by the real values these are the signs of.
+    """
     logits = bundle.all_logits(table.image, table.report)
-    return [
+    codes = {bits: {name: pack_codes(of[bits]) for name, of in logits.items()} for bits in bundle.bits}
+    found = [
         evaluate(
-            {modality: pack_codes(by_bits[bits]) for modality, by_bits in logits.items()},
+            codes[bits],
             table,
             bits,
             method=method,
@@ -89,6 +121,13 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
         )
         for bits in bundle.bits
     ]
+    if table.labels.any():
+        short, long = bundle.bits[0], bundle.bits[-1]
+        own, real = ({name: of[bits] for name, of in logits.items()} for bits in (short, long))
+        longer = codes[long] if long > short else None
+        looks = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
+        found[0] = replace(found[0], scores=(*found[0].scores, *looks))
+    return found
 
 
 @ray.remote(num_cpus=1)

@@ -9,7 +9,6 @@ batch constant: with W workers each takes batch_size / W rows. A run is resumed 
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import torch
 from mcmfh import storage
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Model, load_bundle
 from mcmfh.hashing.checkpoint import pack_state, unpack_state
 from mcmfh.hashing.completion import complete
@@ -30,6 +28,7 @@ from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
+from mcmfh.training.local import chosen_device, scalar_writer
 
 STATE = "state.safetensors"
 
@@ -51,12 +50,11 @@ def train(
     encoder: EncoderSpec,
     store: str,
     run_name: str,
-    log_dir: str | None = None,
 ) -> TrainResult:
     """Train on the `train` items that have both modalities and write a bundle to `store`/bundles/<bundle digest>/.
 
     Checkpoints lie in `store`/training/`run_name`; the same name goes on where it stopped. `settings.workers` = 0
-    runs here, otherwise Ray must be initialised. `log_dir` (a local path) gets TensorBoard scalars.
+    runs here, otherwise Ray must be initialised.
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
@@ -65,60 +63,38 @@ def train(
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     elif settings.workers == 0:
-        model = _train_here(prepared, storage.join(store, "training", run_name), log_dir)
+        model = _train_here(prepared, storage.join(store, "training", run_name))
     else:
-        model = _train_on_ray(prepared, storage.join(store, "training"), run_name, log_dir)
+        model = _train_on_ray(prepared, storage.join(store, "training"), run_name)
     loop_seconds = time.monotonic() - started
     uri = complete(model, prepared, encoder, storage.join(store, "bundles"))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 
 
-def _device(settings: TrainSettings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device is cuda but this machine has no GPU; use auto or cpu")
-    return "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _scalar_writer(log_dir: str | None) -> Callable[[int, dict[str, float]], None]:
-    if log_dir is None:
-        return lambda epoch, scalars: None
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(log_dir)
-
-    def write(epoch: int, scalars: dict[str, float]) -> None:
-        for tag, value in scalars.items():
-            writer.add_scalar(tag, value, epoch)
-        writer.flush()
-
-    return write
-
-
-def _train_here(prepared: Prepared, run_uri: str, log_dir: str | None) -> Model:
-    device, settings = _device(prepared.settings), prepared.settings
+def _train_here(prepared: Prepared, run_uri: str) -> Model:
+    device, settings = chosen_device(prepared.settings.device, "train.device"), prepared.settings
     trainee = Trainee(prepared.first_model(), settings).to(device)
     optimizer = make_optimizer(trainee, settings)
     pairs = Pairs.from_rows(torch.from_numpy(prepared.rows), prepared.widths, device)
-    write = _scalar_writer(log_dir)
+    write = scalar_writer(settings.log_dir)
     first_epoch = 0
     if done := storage.names(run_uri):
         state = storage.read(storage.join(run_uri, done[-1]))
         first_epoch = unpack_state(state, prepared.fingerprint, trainee, optimizer)
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         state = pack_state(trainee, optimizer, epoch, prepared.fingerprint)
         storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
         for name in storage.names(run_uri)[:-2]:
             storage.delete(storage.join(run_uri, name))
-        scalars = {f"loss/{name}": value for name, value in losses.items()}
         write(epoch, scalars | watch(trainee.model, prepared.validation))
 
     fit(trainee, optimizer, pairs, settings, prepared.temperature, first_epoch, after_epoch)
     return trainee.model
 
 
-def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str, log_dir: str | None) -> Model:
+def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str) -> Model:
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -133,7 +109,7 @@ def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str, log_dir:
         workers = (settings.min_workers, settings.workers)
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"prepared": ray.put(_without_rows(prepared)), "log_dir": log_dir},
+        train_loop_config={"prepared": ray.put(_without_rows(prepared))},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
         run_config=RunConfig(
             name=run_name,
@@ -185,10 +161,9 @@ def _train_worker(config: dict[str, Any]) -> None:
             data = (Path(folder) / STATE).read_bytes()
         first_epoch = unpack_state(data, p["fingerprint"], trainee, optimizer)
     leader = get_context().get_world_rank() == 0
-    write = _scalar_writer(config["log_dir"] if leader else None)
+    write = scalar_writer(settings.log_dir if leader else None)
 
-    def after_epoch(epoch: int, losses: dict[str, float]) -> None:
-        scalars = {f"loss/{name}": value for name, value in losses.items()}
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
         if not leader:
             report(scalars)
             return

@@ -1,4 +1,4 @@
-"""Splits by group: stable, in proportion, and never through a group or a pair of equal texts."""
+"""Splits by group: stable, in proportion and never through a group."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcmfh.archive.splits import merge_equal_reports, merge_groups, split_of, with_splits
+from mcmfh.archive.splits import merge_groups, split_of, with_splits
 
 
 def test_split_is_sha1_modulo_100():
@@ -33,10 +33,3 @@ def test_merging_is_reachability(pairs):
             for row in both:
                 reach[row] = reach[row] | both
     assert merge_groups(groups, pairs) == [min(groups[other] for other in reach[row]) for row in range(10)]
-
-
-def test_rows_of_one_group_move_together_when_a_text_is_shared():
-    groups = ["a", "a", "b", "c", "d"]
-    reports = ["First  text", None, "other", "first TEXT", " "]
-    assert merge_equal_reports(groups, reports) == ["a", "a", "b", "a", "d"]
-    assert merge_equal_reports(groups, [None] * 5) == groups

@@ -166,3 +166,17 @@ def test_head_keeps_what_the_first_items_decide(seed, at):
 def test_ties_are_named():
     with pytest.raises(InputError, match="worst"):
         TiedRanking(np.ones((1, 1), int), np.ones((1, 1), int)).resolved("average")
+
+
+def test_the_expectation_is_what_random_orders_of_the_ties_give_on_average():
+    random = np.random.default_rng(0)
+    clusters, labels = random.integers(0, 256, (300, 2), dtype=np.uint8), random.random((300, 14)) < 0.1
+    of = random.integers(0, 300, 20_300)
+    codes, labels = clusters[of] ^ (1 << random.integers(0, 16, (20_300, 2))).astype(np.uint8), labels[of]
+    queries, items = slice(0, 300), slice(300, None)
+    ours = mean_average_precision(codes[queries], codes[items], labels[queries], labels[items])
+    drawn = []
+    for code, truth in zip(codes[queries], labels[queries]):
+        order = np.lexsort((random.random(20_000), np.bitwise_count(code ^ codes[items]).sum(1)))
+        drawn.append(plain_ap((truth & labels[items]).any(1)[order].astype(float)))
+    assert ours == pytest.approx(np.mean(drawn), abs=0.002)

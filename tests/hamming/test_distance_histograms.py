@@ -1,5 +1,7 @@
 """Distance histograms against a straightforward count over the unpacked bits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ def reference(query_codes, database_codes, query_labels, database_labels, bits):
 @given(
     bits=st.sampled_from([8, 16, 24, 32, 64, 128, 256, 512]),
     queries=st.integers(0, 5),
-    items=st.sampled_from([0, 1, 3, 50, 2047, 2048, 2049]),
+    items=st.sampled_from([0, 1, 3, 50, 2047, 2048, 2049, 4097, 8200]),
     classes=st.sampled_from([0, 1, 14, 64, 65, 200]),
     threads=st.integers(1, 3),
     seed=st.integers(0, 2**32 - 1),
@@ -33,6 +35,18 @@ def test_equals_the_plain_count(bits, queries, items, classes, threads, seed):
     got = distance_histograms(*codes, *labels, bits, threads=threads)
     for ours, expected in zip(got, reference(*codes, *labels, bits)):
         np.testing.assert_array_equal(ours, expected)
+
+
+def test_memory_does_not_grow_with_queries_times_items():
+    random = np.random.default_rng(0)
+    codes, labels = random.integers(0, 256, (20_000, 2), dtype=np.uint8), random.random((20_000, 14)) < 0.1
+    peaks = []
+    for queries in (100, 2000):
+        tracemalloc.start()
+        distance_histograms(codes[:queries], codes, labels[:queries], labels, 16)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2000 * 1000, "tables of a few hundred bytes a query"
 
 
 def test_extreme_distances_are_counted_in_full():

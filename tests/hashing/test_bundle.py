@@ -45,7 +45,9 @@ def test_it_holds_six_files_and_gives_codes(bundle_uri, table):
     logits = model.logits(image=table.image)["image"]
     assert np.array_equal(model.hash_embeddings(image=table.image)["image"], np.packbits(logits > 0, 1, "little"))
     assert model.calibration["16"]["meaning"] == "relevant"
-    assert model.metrics["recall"]["16"]["image_to_report"]["10"] > 2 * model.metrics["recall"]["16"]["chance"]["10"]
+    scores = model.metrics["validation"]["16"]
+    assert scores["image_to_report"]["R@10"] > 2 * scores["chance"]["R@10"]
+    assert scores["report_to_image"]["mAP"] > scores["chance"]["mAP"]
 
 
 @pytest.mark.parametrize("name", [*FILES, "config.json"])

@@ -15,7 +15,7 @@ from mcmfh.hashing.canary import embedding_canary, encoder_canary
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.snapshots.publish import Model
 
-AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up")
+AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
 
 
 @pytest.fixture(scope="session")
@@ -57,14 +57,14 @@ def cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def archive(models, tmp_path) -> str:
-    """Root of an archive of one snapshot: 60 items, four of them with awkward names, all with one picture."""
+    """Root of an archive of one snapshot: 60 items, some of them with awkward names, all with one picture."""
     root = f"file://{tmp_path}/archives/small"
     publish_rows(root, pictured(rows([f"i{n}" for n in range(1, 61)]), tmp_path), model=models[0])
     return root
 
 
 def pictured(table: pa.Table, folder) -> pa.Table:
-    """`table` with a picture for every item, and AWKWARD for the names of the first four."""
+    """`table` with a picture for every item, and AWKWARD for the names of the first."""
     picture = folder / "picture.png"
     Image.fromarray(np.arange(64 * 64, dtype=np.uint32).reshape(64, 64).astype(np.uint8)).save(picture)
     names = [*AWKWARD, *table["item_id"].to_pylist()[len(AWKWARD) :]]

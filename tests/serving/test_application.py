@@ -20,12 +20,13 @@ from mcmfh.serving.client import _multipart
 from mcmfh.serving.journal import Journal
 from mcmfh.serving.queries import validated
 from mcmfh.serving.replica import Replica
+from mcmfh.serving.retrieval import item_path
 
 CODE = {"code": "0305", "modality": "image"}
 BODY = json.dumps(CODE).encode()
 SECRET, DIGEST = new_key()
 KEY = {"Authorization": f"Bearer {SECRET}"}
-AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up")
+AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def picture() -> bytes:
 
 @pytest.mark.parametrize("item_id", AWKWARD)
 def test_any_item_id_has_an_address(client, item_id):
-    address = f"/v1/items/{quote(item_id, safe='')}"
+    address = item_path(item_id)
     found = client.get(address)
     assert found.json()["item_id"] == item_id
     answers.ItemAnswer.model_validate(found.json(), strict=True)

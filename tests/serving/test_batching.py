@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mcmfh.hashing import load_bundle
+from mcmfh.hashing.codes import pack_codes
 from mcmfh.serving.batching import Batcher
 
 REPORTS = [f"Finding number {n} of the lung." for n in range(7)]
@@ -23,12 +24,12 @@ def test_two_models_are_never_mixed_and_no_pass_is_too_large(bundles):
 
         async def scene():
             return await asyncio.gather(
-                *(batcher.codes(bundle, "report", text) for text in REPORTS for bundle in bundles)
+                *(batcher.logits(bundle, "report", text) for text in REPORTS for bundle in bundles)
             )
 
         found = asyncio.run(scene())
     alone = [bundle.hash_reports([text])[0] for text in REPORTS for bundle in bundles]
-    assert [codes[16].tolist() for codes in found] == [code.tolist() for code in alone]
+    assert [pack_codes(logits[16][None])[0].tolist() for logits in found] == [code.tolist() for code in alone]
     assert sum(passes) == len(found)
     assert max(passes) == 3
 
@@ -39,7 +40,7 @@ def test_who_has_gone_is_not_encoded(bundles):
         batcher = Batcher(worker, 16, lambda modality, queries, seconds: passes.append(queries))
 
         async def scene():
-            asked = [asyncio.create_task(batcher.codes(bundles[0], "report", text)) for text in REPORTS]
+            asked = [asyncio.create_task(batcher.logits(bundles[0], "report", text)) for text in REPORTS]
             await asyncio.sleep(0)  # all wait, none runs
             for one in asked[1:5]:
                 one.cancel()
@@ -57,10 +58,10 @@ def test_a_fault_is_its_own_query_s_alone(bundles):
         async def scene():
             contents = [REPORTS[0], "\ud800", REPORTS[1]]  # a lone surrogate is no text
             return await asyncio.gather(
-                *(batcher.codes(bundles[0], "report", text) for text in contents), return_exceptions=True
+                *(batcher.logits(bundles[0], "report", text) for text in contents), return_exceptions=True
             )
 
         first, broken, last = asyncio.run(scene())
     assert isinstance(broken, Exception)
-    assert first[16].tolist() == bundles[0].hash_reports([REPORTS[0]])[0].tolist()
-    assert last[16].tolist() == bundles[0].hash_reports([REPORTS[1]])[0].tolist()
+    for logits, report in ((first, REPORTS[0]), (last, REPORTS[1])):
+        assert pack_codes(logits[16][None]).tolist() == bundles[0].hash_reports([report]).tolist()

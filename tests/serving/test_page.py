@@ -99,8 +99,9 @@ def test_a_report_is_typed_and_images_are_found_by_keyboard_alone(browser, endpo
         assert f"{100 * hit['precision']:.0f} % relevant" in card.text_content() or hit["precision"] < 0.1
     browser.wait_for_selector("#hits img[src^='blob:']")
     label = browser.get_attribute("#histogram svg", "aria-label")
-    assert label.startswith("Hits by distance: ")
-    assert sum(int(part.split()[0]) for part in label.split(": ")[1].split(", ")) == 12
+    assert label.startswith("Items by distance: ")
+    with_image = 60 - len([n for n in range(1, 61) if n % 7 == 0])
+    assert sum(int(part.split()[0]) for part in label.split(": ")[1].split(", ")) == with_image
     assert "snapshot" in browser.text_content("#facts")
     assert {url.partition("/v1")[0].rstrip("/") for url in browser.asked if not url.startswith(("blob:", "data:"))} == {
         endpoint
@@ -130,6 +131,22 @@ def test_an_image_finds_reports_filtered_and_by_study(browser, endpoint, tmp_pat
     assert "Drop an image" in browser.text_content("#status")
 
 
+def test_the_api_page_describes_every_route(browser, endpoint):
+    browser.goto(endpoint)
+    enter_key(browser)
+    browser.wait_for_selector("#about:not(:empty)")
+    browser.goto(f"{endpoint}/docs")
+    browser.wait_for_selector("pre")
+    for route in ("POST /v1/search", "GET /v1/items/{item_id}", "max_distance"):
+        assert route in browser.text_content("#paths")
+    assert {url.partition("/v1")[0].rstrip("/") for url in browser.asked if not url.startswith(("blob:", "data:"))} <= {
+        endpoint,
+        f"{endpoint}/docs",
+        f"{endpoint}/openapi.json",
+    }
+    assert not browser.errors
+
+
 def test_a_refused_query_is_told_in_one_sentence(browser, endpoint, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     browser.goto(endpoint)
@@ -141,11 +158,11 @@ def test_a_refused_query_is_told_in_one_sentence(browser, endpoint, tmp_path):
 
 
 def test_the_page_stands_alone():
-    html, headers = page_file()
-    for outside in (b"http://", b"https://cdn", b'src="', b"@import", b"url("):
-        assert outside not in html.replace(b"http://www.w3.org/2000/svg", b"")
-    assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert b"innerHTML" not in html  # what an archive says is text, never markup
+    for html, headers in (page_file(), page_file("docs")):
+        for outside in (b"http://", b"https://cdn", b'src="', b"@import", b"url("):
+            assert outside not in html.replace(b"http://www.w3.org/2000/svg", b"")
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert b"innerHTML" not in html  # what an archive says is text, never markup
 
 
 def test_the_client_brings_its_key(endpoint):

@@ -48,7 +48,8 @@ def test_any_distance_has_a_figure_or_none(distance):
 
 
 def test_filters_are_offered_with_their_values(retrieval):
-    items = retrieval.snapshot.items.to_pylist()
+    snapshot = retrieval.snapshot.snapshot
+    items = snapshot.shown(range(len(snapshot.items)))
     assert retrieval.version["filters"] == {
         "modality": {"type": "string", "values": sorted({item["modality"] for item in items} - {None})},
         "year": {"type": "int64", "values": sorted({item["year"] for item in items})},
@@ -62,8 +63,31 @@ def test_a_code_of_another_length_is_refused(retrieval):
         retrieval.search(validated({"code": "00000000", "modality": "image", "bits": 32}))
 
 
-def test_codes_handed_over_give_the_same_answer(retrieval):
+def test_logits_handed_over_give_the_same_answer(retrieval):
     query = validated({"report": "Fracture of the distal radius."})
-    codes = retrieval.codes(query)
-    assert codes["report"].dtype == np.uint8
-    assert retrieval.search(query, codes) == retrieval.search(query)
+    logits = retrieval.logits(query)
+    assert logits["report"][16].dtype == np.float32
+    assert retrieval.search(query, logits) == retrieval.search(query)
+
+
+def test_re_ranking_orders_the_shortlist_by_the_logits(retrieval):
+    query = validated({"report": "Fracture of the distal radius.", "rerank": 16, "k": 7})
+    answer = retrieval.search(query)
+    everything = retrieval.search(validated({"report": query.report, "k": 60}))["hits"]
+    logits = retrieval.logits(query)["report"][16]
+    scores = []
+    for hit in everything:
+        code = retrieval.snapshot.snapshot.code(retrieval.snapshot.snapshot.row(hit["item_id"]), "image.16")
+        bits = np.unpackbits(np.frombuffer(code, np.uint8), bitorder="little")
+        scores.append((-float(np.where(bits, logits, -logits).sum()), hit["item_id"], hit["distance"]))
+    best = sorted(scores, key=lambda one: one[0])[:7]  # a stable sort: ties stay in the order of their distance
+    found = [(hit["item_id"], hit["distance"]) for hit in answer["hits"]]
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([-score for score, _, _ in best], abs=1e-5)
+    assert sorted(found) == sorted((name, distance) for _, name, distance in best)
+    for refused in (
+        {"code": "0305", "modality": "image"},
+        {"report": "x", "target": "study"},
+        {"report": "x", "rerank": 64},
+    ):
+        with pytest.raises(InputError):
+            retrieval.search(validated({"rerank": 16, **refused}))

@@ -1,4 +1,5 @@
-"""The endpoint on Ray Serve: the same application behind its proxy, a new snapshot taken over while requests flow."""
+"""The endpoint on Ray Serve, in both layouts: the same application behind its proxy, answers equal to the library's, a
+new snapshot taken over while requests flow."""
 
 import json
 import socket
@@ -11,7 +12,10 @@ import pytest
 from serving_config import served
 from snapshot_rows import publish_rows, rows
 
+from mcmfh.archive.images import Limits
 from mcmfh.serving.access import new_key
+from mcmfh.serving.queries import validated
+from mcmfh.serving.retrieval import Retrieval
 
 SECRET, DIGEST = new_key()
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F")
@@ -24,8 +28,8 @@ def ask(url: str, body: dict | None = None, key: str | None = SECRET) -> dict:
         return json.load(response)
 
 
-@pytest.fixture
-def url(archive, cluster):
+@pytest.fixture(params=["single", pytest.param("sharded", marks=pytest.mark.slow)])
+def url(request, archive, cluster):
     from ray import serve
 
     from mcmfh.serving.deployment import start
@@ -34,7 +38,7 @@ def url(archive, cluster):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     keys = [{"name": "ward", "sha256": DIGEST, "requests_per_second": 10_000}]
-    yield start(served(archive, port=port, keys=keys, poll_seconds=0.2))
+    yield start(served(archive, port=port, keys=keys, poll_seconds=0.2, layout=request.param))
     serve.shutdown()
 
 
@@ -45,6 +49,18 @@ def test_the_application_behind_serve(url, archive, models):
     for item_id in AWKWARD:
         assert ask(f"{url}/v1/items/{quote(item_id, safe='')}")["item_id"] == item_id
     assert ask(f"{url}/readyz", key=None)["snapshot"] == 1
+    library = Retrieval(archive, Limits())
+    for query in (
+        {"code": "0305", "modality": "image", "k": 50, "target": "study", "where": {"modality": "CT"}},
+        {"report": "Nodule in the left lung.", "rerank": 16},
+        {"report": "No finding.", "target": "report", "histogram": True},
+    ):
+        assert ask(f"{url}/v1/search", query) == library.search(validated(query))
+    assert ask(f"{url}/v1/version") == library.version
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(f"{url}/v1/search", {"code": "0305", "modality": "image", "where": {"year": "soon"}})
+    assert refused.value.code == 400
+    assert "Traceback" not in refused.value.read().decode()
 
     seen, failures, stop = [], [], threading.Event()
 

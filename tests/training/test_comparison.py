@@ -8,7 +8,7 @@ from mcmfh.hashing.settings import TrainSettings
 
 
 def test_rows_of_each_comparison():
-    from mcmfh.training.comparison import ROWS
+    from mcmfh.training.comparison import ROWS, chosen_rows
 
     base = TrainSettings(bits=16, epochs=2, batch_size=64)
     rows = {name: make(base) for name, make in ROWS.items()}
@@ -17,12 +17,16 @@ def test_rows_of_each_comparison():
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
     assert rows["bits"][0].settings.all_bits == (8, 16, 32, 64, 128)
+    assert [row.name for row in chosen_rows(rows["methods"], ("MCMFH (s", "lsh"))] == ["MCMFH (supervised)", "lsh"]
+    with pytest.raises(InputError, match="begins with 'x'"):
+        chosen_rows(rows["methods"], ("x",))
 
 
-def test_every_row_and_seed_is_measured(cluster):
+def test_every_row_and_seed_is_measured_once(cluster, tmp_path, monkeypatch):
     from planted import planted_table
 
     from mcmfh.encoders import EncoderSpec, ImagePreprocessing
+    from mcmfh.training import comparison
     from mcmfh.training.comparison import Row, compare
 
     table = planted_table()
@@ -33,7 +37,8 @@ def test_every_row_and_seed_is_measured(cluster):
         Row("lsh", baseline="lsh"),
         Row("cosine", baseline="cca-cosine"),
     ]
-    found = [each for evaluations in compare(rows, 2, table, spec, (16,)) for each in evaluations]
+    arguments = (rows, 2, table, spec, (16,), str(tmp_path))
+    found = [each for evaluations in compare(*arguments) for each in evaluations]
     assert sorted((each.method, each.bits or 0, each.seed) for each in found) == [
         ("cosine", 0, 0),
         ("cosine", 0, 1),
@@ -45,6 +50,13 @@ def test_every_row_and_seed_is_measured(cluster):
         ("short", 16, 1),
     ]
     assert not any(each.supervised for each in found)
+    looks = {score.measure for each in found if each.method == "short" and each.bits == 8 for score in each.scores}
+    assert "mAP@50, 8 bits, first 200 by 16-bit codes" in looks
+    monkeypatch.setattr(comparison, "_measure", None)  # a finished comparison measures nothing
+    again = [each for evaluations in compare(*arguments) for each in evaluations]
+    assert {(each.method, each.bits, each.seed): each for each in again} == {
+        (each.method, each.bits, each.seed): each for each in found
+    }
 
 
 def test_a_split_needs_models_trained_on_it():

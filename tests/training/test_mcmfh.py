@@ -13,7 +13,7 @@ from planted import SPEC, planted_table, small
 
 from mcmfh.errors import InputError
 from mcmfh.hashing import fitting, load_bundle
-from mcmfh.hashing.recall import hamming_matrix
+from mcmfh.hashing.calibration import hamming_matrix
 from mcmfh.training.mcmfh import train
 
 
@@ -116,12 +116,13 @@ def test_an_archive_without_validation_items_still_trains(table, tmp_path):
 def test_scalars_are_written_for_tensorboard(table, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(table, small("paper"), SPEC, str(tmp_path / "store"), "run", log_dir=str(tmp_path / "log"))
+    done = train(table, small("paper", log_dir=str(tmp_path / "log")), SPEC, str(tmp_path / "store"), "run")
+    assert [sum(layer) for layer in done.metrics["expert_load"]] == [pytest.approx(1, abs=1e-5)] * 2
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
     tags = events.Tags()["scalars"]
-    wanted = {"loss/hash", "loss/fusion", "loss/gating", "validation/pair_R@10/16", "bits/mean_bias/16"}
-    assert wanted | {"experts/layer1/load3"} <= set(tags)
+    wanted = {"loss/hash", "loss/fusion", "loss/gating", "validation/R@10/16", "validation/mAP/16"}
+    assert wanted | {"experts/layer1/load3", "bits/mean_bias/16", "time/step"} <= set(tags)
     assert len(events.Scalars("loss/hash")) == 4
 
 

@@ -1,34 +1,35 @@
-"""Pair recall with ties, against every order that the ties allow; calibration against counting."""
+"""Scores on validation against the evaluation's own; calibration against counting."""
 
-from itertools import permutations
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmfh.hashing.calibration import calibrate, falling_rate
-from mcmfh.hashing.recall import hamming_matrix, pair_recall, same_text
+from mcmfh.evaluation import evaluate
+from mcmfh.hashing.calibration import calibrate, falling_rate, hamming_matrix
+from mcmfh.hashing.validation import validation_scores
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_recall_is_the_mean_over_all_orders_of_ties(seed, items):
-    rng = np.random.default_rng(seed)
-    distance = rng.integers(0, 3, (1, items))
-    correct = rng.random((1, items)) < 0.4
-    correct[0, rng.integers(items)] = True
-    orders = [order for order in permutations(range(items)) if (np.diff(distance[0, list(order)]) >= 0).all()]
-    for k in (1, 2, 3):
-        expected = np.mean([correct[0, list(order[:k])].any() for order in orders])
-        assert pair_recall(distance, correct, (k,))[k] == pytest.approx(expected)
+def test_scores_are_those_of_the_evaluation():
+    from planted import planted_table
+
+    table = planted_table().of_split("validation")
+    rng = np.random.default_rng(0)
+    codes = {name: rng.integers(0, 256, (len(table), 2), np.uint8) for name in ("image", "report")}
+    scores = validation_scores(codes, table)
+    full = evaluate(codes, table, 16, query_split="validation", databases=("unseen",), resamples=2)
+    for way, direction in (("image_to_report", "image→report"), ("report_to_image", "report→image")):
+        assert scores[way]["mAP"] == pytest.approx(full.score("mAP@all", direction, "unseen").value)
+        assert scores[way]["R@5"] == pytest.approx(full.score("R@5", direction, "own split").value)
+    assert set(validation_scores(codes, replace(table, labels=table.labels[:, :0]))["chance"]) == {"R@1", "R@5", "R@10"}
 
 
-def test_hamming_matrix_and_equal_texts():
+def test_hamming_matrix():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (5, 3), np.uint8), rng.integers(0, 256, (7, 3), np.uint8)
     assert np.array_equal(hamming_matrix(a, b), np.bitwise_count(a[:, None] ^ b[None]).sum(-1))
-    assert same_text(np.array(["x", "y", "x"])).tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
 
 
 @settings(max_examples=30, deadline=None)

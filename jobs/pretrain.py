@@ -1,0 +1,27 @@
+"""Archive → its own encoder: MCR towers pretrained on its pairs; a killed run resumes, a finished one is found.
+
+python jobs/pretrain.py archive.manifest=… store=… pretrain.size=tiny
+python jobs/embed.py    archive.manifest=… store=… encoder.name=mcr encoder.source=<what this job printed>
+"""
+
+from mcmfh import ray_session
+from mcmfh.command import run_job
+from mcmfh.config import Config
+from mcmfh.snapshots.archive import read_archive
+
+
+def main(config: Config) -> None:
+    """Pretrain an encoder on the image-report pairs of the archive that archive.manifest lists."""
+    archive = read_archive(config.archive)
+    if config.pretrain.workers:
+        ray_session.connect(config.cluster)
+    from mcmfh.training.mcr import pretrain_archive
+
+    done = pretrain_archive(config, archive)
+    for way, found in done.metrics.get("recall", {}).items():
+        print(f"{way.replace('_', ' '):<16} {', '.join(f'{measure} {value:.3f}' for measure, value in found.items())}")
+    print(f"encoder.name=mcr encoder.source={done.source}{' (trained before)' if done.reused else ''}")
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,36 @@
+"""Measure what an archive and its endpoint must survive: size, and the loss of parts.
+
+python jobs/stress.py archive-scale FOLDER --items 1000000
+python jobs/stress.py chaos --swaps 20 --kills 10
+"""
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.command()
+def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> None:
+    """Synthetic embeddings hashed, published and opened below FOLDER: time, and peak memory of each process."""
+    from mcmfh import ray_session
+    from mcmfh.config import ClusterConfig
+
+    ray_session.connect(ClusterConfig())
+    from mcmfh.bulk.benchmark.archive_scale import measure_archive
+
+    modalities = ("image", "report") if reports else ("image",)
+    typer.echo(str(measure_archive(items, str(folder), modalities)))
+
+
+@app.command()
+def chaos(swaps: int = 20, kills: int = 10, node: bool = True, layout: str = "single") -> None:
+    """Snapshot swaps, replica kills and a node kill under load, every answer compared with the library's."""
+    from mcmfh.serving.benchmark.chaos import run_chaos
+
+    typer.echo(run_chaos(swaps, kills, node, typer.echo, layout=layout))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,119 @@
+"""Twins in a manifest: pictures that are nearly the same and reports that are the same, wherever they stand.
+
+A picture's code is 128 bits: whether each cell of a coarse grid is darker than its right and its lower neighbour (the
+difference hash). Pictures within RADIUS bits, found by the project's own Hamming engine, are candidates; twins are
+those whose 16 × 16 thumbnails also correlate. A twin on the other side of a split makes every score a lie.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from mcmfh.archive.images import DecodeError, Limits
+from mcmfh.archive.loading import load_items
+from mcmfh.archive.manifest import Fault
+from mcmfh.archive.reports import normalise
+from mcmfh.archive.splits import merge_groups
+from mcmfh.hamming import HammingIndex
+
+BITS, RADIUS, CORRELATION = 128, 10, 0.99
+_GRID, _THUMBNAIL, _NEIGHBOURS = 8, 16, 16
+_STEP = 2  # grey levels: what compression does to a flat background is no edge
+_CLEANEST = ("train", "validation", "test")  # what has a twin in training belongs there, never the other way round
+
+
+class Twins(NamedTuple):
+    """Two positions in a table, the first before the second."""
+
+    first: int
+    second: int
+    kind: Literal["image", "report"]
+
+
+def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]:  # noqa: B008 (frozen)
+    """Twins among the rows of a table from `read_manifest`; every set of twins is connected by the pairs named.
+
+    Reads and decodes every picture once; what cannot be decoded has no twin.
+    """
+    positions, thumbnails, codes, texts = [], [], [], {}
+    items = table.select(["image_uri", "report", "report_uri"]).to_pylist()
+    for position, loaded in enumerate(load_items(items, limits)):
+        if loaded.image is not None:
+            thumbnail, code = perceptual_code(loaded.image)
+            positions.append(position)
+            thumbnails.append(thumbnail)
+            codes.append(code)
+        if loaded.report is not None:
+            texts[position] = loaded.report
+    pairs = image_twins(np.array(codes, np.uint8), np.array(thumbnails)) if codes else []
+    images = [Twins(positions[first], positions[second], "image") for first, second in pairs]
+    return sorted([*images, *report_twins(texts.items())])
+
+
+def perceptual_code(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """(float32[256] thumbnail of mean 0 and length 1, uint8[16] difference hash)."""
+    grey = image.convert("L")
+    grid = np.asarray(grey.resize((_GRID + 1, _GRID + 1), Image.Resampling.BOX), np.int16)
+    right, lower = grid[:-1, 1:] > grid[:-1, :-1] + _STEP, grid[1:, :-1] > grid[:-1, :-1] + _STEP
+    small = np.asarray(grey.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), np.float32).ravel()
+    small -= small.mean()
+    bits = np.concatenate([right.ravel(), lower.ravel()])
+    return small / max(float(np.linalg.norm(small)), 1e-6), np.packbits(bits, bitorder="little")
+
+
+def image_twins(codes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of codes uint8[N, 16] within RADIUS whose thumbnails float32[N, 256] correlate.
+
+    Of more than _NEIGHBOURS equal ones each is paired with the nearest only.
+    """
+    distances, found = HammingIndex(codes, bits=BITS).search(codes, k=min(_NEIGHBOURS, len(codes)))
+    first = np.repeat(np.arange(len(codes)), found.shape[1])
+    second = found.ravel()
+    near = (distances.ravel() <= RADIUS) & (first != second)
+    pairs = np.unique(np.sort(np.stack([first[near], second[near]], axis=1), axis=1), axis=0)
+    alike = np.einsum("pd,pd->p", thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]]) >= CORRELATION
+    return [(int(low), int(high)) for low, high in pairs[alike]]
+
+
+def report_twins(texts: Iterable[tuple[int, str]]) -> list[Twins]:
+    """(position, text) → each text with the first that equals it, letter case and white space aside."""
+    earliest: dict[bytes, int] = {}
+    twins = []
+    for position, text in texts:
+        try:
+            key = hashlib.sha256(normalise(text).casefold().encode()).digest()
+        except DecodeError:
+            continue
+        if (first := earliest.setdefault(key, position)) != position:
+            twins.append(Twins(first, position, "report"))
+    return twins
+
+
+def straddling_twins(table: pa.Table, twins: Sequence[Twins]) -> list[Fault]:
+    """A fault (not fatal) for each of `twins` whose rows stand on two sides of a split."""
+    split, rows, ids = (table[name].to_pylist() for name in ("split", "row", "item_id"))
+    return [
+        Fault(
+            rows[one.second], ids[one.second], f"{one.kind} is that of row {rows[one.first]}, in another split", False
+        )
+        for one in twins
+        if split[one.first] and split[one.second] and split[one.first] != split[one.second]
+    ]
+
+
+def merge_duplicates(table: pa.Table, twins: Sequence[Twins]) -> pa.Table:
+    """The table with twins in one group; a group on several sides of a split goes to training, else to validation."""
+    groups = merge_groups(table["group"].to_pylist(), [(one.first, one.second) for one in twins])
+    splits = table["split"].to_pylist()
+    side: dict[str, str] = {}
+    for group, split in zip(groups, splits):
+        if split in _CLEANEST:
+            side[group] = min(split, side.get(group, split), key=_CLEANEST.index)
+    merged = [side.get(group, split) if split else split for group, split in zip(groups, splits)]
+    for name, values in (("group", groups), ("split", merged)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+    return table

@@ -1,0 +1,41 @@
+"""What a model scores on validation while it trains and in its bundle: pair recall, and mAP where there are labels."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.evaluation.average_precision import average_precision
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
+from mcmfh.evaluation.pairs import answer_groups
+from mcmfh.evaluation.ranking import rank_codes
+
+CUTOFFS = (1, 5, 10)
+LARGEST = 4096  # items that are compared with each other; more says nothing new and costs the square
+WAYS = {"image_to_report": ("image", "report"), "report_to_image": ("report", "image")}
+
+
+def sample(validation: EmbeddingTable) -> EmbeddingTable:
+    """The first LARGEST items."""
+    return validation.select(np.arange(min(LARGEST, len(validation))))
+
+
+def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) -> dict[str, dict[str, float]]:
+    """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10", and with labels "mAP"}}.
+
+    codes: by modality, uint8[N, K/8], rows are the items of `table`, all of which have both; they are queries and
+    database. R@K counts equal texts as one answer, mAP leaves out a query's own study; ties count as their expectation.
+    """
+    group = answer_groups(table)
+    labelled = table.labels.any(1)
+    scores: dict[str, dict[str, float]] = {}
+    for way, (asked, stored) in WAYS.items():
+        ranks = pair_ranks(codes[asked], codes[stored], group, group)
+        scores[way] = {f"R@{k}": float(pair_recall(ranks, k).mean()) for k in CUTOFFS}
+        chance = {f"R@{k}": min(1.0, k / len(np.unique(group))) for k in CUTOFFS}
+        if labelled.any():
+            queries = codes[asked][labelled], codes[stored], table.labels[labelled], table.labels
+            own = table.study[labelled], table.study
+            ranking = rank_codes(*queries, 8 * codes[asked].shape[1], own=own)
+            scores[way]["mAP"], chance["mAP"] = float(average_precision(ranking).mean()), ranking.chance
+    return {**scores, "chance": chance}

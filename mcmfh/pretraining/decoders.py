@@ -1,0 +1,37 @@
+"""What is hidden, made up from what is seen: one light decoder for patches and for word pieces (after MAE).
+
+Shapes: B batch · L places · U places seen · W tower width · H decoder width · O outputs (values of a patch, or word
+pieces) · M hidden places of the whole batch.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mcmfh.pretraining.masking import Mask
+
+
+class Decoder(nn.Module):
+    """The seen features at their places, one learnt vector at every other; a few layers; a linear read-out."""
+
+    def __init__(self, width: int, layers: int, position_LH: Tensor, outputs: int):
+        super().__init__()
+        hidden = position_LH.shape[1]
+        self.enter = nn.Linear(width, hidden)
+        self.unseen_H = nn.Parameter(torch.randn(hidden) * 0.02)
+        self.position_LH = nn.Parameter(position_LH)
+        layer = nn.TransformerEncoderLayer(
+            hidden, hidden // 32, 4 * hidden, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.read_out = nn.Linear(hidden, outputs)
+
+    def forward(self, local_BUW: Tensor, mask: Mask) -> Tensor:
+        """float[M, O] of the hidden places, in the order of `x[mask.hidden_BL]`."""
+        seen_BUH = self.enter(local_BUW)
+        B, L = mask.present_BL.shape
+        # Places that are only padding in `index` do not exist: what is written there, nobody attends to.
+        index_BUH = mask.index_BU[..., None].expand_as(seen_BUH)
+        x_BLH = self.unseen_H.to(seen_BUH.dtype).expand(B, L, -1).scatter(1, index_BUH, seen_BUH)
+        absent_BL = None if mask.full else ~mask.present_BL
+        x_BLH = self.layers(x_BLH + self.position_LH[:L], src_key_padding_mask=absent_BL)
+        return self.read_out(x_BLH[mask.hidden_BL])

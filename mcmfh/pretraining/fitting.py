@@ -1,0 +1,120 @@
+"""The training loop, alone or as one of W workers: what Ray Train runs and what runs without it.
+
+Masks are drawn for the global batch by every worker alike, each taking its rows: a function of (seed, epoch, step).
+Nothing else is random, so a run resumed from an epoch's checkpoint goes on exactly as if it had never stopped.
+Shapes: b this worker's rows · N patches · L context.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mcmfh.errors import InputError
+from mcmfh.hashing.fitting import one_cycle
+from mcmfh.hashing.gather import rank, world_size
+from mcmfh.pretraining.feed import Feed
+from mcmfh.pretraining.pairs import Pairs
+from mcmfh.pretraining.settings import PretrainSettings
+from mcmfh.pretraining.trainee import Trainee
+
+
+def make_optimizer(trainee: nn.Module, settings: PretrainSettings) -> torch.optim.AdamW:
+    """AdamW; only matrices are decayed."""
+    parameters = [p for p in trainee.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
+    )
+
+
+def draw_noise(rows: int, settings: PretrainSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(float32[b, N], float32[b, L]): this worker's rows of the noise that masks the global batch."""
+    own = slice(rank() * rows, (rank() + 1) * rows)
+    total = rows * world_size()
+    patches = torch.rand(total, settings.grid**2, generator=generator)
+    return patches[own], torch.rand(total, settings.context, generator=generator)[own]
+
+
+def step_terms(
+    module: nn.Module, pairs: Pairs, settings: PretrainSettings, generator: torch.Generator, device: torch.device
+) -> dict[str, Tensor]:
+    """Loss terms of one batch under fresh masks."""
+    pixels, tokens = pairs.tensors(device)
+    patches, places = draw_noise(len(pairs), settings, generator)
+    return module(pixels, tokens, patches.to(device), places[:, : tokens.shape[1]].to(device))
+
+
+def train_step(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    group: list[Pairs],
+    settings: PretrainSettings,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """One step on the mean gradient of the batches of `group`; returns their mean loss terms, detached."""
+    device = next(module.parameters()).device
+    optimizer.zero_grad(set_to_none=True)
+    mean: dict[str, Tensor] = {}
+    for i, pairs in enumerate(group):
+        distributed = isinstance(module, DistributedDataParallel)
+        # Workers exchange gradients once a step, after its last batch.
+        with module.no_sync() if distributed and i + 1 < len(group) else nullcontext():  # type: ignore[operator]
+            terms = step_terms(module, pairs, settings, generator, device)
+            (torch.stack(list(terms.values())).sum() / len(group)).backward()
+        mean = {name: mean.get(name, 0) + value.detach() / len(group) for name, value in terms.items()}
+    nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+    optimizer.step()
+    return mean
+
+
+def fit(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    feed: Feed,
+    settings: PretrainSettings,
+    pairs: int,
+    first_epoch: int = 0,
+    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, scalars: None,
+) -> None:
+    """Train from `first_epoch` to the last; `after_epoch(epoch, scalars)`, called every `checkpoint_every` epochs and
+    after the last, may checkpoint and report. Scalars: the epoch's mean loss terms, and seconds a step.
+
+    `module` is a Trainee, bare or in DistributedDataParallel. `pairs`, of all workers, sets the pace of the learning
+    rate; a few may turn out unreadable.
+    """
+    steps = -(-max(1, pairs // settings.batch_size) // settings.accumulate)
+    for epoch in range(first_epoch, settings.epochs):
+        generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
+        module.train()
+        started = time.perf_counter()
+        total: dict[str, Tensor] = {}
+        stream, done = feed(epoch), 0
+        while group := list(islice(stream, settings.accumulate)):
+            at = epoch * steps + min(done, steps - 1)
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = one_cycle(at, settings.epochs * steps, settings.learning_rate)
+            terms = train_step(module, optimizer, group, settings, generator)
+            total = {name: total.get(name, 0) + value for name, value in terms.items()}
+            done += 1
+        if not done:
+            raise InputError("none of the archive's image-report pairs can be read; mcmfh check tells why")
+        module.eval()
+        if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs:
+            losses = {f"loss/{name}": float(value) / done for name, value in total.items()}
+            after_epoch(epoch, {**losses, "time/step": (time.perf_counter() - started) / done})
+
+
+def bare(module: nn.Module) -> Trainee:
+    """The Trainee inside what may be DistributedDataParallel."""
+    found = module.module if isinstance(module, DistributedDataParallel) else module
+    assert isinstance(found, Trainee)
+    return found

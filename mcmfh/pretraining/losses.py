@@ -1,0 +1,45 @@
+"""L = L_ITC + L_MIM + L_MLM over the global batch, each report's and each picture's own error gathered with gradients.
+
+Shapes: B global batch · b this worker's rows · N patches · P values of a patch · L tokens · M hidden places.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mcmfh.hashing.gather import gather_rows
+from mcmfh.hashing.losses import contrast
+from mcmfh.pretraining.masking import Mask
+
+
+def image_report_contrast(image_bD: Tensor, report_bD: Tensor, key_b: Tensor, scale: Tensor) -> Tensor:
+    """InfoNCE both ways over the gathered batch; equal reports (by `key`) are one another's positives."""
+    key_B = gather_rows(key_b)
+    same_BB = (key_B[:, None] == key_B[None]).float()
+    return contrast(gather_rows(image_bD), gather_rows(report_bD), same_BB / same_BB.sum(1, keepdim=True), scale)
+
+
+def patch_targets(patches_BNP: Tensor) -> Tensor:
+    """Each patch with its own mean 0 and variance 1, as MAE: shape counts, not brightness."""
+    variance, mean = torch.var_mean(patches_BNP, dim=-1, keepdim=True)
+    return (patches_BNP - mean) / (variance + 1e-6).sqrt()
+
+
+def patch_error(made_up_MP: Tensor, patches_bNP: Tensor, mask: Mask) -> Tensor:
+    """Mean squared error of the hidden patches; predicting each patch's own mean would give nearly 1."""
+    error_M = (made_up_MP.float() - patch_targets(patches_bNP[mask.hidden_BL])).square().mean(-1)
+    return _global_mean(error_M, mask)
+
+
+def token_error(logits_MO: Tensor, tokens_bL: Tensor, mask: Mask) -> Tensor:
+    """Cross-entropy (nats) of the hidden tokens."""
+    return _global_mean(F.cross_entropy(logits_MO.float(), tokens_bL[mask.hidden_BL], reduction="none"), mask)
+
+
+def _global_mean(error_M: Tensor, mask: Mask) -> Tensor:
+    """The mean over hidden places of all workers; rows, not workers, are what is gathered."""
+    count_b = mask.hidden_BL.sum(1)
+    row_M = torch.arange(len(count_b), device=error_M.device).repeat_interleave(count_b)
+    total_b = torch.zeros(len(count_b), device=error_M.device).index_add(0, row_M, error_M)
+    total_B, count_B = gather_rows(total_b), gather_rows(count_b.float())
+    return total_B.sum() / count_B.sum().clamp(min=1)

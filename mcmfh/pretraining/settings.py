@@ -1,0 +1,94 @@
+"""Every switch of MCR pretraining in one frozen object: section `pretrain` of ray_config.yaml.
+
+MCR (arXiv 2312.15840) publishes two ideas: masked images and masked reports are the SOLE input of contrast and
+reconstruction, and local features are mapped to the common space before they are aggregated. All numbers here are
+this project's, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU.
+SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+
+
+class TowerSettings(BaseModel):
+    """The shape of the towers: together with weights and vocabulary, all that determines an embedding."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Literal["tiny", "small", "base"] = "small"
+    image_tower: str | None = None  # a Vision Transformer of timm by name, instead of `size`
+    image_size: int = Field(224, ge=16)  # pixels a side
+    patch: int = Field(16, ge=4)
+    fit: Literal["squash", "crop", "pad"] = "squash"  # how a picture becomes a square
+    context: int = Field(128, ge=8, le=256)  # tokens of a report, longer ones are cut
+    embedding: int = Field(256, ge=8)  # D, the width of the common space
+    aggregation: Literal["map_first", "pool_first"] = "map_first"  # MCR's, or the usual way
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> "TowerSettings":
+        if self.image_size % self.patch:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.image_size // self.patch
+
+
+class PretrainSettings(TowerSettings):
+    """Section `pretrain` of ray_config.yaml."""
+
+    image_weights: str | None = None  # URI of a safetensors file of timm or open_clip to start the image tower from
+    vocabulary: str | None = None  # URI of a WordPiece vocab.txt; None: trained on the archive's reports
+    vocabulary_size: int = Field(8192, ge=64)
+
+    stream: Literal["masked", "dual"] = "masked"  # dual: the contrast sees everything, in a pass of its own
+    reconstruction: bool = True
+    image_mask: float = Field(0.75, ge=0, lt=1)
+    report_mask: float = Field(0.5, ge=0, lt=1)
+    decoder_layers: int = Field(2, ge=1)
+    temperature: float = Field(0.07, gt=0)  # where the learnt one begins
+
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
+    accumulate: int = Field(1, ge=1)  # contrasts whose gradients are averaged before a step
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip: float = Field(1.0, gt=0)
+    amp: bool = False  # bfloat16 where it is safe
+
+    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, with the pictures in its memory
+    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> "PretrainSettings":
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
+        for count in range(self.min_workers or max(self.workers, 1), max(self.workers, 1) + 1):
+            if self.batch_size % count:
+                raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
+        if self.stream == "masked" and max(self.image_mask, self.report_mask) == 0 and self.reconstruction:
+            raise ValueError("reconstruction needs image_mask or report_mask above 0")
+        return self
+
+    @property
+    def towers(self) -> TowerSettings:
+        """The part that the towers are built from."""
+        return TowerSettings(**self.model_dump(include=set(TowerSettings.model_fields)))
+
+    @property
+    def work(self) -> dict[str, Any]:
+        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
+        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Epochs between checkpoints: each one, or forty in all."""
+        return -(-self.epochs // 40)

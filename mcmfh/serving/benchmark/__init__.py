@@ -1,0 +1,1 @@
+"""The endpoint measured: `python jobs/benchmark.py serve`."""

@@ -1,0 +1,97 @@
+"""Twins across splits: recompressed, shrunk and brightened copies are found, other pictures are not; groups merge."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from typer.testing import CliRunner
+
+from mcmfh.archive.duplicates import (
+    CORRELATION,
+    RADIUS,
+    find_duplicates,
+    image_twins,
+    merge_duplicates,
+    perceptual_code,
+    straddling_twins,
+)
+from mcmfh.archive.manifest import check_manifest, read_manifest
+from mcmfh.archive.phantom.files import hand_over
+from mcmfh.archive.phantom.studies import sample_studies
+from mcmfh.cli import app
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Twelve phantom pictures; rows 12 to 15 are copies of rows 0 to 3, as copies are; two reports are equal."""
+    folder = tmp_path_factory.mktemp("twins")
+    pictures = [Image.fromarray(hand_over(study).shown) for study in sample_studies(12, 5)]
+    recompressed = io.BytesIO()
+    pictures[0].save(recompressed, "JPEG", quality=40)
+    pictures += [
+        Image.open(recompressed).convert("L"),
+        pictures[1].resize((150, 150), Image.Resampling.BICUBIC),
+        ImageEnhance.Brightness(pictures[2]).enhance(1.1),
+        pictures[3].copy(),
+    ]
+    rows = ["item_id,image_uri,report,split,group"]
+    for number, picture in enumerate(pictures):
+        picture.save(folder / f"{number}.png")
+        report = "No  acute FINDING." if number == 5 else "no acute finding." if number == 9 else f"report {number}"
+        split = "train" if number % 2 else "test"
+        rows.append(f"i{number},{number}.png,{report},{'test' if number == 13 else split},g{number}")
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    return folder / "manifest.csv"
+
+
+def test_twins_are_found_reported_and_merged(archive):
+    table = read_manifest(str(archive))
+    found = find_duplicates(table)
+    assert [(one.first, one.second, one.kind) for one in found] == [
+        (0, 12, "image"),
+        (1, 13, "image"),
+        (2, 14, "image"),
+        (3, 15, "image"),
+        (5, 9, "report"),
+    ]
+    faults = straddling_twins(table, found)  # 1 | 13 alone stands on two sides
+    assert [(fault.row, fault.fatal) for fault in faults] == [(13, False)]
+    merged = merge_duplicates(table, found)
+    assert [merged["group"][row].as_py() for row in (12, 13, 9, 4)] == ["g0", "g1", "g5", "g4"]
+    assert [merged["split"][row].as_py() for row in (1, 13, 12)] == ["train", "train", "test"]
+    assert straddling_twins(merged, found) == check_manifest(merged) == []
+
+
+def test_pairs_are_those_of_a_brute_force():
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (40, 16), np.uint8)
+    codes = np.concatenate([base, base, base])
+    codes[40:, 0] ^= rng.integers(0, 256, 80).astype(np.uint8)
+    codes[80:, 1:4] ^= rng.integers(0, 256, (40, 3)).astype(np.uint8)
+    thumbnails = rng.standard_normal((120, 256)).astype(np.float32) * 0.08 + np.tile(np.eye(40, 256), (3, 1))
+    thumbnails = (thumbnails / np.linalg.norm(thumbnails, axis=1, keepdims=True)).astype(np.float32)
+    thumbnails[40:60] = thumbnails[:20]
+    expected = [
+        (i, j)
+        for i in range(120)
+        for j in range(i + 1, 120)
+        if np.unpackbits(codes[i] ^ codes[j]).sum() <= RADIUS and thumbnails[i] @ thumbnails[j] >= CORRELATION
+    ]
+    assert len(expected) > 10
+    assert image_twins(codes, thumbnails) == expected
+
+
+def test_a_blank_picture_has_a_code():
+    thumbnail, code = perceptual_code(Image.new("L", (50, 40), 7))
+    assert not thumbnail.any()
+    assert not code.any()
+
+
+def test_the_command_reports_and_writes(archive, tmp_path):
+    run = CliRunner().invoke(app, ["check", str(archive), "--duplicates", "--merge", str(tmp_path / "merged.parquet")])
+    assert run.exit_code == 1
+    assert "row 13: image is that of row 1, in another split (warning) [i13]" in run.stdout
+    assert "4 pairs of nearly equal images, 1 equal reports" in run.stdout
+    run = CliRunner().invoke(app, ["check", str(tmp_path / "merged.parquet"), "--duplicates"])
+    assert run.exit_code == 0, run.stdout

@@ -1,0 +1,190 @@
+"""Pretraining from a manifest to an encoder, alone and on Ray: reproducible, resumable, found when it is finished."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from drawn_pairs import SMALL, draw
+from PIL import Image
+
+from mcmfh import storage
+from mcmfh.config import Config, load_config
+from mcmfh.encoders import load_encoder
+from mcmfh.errors import InputError
+from mcmfh.pretraining import fitting
+from mcmfh.snapshots.archive import read_archive
+from mcmfh.training import mcr
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    """80 pairs, 64 of them to train on; one picture cannot be read, one report has no picture."""
+    folder = tmp_path_factory.mktemp("archive")
+    pixels, reports = draw(80)
+    lines = ["item_id,image_uri,report,split"]
+    for i, (picture, report) in enumerate(zip(pixels, reports)):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+        lines.append(f"item-{i},{i}.png,{report},{'validation' if i % 5 == 4 else 'train'}")
+    (folder / "0.png").write_bytes(b"no picture")
+    lines.append("item-80,,A report alone.,train")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
+def configured(manifest, store, **more) -> Config:
+    settings = {**SMALL, "epochs": 4, "batch_size": 16, "workers": 0, **more}
+    given = [f"pretrain.{name}={value}" for name, value in settings.items()]
+    return load_config([f"archive.manifest={manifest}", f"store={store}", *given], read_default=False)
+
+
+def pretrain(manifest, store, **more) -> mcr.Pretrained:
+    config = configured(manifest, store, **more)
+    return mcr.pretrain_archive(config, read_archive(config.archive))
+
+
+def name(done: mcr.Pretrained) -> str:
+    return done.source.rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(manifest, tmp_path_factory) -> mcr.Pretrained:
+    return pretrain(manifest, tmp_path_factory.mktemp("store"))
+
+
+def test_an_archive_becomes_an_encoder(undisturbed):
+    assert load_encoder("mcr", "cpu", undisturbed.source).encode_reports(["bright at the left"]).shape == (1, 32)
+    assert undisturbed.metrics["pairs"] == 16
+    assert set(undisturbed.metrics["recall"]) == {"image_to_report", "report_to_image", "chance"}
+    folder = storage.join(storage.parent(storage.parent(undisturbed.source)), "pretraining")
+    assert {n.split(".", 1)[1] for n in storage.names(folder) if "." in n} == {
+        "epochs",
+        "json",
+        "vocab.txt",
+        "attention.png",
+        "reconstruction.png",
+    }
+
+
+def test_a_finished_run_is_found_and_nothing_is_done(manifest, tmp_path, monkeypatch):
+    first = pretrain(manifest, tmp_path, epochs=1)
+    monkeypatch.setattr(mcr, "fit", None)
+    again = pretrain(manifest, tmp_path, epochs=1)
+    assert again.reused
+    assert not first.reused
+    assert again.source == first.source
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_towers(manifest, undisturbed, tmp_path, monkeypatch):
+    step, steps = fitting.train_step, []
+
+    def killed_in_the_third_epoch(*arguments):
+        steps.append(1)
+        if len(steps) == 8:
+            raise Killed
+        return step(*arguments)
+
+    monkeypatch.setattr(fitting, "train_step", killed_in_the_third_epoch)
+    with pytest.raises(Killed):
+        pretrain(manifest, tmp_path)
+    monkeypatch.setattr(fitting, "train_step", step)
+    assert name(pretrain(manifest, tmp_path)) == name(undisturbed)
+
+
+def test_too_few_pairs_and_lost_files_are_named(manifest, tmp_path):
+    few = tmp_path / "few.csv"
+    few.write_text("item_id,image_uri,report,split\na,a.png,text,train\n")
+    with pytest.raises(InputError, match="1 train items have image and report"):
+        pretrain(few, tmp_path)
+    with pytest.raises(InputError, match=r"pretrain\.vocabulary"):
+        pretrain(manifest, tmp_path, vocabulary=str(tmp_path / "none.txt"))
+
+
+def test_rows_of_the_comparison():
+    from mcmfh.training.mcr_comparison import pretraining_rows
+
+    rows = pretraining_rows(load_config(["pretrain.epochs=30"], read_default=False).pretrain, dual_cost=2.5)
+    assert len(set(rows.values())) == len(rows), "every row differs"
+    assert rows["dual-stream, equal wall time"].epochs == 12
+    assert rows["dual-stream, equal epochs"].epochs == 30
+
+
+@pytest.mark.slow
+def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, monkeypatch):
+    from mcmfh.training import mcr_comparison
+
+    text = manifest.read_text().replace("validation", "test")
+    (manifest.parent / "tested.csv").write_text(text)
+    config = configured(manifest.parent / "tested.csv", tmp_path, epochs=1)
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"seeds": 1})})
+    archive = read_archive(config.archive)
+    measure, measured = mcr_comparison._measure, []
+
+    def killed_at_the_third(*arguments):
+        measured.append(arguments[2])
+        if len(measured) == 3:
+            raise Killed
+        return measure(*arguments)
+
+    monkeypatch.setattr(mcr_comparison, "_measure", killed_at_the_third)
+    with pytest.raises(Killed):
+        mcr_comparison.compare_pretraining(config, archive)
+    found = mcr_comparison.compare_pretraining(config, archive)
+    assert len(measured) == 3 + 3, "two rows were kept"
+    assert len(found.evaluations) == 5
+    assert {s.measure for s in found.evaluations[0].scores} == {"R@1", "R@5", "R@10"}, "the archive has no labels"
+
+
+@pytest.mark.slow
+def test_the_encoder_embeds_evaluates_and_hashes_an_archive(cluster, manifest, undisturbed, tmp_path):
+    from mcmfh.bulk.archive_run import embed_archive, hash_archive
+    from mcmfh.hashing import load_bundle
+    from mcmfh.training.archive_training import evaluate_encoder, train_archive
+
+    text = (manifest.parent / "manifest.csv").read_text().replace("validation", "test")
+    (manifest.parent / "tested.csv").write_text(text)
+    given = ["encoder.name=mcr", f"encoder.source={undisturbed.source}", "train.method=itq", f"store={tmp_path}"]
+    config = load_config([f"archive.manifest={manifest.parent / 'tested.csv'}", *given], read_default=False)
+    archive = read_archive(config.archive)
+    assert embed_archive(config, archive).encoded == 80
+    assert {s.measure for s in evaluate_encoder(config, archive).evaluations[0].scores} == {"R@1", "R@5", "R@10"}
+    trained = train_archive(config, archive)
+    published = hash_archive(config, archive)
+    assert (published.items, published.quarantined.num_rows, published.hashed) == (80, 1, 80)
+    assert load_bundle(trained.bundle).hash_reports(["bright at the left"]).shape == (1, 2)
+
+
+def is_ours(pid: int) -> bool:
+    while pid > 1 and pid != os.getpid():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid == os.getpid()
+
+
+def kill_a_worker_after(pattern: Path) -> None:
+    """SIGKILL one training process of this test's Ray as soon as a second epoch is stored."""
+    while not list(pattern.parent.glob(pattern.name)):
+        time.sleep(0.02)
+    titles = {int(path.parent.name): path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
+    workers = [pid for pid, title in titles.items() if b"RayTrainWorker" in title and is_ours(pid)]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
+@pytest.mark.slow
+def test_on_ray_a_killed_worker_resumes_to_the_same_towers(cluster, manifest, tmp_path):
+    settings = {"workers": 2, "epochs": 8}
+    undisturbed = pretrain(manifest, tmp_path / "a", **settings)
+    with ThreadPoolExecutor(1) as pool:
+        run = next((tmp_path / "a" / "pretraining").glob("*.json")).stem
+        killer = pool.submit(kill_a_worker_after, tmp_path / "b" / "pretraining" / run / "epoch-000002")
+        disturbed = pretrain(manifest, tmp_path / "b", **settings)
+        killer.result()
+    assert name(disturbed) == name(undisturbed)
+    assert undisturbed.metrics["reconstruction"]["patches"] > 0
