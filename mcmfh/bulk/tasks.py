@@ -21,7 +21,7 @@ def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterat
     if len(calls) == 1:
         yield function(*calls[0])
         return
-    task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)
+    task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)  # type: ignore[call-overload]
     width = 1 + int(ray.cluster_resources().get("CPU", 1))
     flying: deque[Any] = deque()
     for call in calls:

@@ -1,35 +1,12 @@
-"""Item order: keys are sha256's first bytes, by either way of computing them; ranges cover the key space once."""
+"""Item order is that of sha256(item_id), and ranges cover the key space once."""
 
 import hashlib
 from itertools import pairwise
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mcmfh.snapshots.order import KeyRange, in_order, key_ranges, keys, named_range
-from mcmfh.snapshots.sha256_heads import heads
-
-
-def plain(item: str) -> int:
-    return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big")
-
-
-@settings(deadline=None, max_examples=40)  # the first call compiles
-@given(st.lists(st.text(max_size=200), max_size=30))
-def test_compiled_keys_equal_hashlib(items):
-    data = [item.encode() for item in items]
-    starts = np.cumsum([0, *map(len, data)], dtype=np.int64)
-    assert heads(np.frombuffer(b"".join(data), np.uint8), starts).tolist() == [plain(item) for item in items]
-
-
-def test_lengths_around_the_block_size():
-    items = pa.array(["x" * length for length in range(140)] * 200)  # enough to be compiled
-    expected = [plain("x" * length) for length in range(140)] * 200
-    assert keys(items).tolist() == expected
-    assert keys(pa.chunked_array([items[3:9], items[7:]])).tolist() == [*expected[3:9], *expected[7:]]
+from mcmfh.snapshots.order import KeyRange, in_order, key_ranges, named_range
 
 
 def test_items_stand_in_the_order_of_their_hashes():
