@@ -177,7 +177,8 @@ def _settled() -> None:
     from ray import serve
 
     def running() -> int:
-        return serve.status().applications["mcmfh"].deployments["Endpoint"].replica_states.get("RUNNING", 0)
+        states = serve.status().applications["mcmfh"].deployments["Endpoint"].replica_states
+        return sum(count for state, count in states.items() if state == "RUNNING")
 
     time.sleep(NOTICED_S)
     _until(lambda: len(named(REPLICA)) >= 2 and running() >= 2)
