@@ -52,7 +52,7 @@ class Job:
                 kind = pa.list_(pa.float32(), light_encoder.WIDTH)
                 table = table.append_column(f"{modality}_embedding", pa.array(column, kind))
             marker = units.write_unit(embed.embeddings_folder(config.store, spec), unit.digest, table)
-            yield embed.UnitDone(marker["rows"], marker["quarantined"])
+            yield embed.UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
 
 
 def inline(function, calls):
