@@ -65,9 +65,9 @@ async def read_query(request: Request, max_bytes: int) -> Query:
             values = json.loads(await request.body())
             if isinstance(values, dict):
                 values.pop("image", None)
-        return validated(values)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number with more digits than Python reads
         raise InputError('the request is not valid JSON; send {"report": …} or multipart with image=@file') from error
+    return validated(values)
 
 
 def validated(values: Any) -> Query:

@@ -130,7 +130,7 @@ class Generator:
             "application/json",
             "multipart/form-data; boundary=x",
             "multipart/form-data",
-            "text/plain; charset=\x7f",
+            "text/plain; charset=no-such",
         ]
         path = self.pick(["/v1/search", "/v1/hash", "/v1/version", "/", "/v1/items/%00", "/docs"])
         return {"method": "POST", "url": path, "content": body, "headers": {"Content-Type": self.pick(kinds)}}
