@@ -101,8 +101,8 @@ class Generator:
             else:
                 fields = fields if isinstance(fields, dict) else {}
                 image = fields.pop("image", None)
-                request["data"] = {str(n): v if isinstance(v, str) else json.dumps(v) for n, v in fields.items()}
-                request["data"] = {n: v.encode(errors="replace").decode() for n, v in request["data"].items()}
+                words = {str(n): v if isinstance(v, str) else json.dumps(v) for n, v in fields.items()}
+                request["data"] = {sendable(n): sendable(v) for n, v in words.items()}
                 request["files"] = {"image": ("f", self.rng.bytes(self.few() * 9))} if image is not None else None
         return request
 
@@ -134,6 +134,11 @@ class Generator:
         ]
         path = self.pick(["/v1/search", "/v1/hash", "/v1/version", "/", "/v1/items/%00", "/docs"])
         return {"method": "POST", "url": path, "content": body, "headers": {"Content-Type": self.pick(kinds)}}
+
+
+def sendable(text: str) -> str:
+    """Without lone surrogates, which no form can carry."""
+    return text.encode(errors="replace").decode()
 
 
 @pytest.fixture
