@@ -134,7 +134,7 @@ def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
 
     def ask(seed):
         rng = np.random.default_rng(seed)
-        while not stop.is_set():
+        while not stop.wait(0.001):  # a busy loop would starve the swaps
             query = validated({"code": rng.bytes(2).hex(), "modality": "image", "k": 20})
             answers.append((query, watcher.current.search(query)))
 
