@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mcmfh.hashing.run_settings import RunSettings
+
 Bits = int | tuple[int, ...]
 
 # What a recipe changes against the defaults written at the fields.
@@ -58,20 +60,15 @@ class ModelSettings(BaseModel):
     missing_dropout: float = Field(0.3, ge=0, le=0.5)  # then: how often a pair in training lacks each side
 
 
-class TrainSettings(ModelSettings):
+class TrainSettings(RunSettings, ModelSettings):
     """Section `train` of ray_config.yaml."""
 
     recipe: Literal["default", "paper"] = "default"
     bits: Bits = 16  # one K or several, trained at once on one trunk
-    seed: int = Field(0, ge=0)
     epochs: int = Field(36, ge=1)
     min_steps: int = Field(100, ge=1)  # a small archive gets as many epochs as make these steps
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
-    workers: int = Field(0, ge=0)  # 0 trains in this process, without Ray
-    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     amp: bool = False
-    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
     learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(5.0, gt=0)
@@ -115,22 +112,7 @@ class TrainSettings(ModelSettings):
                 raise ValueError(f"{part} needs fusion: true")
         if self.gating_loss and self.experts == 1:
             raise ValueError("gating_loss needs experts: 2 or more")
-        if self.min_workers is not None and self.min_workers > self.workers:
-            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
-        for count in range(self.min_workers or max(self.workers, 1), max(self.workers, 1) + 1):
-            if self.batch_size % count:
-                raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
         return self
-
-    @property
-    def work(self) -> dict[str, Any]:
-        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
-        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Epochs between checkpoints: each one, or forty in all."""
-        return -(-self.epochs // 40)
 
     @property
     def all_bits(self) -> tuple[int, ...]:

@@ -5,9 +5,11 @@ reconstruction, and local features are mapped to the common space before they ar
 this project's, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mcmfh.hashing.run_settings import RunSettings
 
 # (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU.
 SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
@@ -39,7 +41,7 @@ class TowerSettings(BaseModel):
         return self.image_size // self.patch
 
 
-class PretrainSettings(TowerSettings):
+class PretrainSettings(RunSettings, TowerSettings):
     """Section `pretrain` of ray_config.yaml."""
 
     image_weights: str | None = None  # URI of a safetensors file of timm or open_clip to start the image tower from
@@ -53,7 +55,6 @@ class PretrainSettings(TowerSettings):
     decoder_layers: int = Field(2, ge=1)
     temperature: float = Field(0.07, gt=0)  # where the learnt one begins
 
-    seed: int = Field(0, ge=0)
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
     accumulate: int = Field(1, ge=1)  # contrasts whose gradients are averaged before a step
@@ -63,17 +64,9 @@ class PretrainSettings(TowerSettings):
     amp: bool = False  # bfloat16 where it is safe
 
     workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, with the pictures in its memory
-    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
 
     @model_validator(mode="after")
     def _check_batches(self) -> "PretrainSettings":
-        if self.min_workers is not None and self.min_workers > self.workers:
-            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
-        for count in range(self.min_workers or max(self.workers, 1), max(self.workers, 1) + 1):
-            if self.batch_size % count:
-                raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
         if self.stream == "masked" and max(self.image_mask, self.report_mask) == 0 and self.reconstruction:
             raise ValueError("reconstruction needs image_mask or report_mask above 0")
         return self
@@ -82,13 +75,3 @@ class PretrainSettings(TowerSettings):
     def towers(self) -> TowerSettings:
         """The part that the towers are built from."""
         return TowerSettings(**self.model_dump(include=set(TowerSettings.model_fields)))
-
-    @property
-    def work(self) -> dict[str, Any]:
-        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
-        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Epochs between checkpoints: each one, or forty in all."""
-        return -(-self.epochs // 40)

@@ -7,12 +7,8 @@ import torch
 from PIL import Image
 from snapshot_rows import publish_rows, rows
 
-from mcmfh.encoders import encoder_spec, load_encoder
-from mcmfh.hashing import load_bundle
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
-from mcmfh.hashing.calibration import calibrate
-from mcmfh.hashing.canary import embedding_canary, encoder_canary
-from mcmfh.hashing.settings import ModelSettings
+from mcmfh.encoders import load_encoder
+from mcmfh.serving.benchmark.archives import untrained_model
 from mcmfh.snapshots.publish import Model
 
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
@@ -27,27 +23,7 @@ def towers():
 @pytest.fixture(scope="session")
 def models(towers, tmp_path_factory) -> tuple[Model, Model]:
     """Two models of one encoder, as a snapshot states them."""
-    return tuple(saved_model(str(tmp_path_factory.mktemp("bundles")), seed, towers) for seed in (1, 2))
-
-
-def saved_model(root: str, seed: int, towers) -> Model:
-    spec = encoder_spec("packaged", "cpu")
-    shape = Shape(ModelSettings(hidden=16), spec.image_width, spec.report_width, (16,), seed)
-    model = shape.build().eval()
-    bundle = Bundle(model, shape, "packaged", spec.identity)
-    rng = np.random.default_rng(seed)
-    image, report = (rng.standard_normal((64, w)).astype(np.float32) for w in (spec.image_width, spec.report_width))
-    canary = embedding_canary(bundle.all_logits, image, report, seed)
-    canary["encoder"] = encoder_canary(
-        lambda images, k: bundle._hash_images(towers, images, k),
-        lambda texts, k: bundle._hash_reports(towers, texts, k),
-        bundle.bits,
-    )
-    labels, study = rng.random((64, 3)) < 0.3, np.arange(64) // 2
-    calibration = {"16": calibrate(bundle.hash_embeddings(image, report), labels, study)}
-    uri = save_bundle(root, model, shape, spec, calibration=calibration, metrics={}, canary=canary, training={})
-    loaded = load_bundle(uri)
-    return Model(uri, loaded.bundle_digest, loaded.code_digest, spec.digest, (16,))
+    return tuple(untrained_model(str(tmp_path_factory.mktemp("bundles")), seed, towers, hidden=16) for seed in (1, 2))
 
 
 @pytest.fixture(autouse=True)

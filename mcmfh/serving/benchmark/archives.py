@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from mcmfh import storage
 from mcmfh.encoders import encoder_spec, load_encoder
+from mcmfh.encoders.base import Encoder
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
 from mcmfh.hashing.calibration import calibrate
@@ -22,11 +23,12 @@ MODALITIES = np.array(["CR", "CT", "MR", "US"])
 BITS = 16
 
 
-def untrained_model(root: str, seed: int = 0) -> Model:
-    """A bundle below `root`: the packaged encoder and hash heads as they are before training, which cost the same."""
+def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512) -> Model:
+    """A bundle below `root`: the packaged encoder (`towers`, where it is loaded already) and hash heads as they are
+    before training, which cost the same."""
     spec = encoder_spec("packaged", "cpu")
-    towers = load_encoder("packaged", "cpu")
-    shape = Shape(ModelSettings(), spec.image_width, spec.report_width, (BITS,), seed)
+    towers = towers or load_encoder("packaged", "cpu")
+    shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
     model = shape.build().eval()
     bundle = Bundle(model, shape, "packaged", spec.identity)
     rng = np.random.default_rng(seed)

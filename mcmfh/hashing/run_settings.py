@@ -1,0 +1,36 @@
+"""What every training run has, whatever it trains: its seed, its length, its global batch, and who shares the work."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class RunSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)  # pairs in one contrast, over all workers
+    workers: int = Field(0, ge=0)  # of Ray Train; 0 trains in this process, without Ray
+    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> "RunSettings":
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
+        for count in range(self.min_workers or max(self.workers, 1), max(self.workers, 1) + 1):
+            if self.batch_size % count:
+                raise ValueError(f"batch_size {self.batch_size} is not a multiple of {count} workers")
+        return self
+
+    @property
+    def work(self) -> dict[str, Any]:
+        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
+        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Epochs between checkpoints: each one, or forty in all."""
+        return -(-self.epochs // 40)
