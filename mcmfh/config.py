@@ -48,7 +48,6 @@ class EncoderConfig(Section):
 
 class EmbedConfig(Section):
     workers: int | None = Field(None, ge=1)
-    batch_size: int = Field(16, ge=1, le=4096)
     unit_items: int = Field(256, ge=1, le=65536)
     retry_quarantined: bool = False
     dry_run: bool = False

@@ -42,7 +42,7 @@ def test_overrides_win_and_are_typed():
         ("train.bitz=32", "'train.bitz' is not known"),
         ("trian.bits=32", "'trian' is not known"),
         ("train.bits=33", "train.bits"),
-        ("embed.batch_size=many", "embed.batch_size"),
+        ("embed.unit_items=many", "embed.unit_items"),
         ("archive.max_failure_rate=2", "archive.max_failure_rate"),
         ("archive.name=../../etc", "archive.name"),
         ("store", "section.key=value"),

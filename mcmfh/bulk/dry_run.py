@@ -85,11 +85,11 @@ def estimate(config: Config, manifest: Manifest) -> Estimate:
         sum(unit.rows for unit in work),
         int(resources["CPU"]),
         gpus,
-        ray.get(sample.remote(spec, chosen, config.archive.limits, config.embed.batch_size)) if work else None,
+        ray.get(sample.remote(spec, chosen, config.archive.limits)) if work else None,
     )
 
 
-def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits, batch_size: int) -> Sample:
+def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample:
     """Load and encode the first items of the chosen units, once to warm up and once by the clock."""
     encoder = load_encoder(spec.name, spec.device, spec.source)
     items = [item for unit in chosen for item in unit.items().slice(0, SAMPLE_ITEMS).to_pylist()]
@@ -101,8 +101,8 @@ def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits, batch_siz
         pixels = np.array([spec.preprocessing(one.image) for one in loaded if one.image is not None])
         between = time.perf_counter()
         if len(pixels):
-            encoder.encode_images(pixels, fixed_batch=batch_size)
-        encoder.encode_reports([one.report for one in loaded if one.report], fixed_batch=batch_size)
+            encoder.encode_images(pixels, fixed_batch=spec.batch_size)
+        encoder.encode_reports([one.report for one in loaded if one.report], fixed_batch=spec.batch_size)
         seconds = [between - begun, time.perf_counter() - between]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Sample(seconds[0] / len(items), seconds[1] / len(items), sum(sizes) / len(items), memory)

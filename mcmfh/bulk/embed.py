@@ -71,7 +71,6 @@ def embed(
         fn_constructor_args=(load, spec.digest),
         fn_kwargs={
             "folder": embeddings_folder(config.store, spec),
-            "batch_size": config.embed.batch_size,
             "keep_reports": config.archive.keep_reports,
         },
         batch_size=None,
@@ -118,7 +117,7 @@ class UnitEncoder:
                 "this worker's encoder differs from the driver's (library versions or weights); make all nodes equal"
             )
 
-    def __call__(self, block: dict[str, Any], folder: str, batch_size: int, keep_reports: bool) -> dict[str, Any]:
+    def __call__(self, block: dict[str, Any], folder: str, keep_reports: bool) -> dict[str, Any]:
         """Encode a block from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
         began = time.time()
         table = pa.table(
@@ -130,23 +129,23 @@ class UnitEncoder:
                 "image_sha256": _text(block["image_sha256"]),
                 "report_sha256": _text(block["report_sha256"]),
                 "report": _text(block["report"]) if keep_reports else pa.nulls(len(block["row"]), pa.string()),
-                "image_embedding": self._images(block, batch_size),
-                "report_embedding": self._reports(block, batch_size),
+                "image_embedding": self._images(block),
+                "report_embedding": self._reports(block),
             }
         )
         marker = units.write_unit(folder, str(block["unit"][0]), table)
         done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
         return {name: [value] for name, value in vars(done).items()}
 
-    def _images(self, block: dict[str, Any], batch_size: int) -> pa.Array:
+    def _images(self, block: dict[str, Any]) -> pa.Array:
         present = np.asarray(block["has_image"], bool)
-        embeddings = self.encoder.encode_images(block["pixels"][present], fixed_batch=batch_size)
+        embeddings = self.encoder.encode_images(block["pixels"][present], fixed_batch=self.encoder.spec.batch_size)
         return _vectors(embeddings, present)
 
-    def _reports(self, block: dict[str, Any], batch_size: int) -> pa.Array:
-        reports = [str(report) for report in block["report"]]
-        present = np.array([bool(report) for report in reports], bool)
-        embeddings = self.encoder.encode_reports([text for text in reports if text], fixed_batch=batch_size)
+    def _reports(self, block: dict[str, Any]) -> pa.Array:
+        present = np.array([bool(report) for report in block["report"]], bool)
+        reports = [str(report) for report in block["report"][present]]
+        embeddings = self.encoder.encode_reports(reports, fixed_batch=self.encoder.spec.batch_size)
         return _vectors(embeddings, present)
 
 

@@ -37,7 +37,6 @@ def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Con
         f"archive.name=phantom-{studies}",
         "archive.filters=[modality, region]",
         "embed.unit_items=128",
-        "embed.batch_size=16",
         f"train.bits={BITS}",
         "train.workers=2",
         f"train.seed={SEED}",

@@ -9,8 +9,10 @@ from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.storage import digest
 
+# Pictures a pass in bulk, by device. Not a setting: it changes an embedding's last bits, so one archive has one.
+_BATCH = {"cpu": 16, "cuda": 128}
 # Enters the digest: raise it when the same picture would be resampled, or the same texts batched, in another way.
-_ARITHMETIC = "arithmetic-2"
+_ARITHMETIC = 3
 # Everything that decodes or computes between a file's bytes and an embedding.
 _LIBRARIES = [
     "torch",
@@ -53,11 +55,17 @@ class EncoderSpec:
     dtype: str = "float32"
     source: str | None = None  # where the weights were found; what they are is said above
 
+    @property
+    def batch_size(self) -> int:
+        """Rows of the fixed batches in which an archive is embedded."""
+        return _BATCH[self.device]
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The JSON object that the digest is taken of."""
         what = {name: value for name, value in asdict(self).items() if name != "source"}
-        return {**what, "decode_policy": DECODE_POLICY, "arithmetic": _ARITHMETIC, "libraries": library_versions()}
+        arithmetic = {"version": _ARITHMETIC, "batch_size": self.batch_size, "decode_policy": DECODE_POLICY}
+        return {**what, **arithmetic, "libraries": library_versions()}
 
     @cached_property
     def digest(self) -> str:

@@ -43,7 +43,6 @@ def way(request, tmp_path_factory, cluster):
             "archive.filters=[modality, region]",
             "embed.workers=1",  # loading an encoder costs more than embedding this archive
             "embed.unit_items=32",
-            "embed.batch_size=8",
             "train.bits=[16, 32]",
             "train.epochs=3",
             "train.batch_size=32",

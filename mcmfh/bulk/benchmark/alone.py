@@ -28,7 +28,7 @@ def run(order: dict[str, Any]) -> None:
     loaded = list(load_items(items.select(["image_uri", "report", "report_uri"]).to_pylist(), config.archive.limits))
     pixels = np.stack([spec.preprocessing(one.image) for one in loaded if one.image is not None])
     reports = [one.report for one in loaded if one.report is not None]
-    size = config.embed.batch_size
+    size = encoder.spec.batch_size
     encoder.encode_images(pixels[:size], size)  # the first batch of any shape is slower
     print("ready", flush=True)
     sys.stdin.readline()
