@@ -1,8 +1,5 @@
 """Training from table to bundle, alone and on Ray: reproducible, resumable, and it learns what was planted."""
 
-import os
-import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planted import SPEC, planted_table, small
+from training_kills import kill_a_worker_after, killed_at_step
 
 from mcmfh.errors import InputError
 from mcmfh.hashing import fitting, load_bundle
@@ -44,25 +42,11 @@ def test_the_same_seed_gives_the_same_bundle_and_another_seed_does_not(table, tm
     assert first.code_digest != other.code_digest
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", ["default", "paper"])
 def test_a_killed_run_goes_on_to_the_same_codes(name, table, tmp_path, monkeypatch):
     undisturbed = train(table, small(name), SPEC, str(tmp_path / "a"), "run")
-    step, steps = fitting.train_step, []
-
-    def killed_in_the_third_epoch(*arguments):
-        steps.append(1)
-        if len(steps) == 8:
-            raise Killed
-        return step(*arguments)
-
-    monkeypatch.setattr(fitting, "train_step", killed_in_the_third_epoch)
-    with pytest.raises(Killed):
+    with killed_at_step(monkeypatch, fitting, 8):  # in the third epoch
         train(table, small(name), SPEC, str(tmp_path / "b"), "run")
-    monkeypatch.setattr(fitting, "train_step", step)
     assert train(table, small(name), SPEC, str(tmp_path / "b"), "run").code_digest == undisturbed.code_digest
 
 
@@ -124,23 +108,6 @@ def test_scalars_are_written_for_tensorboard(table, tmp_path):
     wanted = {"loss/hash", "loss/fusion", "loss/gating", "validation/R@10/16", "validation/mAP/16"}
     assert wanted | {"experts/layer1/load3", "bits/mean_bias/16", "time/step"} <= set(tags)
     assert len(events.Scalars("loss/hash")) == 4
-
-
-def is_ours(pid: int) -> bool:
-    """Whether this process is among the ancestors of `pid`."""
-    while pid > 1 and pid != os.getpid():
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return pid == os.getpid()
-
-
-def kill_a_worker_after(first_epochs: Path) -> None:
-    """SIGKILL one training process of this test's Ray as soon as the checkpoint folder `first_epochs` exists."""
-    while not first_epochs.exists():
-        time.sleep(0.05)
-    titles = {int(path.parent.name): path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    workers = [pid for pid, title in titles.items() if b"RayTrainWorker" in title and is_ours(pid)]
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")

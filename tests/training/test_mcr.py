@@ -1,21 +1,19 @@
 """Pretraining from a manifest to an encoder, alone and on Ray: reproducible, resumable, found when it is finished."""
 
-import os
-import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from drawn_pairs import SMALL, draw
 from PIL import Image
+from training_kills import Killed, kill_a_worker_after, killed_at_step
 
 from mcmfh import storage
 from mcmfh.config import Config, load_config
 from mcmfh.encoders import load_encoder
 from mcmfh.errors import InputError
 from mcmfh.pretraining import fitting
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.snapshots.archive import open_manifest, read_archive
 from mcmfh.training import mcr
 
 
@@ -77,23 +75,9 @@ def test_a_finished_run_is_found_and_nothing_is_done(manifest, tmp_path, monkeyp
     assert again.source == first.source
 
 
-class Killed(Exception):
-    pass
-
-
 def test_a_killed_run_goes_on_to_the_same_towers(manifest, undisturbed, tmp_path, monkeypatch):
-    step, steps = fitting.train_step, []
-
-    def killed_in_the_third_epoch(*arguments):
-        steps.append(1)
-        if len(steps) == 8:
-            raise Killed
-        return step(*arguments)
-
-    monkeypatch.setattr(fitting, "train_step", killed_in_the_third_epoch)
-    with pytest.raises(Killed):
+    with killed_at_step(monkeypatch, fitting, 8):  # in the third epoch
         pretrain(manifest, tmp_path)
-    monkeypatch.setattr(fitting, "train_step", step)
     assert name(pretrain(manifest, tmp_path)) == name(undisturbed)
 
 
@@ -152,28 +136,12 @@ def test_the_encoder_embeds_evaluates_and_hashes_an_archive(cluster, manifest, u
     given = ["encoder.name=mcr", f"encoder.source={undisturbed.source}", "train.method=itq", f"store={tmp_path}"]
     config = load_config([f"archive.manifest={manifest.parent / 'tested.csv'}", *given], read_default=False)
     archive = read_archive(config.archive)
-    assert embed_archive(config, archive).encoded == 80
+    assert embed_archive(config, open_manifest(config.archive)).encoded == 80
     assert {s.measure for s in evaluate_encoder(config, archive).evaluations[0].scores} == {"R@1", "R@5", "R@10"}
     trained = train_archive(config, archive)
-    published = hash_archive(config, archive)
+    published = hash_archive(config, open_manifest(config.archive))
     assert (published.items, published.quarantined.num_rows, published.hashed) == (80, 1, 80)
     assert load_bundle(trained.bundle).hash_reports(["bright at the left"]).shape == (1, 2)
-
-
-def is_ours(pid: int) -> bool:
-    while pid > 1 and pid != os.getpid():
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return pid == os.getpid()
-
-
-def kill_a_worker_after(pattern: Path) -> None:
-    """SIGKILL one training process of this test's Ray as soon as a second epoch is stored."""
-    while not list(pattern.parent.glob(pattern.name)):
-        time.sleep(0.02)
-    titles = {int(path.parent.name): path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    workers = [pid for pid, title in titles.items() if b"RayTrainWorker" in title and is_ours(pid)]
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
