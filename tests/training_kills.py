@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mcmfh.processes import below, command_line
+
 
 class Killed(Exception):
     pass
@@ -34,14 +36,4 @@ def kill_a_worker_after(checkpoint: Path) -> None:
     """SIGKILL one training process of this test's Ray as soon as the folder `checkpoint` exists."""
     while not checkpoint.exists():
         time.sleep(0.02)
-    titles = {int(path.parent.name): path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    workers = [pid for pid, title in titles.items() if b"RayTrainWorker" in title and _is_ours(pid)]
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether this process is among the ancestors of `pid`."""
-    while pid > 1 and pid != os.getpid():
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return pid == os.getpid()
+    os.kill(next(pid for pid in below(os.getpid()) if "RayTrainWorker" in command_line(pid)), signal.SIGKILL)

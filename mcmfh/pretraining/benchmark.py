@@ -7,9 +7,9 @@ process needs beyond its libraries: weights, gradients, optimiser state and acti
 
 import gc
 import multiprocessing
+import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.vocabulary import SPECIAL, Vocabulary
+from mcmfh.processes import peak_resident_bytes, resident_bytes
 
 BAR = 0.6
 
@@ -80,17 +81,11 @@ def _send_peak(settings: PretrainSettings, device: str, sender) -> None:
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    before = _status("VmRSS")
+    before = resident_bytes(os.getpid())
     stepper = Stepper(settings, device)
     for _ in range(2):
         stepper.step()
-    sender.send(torch.cuda.max_memory_allocated() if device == "cuda" else _status("VmHWM") - before)
-
-
-def _status(field: str) -> int:
-    """Bytes of a line of /proc/self/status (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    sender.send(torch.cuda.max_memory_allocated() if device == "cuda" else peak_resident_bytes(os.getpid()) - before)
 
 
 def run(settings: PretrainSettings, rounds: int = 5) -> str:

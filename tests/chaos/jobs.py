@@ -17,6 +17,7 @@ from mcmfh import storage
 from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
 from mcmfh.hashing.canary import embedding_canary
 from mcmfh.hashing.settings import ModelSettings
+from mcmfh.processes import below, command_line
 from mcmfh.snapshots import numbered, shards
 from mcmfh.snapshots.publish import snapshots_folder
 
@@ -98,22 +99,7 @@ def encoded(folder: Path) -> int:
 
 def processes(parent: int) -> Iterator[tuple[int, str]]:
     """(pid, command line) of all descendants of a process."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue
-            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
-    todo = [parent]
-    while todo:
-        for child in children.get(todo.pop(), []):
-            todo.append(child)
-            try:
-                yield child, Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
+    return ((pid, command_line(pid).replace("\0", " ")) for pid in below(parent)[1:])
 
 
 def kill(*pids: int) -> None:

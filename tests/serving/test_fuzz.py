@@ -15,8 +15,9 @@ import pytest
 import uvicorn
 from serving_config import served
 
+from mcmfh.processes import anonymous_mib
 from mcmfh.serving.application import application
-from mcmfh.serving.benchmark.processes import anonymous_mb, free_port
+from mcmfh.serving.benchmark.processes import free_port
 from mcmfh.serving.journal import Journal
 from mcmfh.serving.replica import Replica
 
@@ -175,6 +176,6 @@ def test_generated_and_hostile_requests(client, requests, bodies):
     for turn in range(requests + bodies):
         send(client, generator.request() if turn < requests else generator.hostile())
         if turn % ((requests + bodies) // 8) == 0:
-            memory.append(anonymous_mb(os.getpid()))
+            memory.append(anonymous_mib(os.getpid()))
     assert memory[-1] < memory[2] + 40, memory  # after the first quarter everything has been used once
     assert client.post("/v1/search", json={"code": "0305", "modality": "image"}).status_code == 200

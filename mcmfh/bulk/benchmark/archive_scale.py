@@ -10,7 +10,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ from mcmfh.encoders import EncoderSpec, ImagePreprocessing
 from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
 from mcmfh.hashing.canary import embedding_canary
 from mcmfh.hashing.settings import ModelSettings
+from mcmfh.processes import below, command_line, peak_resident_bytes
 from mcmfh.snapshots import partitions, units
 from mcmfh.snapshots.archive import PART_ROWS, archive_root
 from mcmfh.snapshots.order import KeyRange, key_ranges
@@ -158,22 +159,13 @@ def _model(folder: str) -> Model:
 
 @contextmanager
 def _peak_of_workers() -> Iterator[list[int]]:
-    """[peak resident bytes of the largest Ray worker that this process started], growing during the block."""
+    """[peak resident bytes of the largest Ray worker below this process], growing during the block."""
     peak, stop = [0], threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.5):
-            parents, high = {}, {}
-            for status in Path("/proc").glob("[0-9]*/status"):
-                with suppress(OSError):
-                    fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-                    parents[fields["Pid"]] = fields["PPid"]
-                    if fields["Name"].startswith("ray::"):
-                        high[fields["Pid"]] = int(fields.get("VmHWM", "0").split()[0]) * 1024
-            for pid, size in high.items():
-                while pid in parents and pid != str(os.getpid()):
-                    pid = parents[pid]
-                peak[0] = max(peak[0], size if pid == str(os.getpid()) else 0)
+            workers = [pid for pid in below(os.getpid()) if command_line(pid).startswith("ray::")]
+            peak[0] = max([peak[0], *map(peak_resident_bytes, workers)])
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

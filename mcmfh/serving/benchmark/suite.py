@@ -17,10 +17,11 @@ import numpy as np
 
 from mcmfh import ray_session
 from mcmfh.config import Config
+from mcmfh.processes import below, cpu_seconds
 from mcmfh.serving.access import new_key, proxy_environment
 from mcmfh.serving.benchmark.archives import absolute_root, peer_files, publish_synthetic, untrained_model
 from mcmfh.serving.benchmark.load import measure
-from mcmfh.serving.benchmark.processes import below, cpu_seconds, free_port, server
+from mcmfh.serving.benchmark.processes import free_port, server
 from mcmfh.snapshots import numbered
 from mcmfh.snapshots.publish import snapshots_folder
 
