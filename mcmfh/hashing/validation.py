@@ -5,10 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.evaluation.average_precision import average_precision
-from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
-from mcmfh.evaluation.pairs import answer_groups
-from mcmfh.evaluation.ranking import rank_codes
 
 CUTOFFS = (1, 5, 10)
 LARGEST = 4096  # items that are compared with each other; more says nothing new and costs the square
@@ -26,6 +22,12 @@ def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) ->
     codes: by modality, uint8[N, K/8], rows are the items of `table`, all of which have both; they are queries and
     database. R@K counts equal texts as one answer, mAP leaves out a query's own study; ties count as their expectation.
     """
+    # These bring numba, which of all training workers only the one that measures has to load.
+    from mcmfh.evaluation.average_precision import average_precision
+    from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
+    from mcmfh.evaluation.pairs import answer_groups
+    from mcmfh.evaluation.ranking import rank_codes
+
     group = answer_groups(table)
     labelled = table.labels.any(1)
     scores: dict[str, dict[str, float]] = {}
