@@ -7,10 +7,8 @@ batch constant: with W workers each takes batch_size / W rows. A run is resumed 
     result = train(table, TrainSettings(bits=(16, 64), workers=2), encoder, "s3://bucket/store", "first-run")
 """
 
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from mcmfh import storage
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.hashing.bundle import Model, load_bundle
-from mcmfh.hashing.checkpoint import pack_state, unpack_state
+from mcmfh.hashing.checkpoint import unpack_state
 from mcmfh.hashing.completion import complete
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
 from mcmfh.hashing.itq import fit_itq
@@ -28,9 +26,8 @@ from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
-from mcmfh.training.local import chosen_device, scalar_writer
-
-STATE = "state.safetensors"
+from mcmfh.training.local import chosen_device
+from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
 
 @dataclass(frozen=True)
@@ -77,54 +74,25 @@ def _train_here(prepared: Prepared, run_uri: str) -> Model:
     trainee = Trainee(prepared.first_model(), settings).to(device)
     optimizer = make_optimizer(trainee, settings)
     pairs = Pairs.from_rows(torch.from_numpy(prepared.rows), prepared.widths, device)
-    write = scalar_writer(settings.log_dir)
-    first_epoch = 0
-    if done := storage.names(run_uri):
-        state = storage.read(storage.join(run_uri, done[-1]))
-        first_epoch = unpack_state(state, prepared.fingerprint, trainee, optimizer)
-
-    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
-        state = pack_state(trainee, optimizer, epoch, prepared.fingerprint)
-        storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
-        for name in storage.names(run_uri)[:-2]:
-            storage.delete(storage.join(run_uri, name))
-        write(epoch, scalars | watch(trainee.model, prepared.validation))
-
-    fit(trainee, optimizer, pairs, settings, prepared.temperature, first_epoch, after_epoch)
+    run = Run(
+        trainee,
+        optimizer,
+        prepared.fingerprint,
+        settings.log_dir,
+        lambda: watch(trainee.model, prepared.validation),
+    )
+    fit(trainee, optimizer, pairs, settings, prepared.temperature, *resume_here(run, run_uri))
     return trainee.model
 
 
 def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str) -> Model:
     import ray
-    from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
-    settings = prepared.settings
-    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-    blocks = max(settings.workers * 4, len(prepared.rows) // 16384)
+    blocks = max(prepared.settings.workers * 4, len(prepared.rows) // 16384)
     dataset = ray.data.from_numpy(np.array_split(prepared.rows, blocks))
-    in_order = ray.data.ExecutionOptions(preserve_order=True)
-    workers: Any = settings.workers
-    if settings.min_workers is not None and settings.min_workers < settings.workers:
-        workers = (settings.min_workers, settings.workers)
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"prepared": ray.put(_without_rows(prepared))},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
-        run_config=RunConfig(
-            name=run_name,
-            storage_path=storage_path,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=8),
-        ),
-        datasets={"train": dataset},
-        dataset_config=DataConfig(execution_options=in_order),
-    )
-    result = trainer.fit()
-    assert result.checkpoint is not None, "every epoch reports a checkpoint"
-    trainee = Trainee(prepared.first_model(), settings)
-    with result.checkpoint.as_directory() as folder:
-        unpack_state((Path(folder) / STATE).read_bytes(), prepared.fingerprint, trainee)
+    state = train_on_ray(_train_worker, _without_rows(prepared), dataset, prepared.settings, storage_path, run_name)
+    trainee = Trainee(prepared.first_model(), prepared.settings)
+    unpack_state(state, prepared.fingerprint, trainee)
     return trainee.model
 
 
@@ -143,10 +111,10 @@ def _without_rows(prepared: Prepared) -> dict[str, Any]:
 
 def _train_worker(config: dict[str, Any]) -> None:
     import ray
-    from ray.train import Checkpoint, get_checkpoint, get_context, get_dataset_shard, report
+    from ray.train import get_dataset_shard
     from ray.train.torch import get_device, prepare_model
 
-    p = ray.get(config["prepared"])
+    p = ray.get(config["what"])
     settings: TrainSettings = p["settings"]
     shard = [batch["data"] for batch in get_dataset_shard("train").iter_batches(batch_size=4096)]
     pairs = Pairs.from_rows(torch.from_numpy(np.concatenate(shard)), p["widths"], get_device())
@@ -155,22 +123,5 @@ def _train_worker(config: dict[str, Any]) -> None:
     trainee = Trainee(model, settings)
     module = prepare_model(trainee, parallel_strategy_kwargs={"forward_sync_buffers": False})
     optimizer = make_optimizer(trainee, settings)
-    first_epoch = 0
-    if checkpoint := get_checkpoint():
-        with checkpoint.as_directory() as folder:
-            data = (Path(folder) / STATE).read_bytes()
-        first_epoch = unpack_state(data, p["fingerprint"], trainee, optimizer)
-    leader = get_context().get_world_rank() == 0
-    write = scalar_writer(settings.log_dir if leader else None)
-
-    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
-        if not leader:
-            report(scalars)
-            return
-        scalars |= watch(trainee.model, p["validation"])
-        write(epoch, scalars)
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / STATE).write_bytes(pack_state(trainee, optimizer, epoch, p["fingerprint"]))
-            report(scalars, checkpoint=Checkpoint.from_directory(folder), checkpoint_dir_name=f"epoch-{epoch:06d}")
-
-    fit(module, optimizer, pairs, settings, p["temperature"], first_epoch, after_epoch)
+    run = Run(trainee, optimizer, p["fingerprint"], settings.log_dir, lambda: watch(trainee.model, p["validation"]))
+    fit(module, optimizer, pairs, settings, p["temperature"], *resume_in_worker(run))

@@ -7,10 +7,8 @@ its last checkpoint, a finished one is found.
     pretrained = pretrain_archive(load_config(), read_archive(...))      → encoder.source
 """
 
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +22,8 @@ from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.errors import InputError
-from mcmfh.hashing.checkpoint import pack_state, unpack_state
-from mcmfh.hashing.gather import world_size
+from mcmfh.hashing.checkpoint import unpack_state
+from mcmfh.hashing.gather import rank, world_size
 from mcmfh.hashing.preparation import LEAST_PAIRS
 from mcmfh.pretraining.bundle import save_towers
 from mcmfh.pretraining.feed import from_memory, from_stream
@@ -38,9 +36,9 @@ from mcmfh.pretraining.start import start_image_tower
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.snapshots.archive import Archive
-from mcmfh.training.local import chosen_device, scalar_writer
+from mcmfh.training.local import chosen_device
+from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
-STATE = "state.safetensors"
 CONTENT = ["image_uri", "report", "report_uri"]
 BLOCK = 64  # pairs decoded as one block of a stream
 SHOWN = 6  # validation pairs in the pictures
@@ -179,31 +177,17 @@ def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     settings = problem.settings
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
-    write = scalar_writer(settings.log_dir)
-    run_uri, first_epoch = storage.join(root, f"{run}.epochs"), 0  # Ray Train has the folder `run` to itself
-    if done := storage.names(run_uri):
-        state = storage.read(storage.join(run_uri, done[-1]))
-        first_epoch = unpack_state(state, problem.fingerprint, trainee, optimizer)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
-
-    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
-        state = pack_state(trainee, optimizer, epoch, problem.fingerprint)
-        storage.create(storage.join(run_uri, f"epoch-{epoch:06d}.safetensors"), state)
-        for name in storage.names(run_uri)[:-2]:
-            storage.delete(storage.join(run_uri, name))
-        write(epoch, scalars | watch(trainee, held_out))
-
-    fit(trainee, optimizer, from_memory(pairs, settings), settings, len(pairs), first_epoch, after_epoch)
+    state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
+    # Ray Train has the folder `run` to itself.
+    resumed = resume_here(state, storage.join(root, f"{run}.epochs"))
+    fit(trainee, optimizer, from_memory(pairs, settings), settings, len(pairs), *resumed)
     return trainee
 
 
 def _train_on_ray(problem: Problem, root: str, run: str) -> Trainee:
     import ray
-    from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
-    settings = problem.settings
-    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
     blocks = [problem.train.slice(start, BLOCK).combine_chunks() for start in range(0, problem.train.num_rows, BLOCK)]
     stream = ray.data.from_arrow(blocks).map_batches(
         _decode_block,  # type: ignore[arg-type]
@@ -211,30 +195,10 @@ def _train_on_ray(problem: Problem, root: str, run: str) -> Trainee:
         batch_size=None,
         num_cpus=0.5,
     )
-    workers: Any = settings.workers
-    if settings.min_workers is not None and settings.min_workers < settings.workers:
-        workers = (settings.min_workers, settings.workers)
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"problem": ray.put(problem)},
-        # Less than a core each, so that on a small machine some are left to decode.
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, "GPU": int(use_gpu)}
-        ),
-        run_config=RunConfig(
-            name=run,
-            storage_path=root,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=8),
-        ),
-        datasets={"train": stream},
-        dataset_config=DataConfig(execution_options=ray.data.ExecutionOptions(preserve_order=True)),
-    )
-    result = trainer.fit()
-    assert result.checkpoint is not None, "the last epoch reports a checkpoint"
+    # Less than a core a worker, so that on a small machine some are left to decode.
+    state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.5)
     trainee = problem.first_trainee()
-    with result.checkpoint.as_directory() as folder:
-        unpack_state((Path(folder) / STATE).read_bytes(), problem.fingerprint, trainee)
+    unpack_state(state, problem.fingerprint, trainee)
     return trainee
 
 
@@ -248,32 +212,15 @@ def _decode_block(
 
 def _train_worker(config: dict[str, Any]) -> None:
     import ray
-    from ray.train import Checkpoint, get_checkpoint, get_context, get_dataset_shard, report
+    from ray.train import get_dataset_shard
     from ray.train.torch import prepare_model
 
-    problem: Problem = ray.get(config["problem"])
+    problem: Problem = ray.get(config["what"])
     settings = problem.settings
     module = prepare_model(problem.first_trainee(), parallel_strategy_kwargs={"forward_sync_buffers": False})
     trainee = bare(module)
     optimizer = make_optimizer(trainee, settings)
-    first_epoch = 0
-    if checkpoint := get_checkpoint():
-        with checkpoint.as_directory() as folder:
-            data = (Path(folder) / STATE).read_bytes()
-        first_epoch = unpack_state(data, problem.fingerprint, trainee, optimizer)
-    leader = get_context().get_world_rank() == 0
-    write = scalar_writer(settings.log_dir if leader else None)
-    held_out = problem.watched() if leader else Pairs(np.empty(0), np.empty(0))
-
-    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
-        if not leader:
-            report(scalars)
-            return
-        scalars |= watch(trainee, held_out)
-        write(epoch, scalars)
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / STATE).write_bytes(pack_state(trainee, optimizer, epoch, problem.fingerprint))
-            report(scalars, checkpoint=Checkpoint.from_directory(folder), checkpoint_dir_name=f"epoch-{epoch:06d}")
-
+    held_out = problem.watched() if rank() == 0 else Pairs(np.empty(0), np.empty(0))
+    run = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     feed = from_stream(get_dataset_shard("train"), settings, world_size())
-    fit(module, optimizer, feed, settings, problem.train.num_rows, first_epoch, after_epoch)
+    fit(module, optimizer, feed, settings, problem.train.num_rows, *resume_in_worker(run))

@@ -1,0 +1,117 @@
+"""A training run whatever it trains: its checkpoints, its scalars, and its workers; in this process or on Ray Train."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from mcmfh import storage
+from mcmfh.hashing.checkpoint import pack_state, unpack_state
+from mcmfh.hashing.run_settings import RunSettings
+from mcmfh.training.local import scalar_writer
+
+STATE = "state.safetensors"
+AfterEpoch = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a checkpoint holds, whose it is, and what is watched: `watch()` gives more scalars by tag."""
+
+    trainee: nn.Module
+    optimizer: Optimizer
+    fingerprint: str
+    log_dir: str | None
+    watch: Callable[[], dict[str, float]]
+
+    def state(self, epoch: int) -> bytes:
+        return pack_state(self.trainee, self.optimizer, epoch, self.fingerprint)
+
+    def restore(self, state: bytes) -> int:
+        """The epoch to go on with."""
+        return unpack_state(state, self.fingerprint, self.trainee, self.optimizer)
+
+
+def resume_here(run: Run, uri: str) -> tuple[int, AfterEpoch]:
+    """(first epoch, what to do after each) of a run in this process, with its last two checkpoints below `uri`."""
+    done = storage.names(uri)
+    first_epoch = run.restore(storage.read(storage.join(uri, done[-1]))) if done else 0
+    write = scalar_writer(run.log_dir)
+
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
+        storage.create(storage.join(uri, f"epoch-{epoch:06d}.safetensors"), run.state(epoch))
+        for name in storage.names(uri)[:-2]:
+            storage.delete(storage.join(uri, name))
+        write(epoch, scalars | run.watch())
+
+    return first_epoch, after_epoch
+
+
+def resume_in_worker(run: Run) -> tuple[int, AfterEpoch]:
+    """The same in a worker of Ray Train, of which the first keeps the checkpoints and watches."""
+    from ray.train import Checkpoint, get_checkpoint, get_context, report
+
+    first_epoch = 0
+    if checkpoint := get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            first_epoch = run.restore((Path(folder) / STATE).read_bytes())
+    leader = get_context().get_world_rank() == 0
+    write = scalar_writer(run.log_dir if leader else None)
+
+    def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
+        if not leader:
+            report(scalars)
+            return
+        scalars |= run.watch()
+        write(epoch, scalars)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / STATE).write_bytes(run.state(epoch))
+            report(scalars, checkpoint=Checkpoint.from_directory(folder), checkpoint_dir_name=f"epoch-{epoch:06d}")
+
+    return first_epoch, after_epoch
+
+
+def train_on_ray(
+    worker: Callable[[dict[str, Any]], None],
+    what: Any,
+    dataset: Any,
+    settings: RunSettings,
+    root: str,
+    name: str,
+    cpus: float = 1.0,
+) -> bytes:
+    """Run `worker({"what": reference to what})` on each of settings.workers, and return the state it ended with.
+
+    dataset: of Ray Data, its order kept; root, name: where the checkpoints go; cpus: of each worker.
+    """
+    import ray
+    from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+    workers: Any = settings.workers
+    if settings.min_workers is not None and settings.min_workers < settings.workers:
+        workers = (settings.min_workers, settings.workers)
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config={"what": ray.put(what)},
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, "GPU": int(use_gpu)}
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=root,
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=8),
+        ),
+        datasets={"train": dataset},
+        dataset_config=DataConfig(execution_options=ray.data.ExecutionOptions(preserve_order=True)),
+    )
+    result = trainer.fit()
+    assert result.checkpoint is not None, "the last epoch reports a checkpoint"
+    with result.checkpoint.as_directory() as folder:
+        return (Path(folder) / STATE).read_bytes()
