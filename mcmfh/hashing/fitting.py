@@ -53,7 +53,7 @@ def make_optimizer(trainee: Trainee, settings: TrainSettings) -> torch.optim.Ada
     """AdamW; the contrast's scale is not decayed."""
     weights = [p for p in trainee.model.parameters() if p.requires_grad]
     groups: list[dict] = [{"params": weights}, {"params": list(trainee.objective.parameters()), "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def batches(n: int, settings: TrainSettings) -> Iterator[Tensor]:

@@ -6,6 +6,7 @@ from planted import small
 
 from mcmfh.hashing.experts import Experts, expert_load, gating_loss
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
+from mcmfh.hashing.heads import Dropout
 from mcmfh.hashing.preparation import prepare
 from mcmfh.hashing.trainee import Trainee
 from mcmfh.hashing.voting import DropoutVoting
@@ -40,6 +41,19 @@ def test_votes_are_the_mean_of_masked_voters():
     mean = torch.stack(voters).mean(0)
     assert torch.allclose(voting(x), mean / mean.norm(dim=1, keepdim=True) * 4, atol=1e-6)
     assert set(voting.mask_MD.unique().tolist()) == {0.0, 1.25}
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.6])
+def test_dropout_drops_the_share_it_is_told_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    dropout, x = Dropout(p), torch.ones(301, 999)
+    dropped = dropout(x)
+    assert dropout.eval()(x) is x
+    assert set(dropped.unique().tolist()) <= {0.0, float(torch.tensor(1 / (1 - p)))}
+    assert (dropped == 0).float().mean() == pytest.approx(p, abs=0.005)
+    # Every column and every row alike: no lane of the random words is skewed.
+    assert (dropped == 0).float().mean(0).std() < 1.2 * (p * (1 - p) / 301) ** 0.5 + 1e-9
+    assert (dropped == 0).float().mean(1).std() < 1.2 * (p * (1 - p) / 999) ** 0.5 + 1e-9
 
 
 def test_experts_give_the_same_in_training_and_after():
