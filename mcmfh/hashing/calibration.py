@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+MODALITIES = ("image", "report")
+QUERIES = {"image": ("image",), "report": ("report",), "both": MODALITIES}
+
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Rate per distance, made to fall with it (pool adjacent violators, Ayer et al. 1955); one pseudo-pair of the
@@ -23,29 +26,50 @@ def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> dict[str, Any]:
-    """Tables per pair of modalities, of codes uint8[N, K/8], labels bool[N, C] (C may be 0) and studies str[N].
+    """Tables named "<query>-<target>" of codes uint8[N, K/8], labels bool[N, C] (C may be 0) and studies str[N].
 
-    An item is never compared with itself in one modality, and its own other half counts only as the same study.
+    A query is "image", "report" or "both", whose distance is the sum of the two; a target is "image", "report" or
+    "study", which is as near as the nearest of its items in either modality, and relevant when one of them is.
+    An item is never compared with itself in a modality of the query, and its own other half counts only as the same
+    study.
     """
     labelled = bool(labels.any())
     if labelled:
         relevant = (labels.astype(np.float32) @ labels.T.astype(np.float32)) > 0
     else:
         relevant = study[:, None] == study[None]
-    itself = np.eye(len(study), dtype=bool)
+    others = ~np.eye(len(study), dtype=bool)
+    bits = 8 * codes["image"].shape[1]
     tables: dict[str, Any] = {"meaning": "relevant" if labelled else "same study", "items": len(study)}
-    for first, second in (("image", "report"), ("image", "image"), ("report", "report")):
-        bins = 8 * codes[first].shape[1] + 1
-        counted = ~itself if labelled or first == second else np.ones_like(itself)
-        distance = hamming_matrix(codes[first], codes[second])
-        pairs = np.bincount(distance[counted], minlength=bins)
-        positives = np.bincount(distance[counted & relevant], minlength=bins)
-        tables[f"{first}-{second}"] = {
-            "pairs": pairs.tolist(),
-            "positives": positives.tolist(),
-            "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
-        }
+    between = {(a, b): hamming_matrix(codes[a], codes[b]) for a in MODALITIES for b in MODALITIES}
+    for query, asked in QUERIES.items():
+        bins = len(asked) * bits + 1
+        distance, counted = {}, {}
+        for target in MODALITIES:
+            distance[target] = np.sum([between[modality, target] for modality in asked], axis=0)
+            counted[target] = others if labelled or target in asked else np.ones_like(others)
+            tables[f"{query}-{target}"] = _table(distance[target], counted[target], relevant, bins)
+        nearest = np.minimum(*(np.where(counted[target], distance[target], bins) for target in MODALITIES))
+        within = counted["image"] | counted["report"]
+        order = np.argsort(study, kind="stable")
+        starts = np.unique(study[order], return_index=True)[1]
+        tables[f"{query}-study"] = _table(
+            np.minimum.reduceat(nearest[:, order], starts, axis=1),
+            np.logical_or.reduceat(within[:, order], starts, axis=1),
+            np.logical_or.reduceat((relevant & within)[:, order], starts, axis=1),
+            bins,
+        )
     return tables
+
+
+def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins: int) -> dict[str, list]:
+    pairs = np.bincount(distance[counted], minlength=bins)
+    positives = np.bincount(distance[counted & relevant], minlength=bins)
+    return {
+        "pairs": pairs.tolist(),
+        "positives": positives.tolist(),
+        "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
+    }
 
 
 def hamming_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

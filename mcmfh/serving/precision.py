@@ -11,13 +11,11 @@ def estimated_precision(
 ) -> tuple[str | None, Precision]:
     """(the name of the figure, distance → its value), for a query of modalities `asked`.
 
-    The name is "relevant" (shares a label) or "same study" (the archive had no labels). There is no figure, and the
-    name is None, where none was measured: for sums of two distances, for studies, for a bundle without calibration.
+    The name is "relevant" (shares a label) or "same study" (the archive had no labels); None, and no figure, for a
+    bundle that was not calibrated.
     """
-    tables = calibration.get(str(bits))
-    if tables is None or len(asked) != 1 or target == "study":
-        return None, lambda distance: None
-    table = tables.get(f"{asked[0]}-{target}") or tables.get(f"{target}-{asked[0]}")
+    tables = calibration.get(str(bits), {})
+    table = tables.get(f"{asked[0] if len(asked) == 1 else 'both'}-{target}")
     if table is None:
         return None, lambda distance: None
     values = table["probability"]

@@ -55,14 +55,29 @@ def test_calibration_counts_pairs_as_its_name_says(labelled):
     labels = rng.random((30, 3)) < 0.3 if labelled else np.zeros((30, 0), bool)
     found = calibrate(codes, labels, study)
     assert found["meaning"] == ("relevant" if labelled else "same study")
-    pairs, positives = np.zeros(9, int), np.zeros(9, int)
-    for i in range(30):
-        for j in range(30):
-            if labelled and i == j:
-                continue
-            d = int(np.bitwise_count(codes["image"][i] ^ codes["report"][j]).sum())
-            pairs[d] += 1
-            positives[d] += (labels[i] & labels[j]).any() if labelled else study[i] == study[j]
-    assert found["image-report"]["pairs"] == pairs.tolist()
-    assert found["image-report"]["positives"] == positives.tolist()
+    for query, asked in (("image", ("image",)), ("report", ("report",)), ("both", ("image", "report"))):
+        for target in ("image", "report", "study"):
+            pairs, positives = _counted(codes, labels, study, asked, target, labelled)
+            assert found[f"{query}-{target}"]["pairs"] == pairs
+            assert found[f"{query}-{target}"]["positives"] == positives
     assert sum(found["image-image"]["pairs"]) == 30 * 29
+    assert sum(found["both-study"]["pairs"]) == 30 * 15
+
+
+def _counted(codes, labels, study, asked, target, labelled):
+    """Pairs and positives by distance, one pair after the other."""
+    pairs, positives = np.zeros(8 * len(asked) + 1, int), np.zeros(8 * len(asked) + 1, int)
+    targets = [[i] for i in range(30)] if target != "study" else [[i, i + 1] for i in range(0, 30, 2)]
+    for i in range(30):
+        for members in targets:
+            near, relevant = [], False
+            for j in members:
+                for column in ("image", "report") if target == "study" else (target,):
+                    if i == j and (labelled or column in asked):
+                        continue
+                    near.append(sum(int(np.bitwise_count(codes[a][i] ^ codes[column][j]).sum()) for a in asked))
+                    relevant |= (labels[i] & labels[j]).any() if labelled else study[i] == study[j]
+            if near:
+                pairs[min(near)] += 1
+                positives[min(near)] += relevant
+    return pairs.tolist(), positives.tolist()

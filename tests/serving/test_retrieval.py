@@ -17,31 +17,31 @@ def retrieval(archive):
     return Retrieval(archive, Limits())
 
 
-def test_precision_is_the_calibration_of_the_pair_of_modalities(retrieval):
+def test_precision_is_the_calibration_of_query_and_target(retrieval):
     table = retrieval.bundle.calibration["16"]
-    for modality, target, pair in (
-        ("image", "report", "image-report"),
-        ("report", "image", "image-report"),
-        ("image", "image", "image-image"),
-    ):
-        answer = retrieval.search(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
-        assert answer["precision_of"] == "relevant"
-        assert answer["hits"]
-        for hit in answer["hits"]:
-            assert hit["precision"] == table[pair]["probability"][hit["distance"]]
+    for modality in ("image", "report"):
+        for target in ("image", "report", "study"):
+            answer = retrieval.search(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
+            assert answer["precision_of"] == "relevant"
+            assert answer["hits"]
+            for hit in answer["hits"]:
+                assert hit["precision"] == table[f"{modality}-{target}"]["probability"][hit["distance"]]
 
 
-def test_no_figure_where_none_was_measured(retrieval):
-    answer = retrieval.search(validated({"code": "0305", "modality": "image", "target": "study"}))
-    assert answer["precision_of"] is None
-    assert {hit["precision"] for hit in answer["hits"]} == {None}
+def test_a_query_of_both_has_the_figure_of_its_sum(retrieval):
+    meaning, precision = estimated_precision(retrieval.bundle.calibration, 16, ("image", "report"), "study")
+    table = retrieval.bundle.calibration["16"]["both-study"]
+    assert meaning == "relevant"
+    assert [precision(distance) for distance in range(34)] == [*table["probability"], None]
+
+
+def test_no_figure_where_none_was_measured():
     assert estimated_precision({}, 16, ("image",), "report")[0] is None
-    assert estimated_precision(retrieval.bundle.calibration, 16, ("image", "report"), "report")[0] is None
 
 
 @given(st.integers(0, 1024))
 def test_any_distance_has_a_figure_or_none(distance):
-    calibration = {"8": {"meaning": "same study", "image-report": {"probability": [0.5] * 9}}}
+    calibration = {"8": {"meaning": "same study", "report-image": {"probability": [0.5] * 9}}}
     meaning, precision = estimated_precision(calibration, 8, ("report",), "image")
     assert meaning == "same study"
     assert precision(distance) == (0.5 if distance <= 8 else None)
