@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 # On one machine nothing listens on an outside address.
 LOCAL_ENVIRONMENT = {
@@ -34,8 +35,16 @@ LOCAL_ENVIRONMENT = {
     # Ray Data starts its actors in a way that its own core reports as an error, harmlessly, in every run.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
-# What workers on other nodes need from the submitting process to reach the store.
-FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+# What workers on other nodes need from the submitting process, most of it to reach the store.
+FORWARDED = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "OPENBLAS_NUM_THREADS",
+)
 
 
 def prepare(local: bool) -> None:
@@ -57,19 +66,17 @@ def connect(cluster: ClusterConfig) -> None:
 
     if ray.is_initialized():
         return
-    forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
-    options: dict[str, Any] = {
-        "log_to_driver": cluster.worker_logs,
-        "logging_level": "WARNING",
-        "runtime_env": {"env_vars": {**forwarded, "OPENBLAS_NUM_THREADS": "1", "AWS_EC2_METADATA_DISABLED": "true"}},
-    }
-    if local:
+    options: dict[str, Any] = {"log_to_driver": cluster.worker_logs, "logging_level": "WARNING"}
+    if local:  # its workers inherit this process's environment; one of their own would cost new processes
         memory = cluster.object_store_mb * 2**20
         # "local": without it Ray would join whatever cluster was last started on this machine, or fail on its remains.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
         with _quiet_core():
             ray.init(include_dashboard=False, **options)
     else:
+        if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a submitted job has got them, and twice is an error
+            forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+            options["runtime_env"] = {"env_vars": forwarded}
         ray.init(address=cluster.address or "auto", **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ JOBS = {
     "evaluate": "evaluate.py",
 }
 _TRAVELS = ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml")
+_STARTING = 60  # seconds
 
 
 def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> int:
@@ -52,16 +54,30 @@ def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> 
                 shutil.copytree(source, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
             elif source.exists():
                 shutil.copy(source, Path(folder) / name)
-        number = client.submit_job(
-            entrypoint=shlex.join(command),
-            runtime_env={"working_dir": folder, "env_vars": {"PYTHONPATH": ".", **forwarded}},
-        )
+        environment = {"working_dir": folder, "env_vars": {"PYTHONPATH": ".", **forwarded}}
+        number = _handed_over(client, shlex.join(command), environment)
     print(f"submitted {number}: {shlex.join(command)}", file=sys.stderr)
     asyncio.run(_follow(client, number))
     details = client.get_job_info(number)
     if details.driver_exit_code is not None:
         return int(details.driver_exit_code)
     return 0 if str(details.status) == "SUCCEEDED" else 1
+
+
+def _handed_over(client, command: str, environment: dict) -> str:
+    """The job's name. A cluster that has just started takes a while until it accepts jobs."""
+    deadline = time.monotonic() + _STARTING
+    while True:
+        try:
+            return client.submit_job(entrypoint=command, runtime_env=environment)
+        except RuntimeError as error:
+            if "No available agent" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"the cluster accepts no job within {_STARTING} s; see dashboard_agent.log of its head node"
+                ) from error
+            time.sleep(1)
 
 
 async def _follow(client, number: str) -> None:
