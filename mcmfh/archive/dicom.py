@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.stretch import stretch
@@ -59,8 +58,8 @@ def read_dicom(data: bytes, max_bytes: int, pixels: bool = True) -> Any:
     return dataset
 
 
-def decode_dicom(data: bytes, limits: Limits) -> Image.Image:
-    """The picture (mode "L" or "RGB") in a DICOM object. Raises DecodeError; InputError without pydicom."""
+def decode_dicom(data: bytes, limits: Limits) -> np.ndarray:
+    """The picture (uint8[H, W] or uint8[H, W, 3]) in a DICOM object. Raises DecodeError; InputError without pydicom."""
     dataset = read_dicom(data, limits.max_bytes)
     try:
         return _picture(dataset, limits)
@@ -70,7 +69,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Image.Image:
         raise DecodeError("DICOM pixel data cannot be decoded") from None
 
 
-def _picture(dataset: Any, limits: Limits) -> Image.Image:
+def _picture(dataset: Any, limits: Limits) -> np.ndarray:
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise DecodeError("DICOM object has no pixel data")
     if limits.refuse_burned_in and dataset.get("BurnedInAnnotation") != "NO":
@@ -83,12 +82,12 @@ def _picture(dataset: Any, limits: Limits) -> Image.Image:
     stored = load_pydicom().pixels.pixel_array(dataset, index=frames // 2)
     if stored.ndim == 3:
         shift = max(int(dataset.BitsStored) - 8, 0)
-        return Image.fromarray(np.ascontiguousarray((stored >> shift).astype(np.uint8)), "RGB")
+        return np.ascontiguousarray((stored >> shift).astype(np.uint8))
     photometric = dataset.get("PhotometricInterpretation")
     if photometric == "PALETTE COLOR":
-        return Image.fromarray(_palette(stored, dataset), "RGB")
+        return _palette(stored, dataset)
     find = _lookup_in_groups(dataset, frames // 2)
-    return Image.fromarray(_grey(stored, find, photometric == "MONOCHROME1"), "L")
+    return _grey(stored, find, photometric == "MONOCHROME1")
 
 
 def _grey(stored: np.ndarray, find: Callable[[str], Any], inverted: bool) -> np.ndarray:

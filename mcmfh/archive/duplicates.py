@@ -54,9 +54,9 @@ def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]: 
     return sorted([*images, *report_twins(texts.items())])
 
 
-def perceptual_code(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+def perceptual_code(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(float32[256] thumbnail of mean 0 and length 1, uint8[16] difference hash)."""
-    grey = image.convert("L")
+    grey = Image.fromarray(image).convert("L")
     grid = np.asarray(grey.resize((_GRID + 1, _GRID + 1), Image.Resampling.BOX), np.int16)
     right, lower = grid[:-1, 1:] > grid[:-1, :-1] + _STEP, grid[1:, :-1] > grid[:-1, :-1] + _STEP
     small = np.asarray(grey.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), np.float32).ravel()

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+import numpy as np
 
 from mcmfh import storage
 from mcmfh.archive.images import DecodeError, Limits, decode_image
@@ -29,7 +29,7 @@ _LISTING_PAYS_FROM = 8
 class Loaded:
     """One item. With a `reason` there is neither picture nor report; digests are of what was read so far."""
 
-    image: Image.Image | None = None
+    image: np.ndarray | None = None  # as `decode_image` gives it
     report: str | None = None
     image_sha256: str | None = None  # of the file's bytes
     report_sha256: str | None = None  # of the text as it is encoded (white space folded, UTF-8)

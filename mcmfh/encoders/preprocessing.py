@@ -17,20 +17,28 @@ class ImagePreprocessing:
     size: int = 224
     fit: str = "squash"
 
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """uint8[size, size, 3] of a Pillow image of any mode."""
+    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """uint8[size, size, 3] of a picture from `decode_image` or a Pillow image of any mode."""
         from mcmfh.encoders.resampling import resize_bicubic  # brings numba, which a driver that only plans can spare
 
         size = self.size
+        pixels = as_pixels(image)
         if self.fit == "squash":
-            return resize_bicubic(image, size, size)
-        width, height = image.size
+            return resize_bicubic(pixels, size, size)
+        height, width = pixels.shape[:2]
         side = min(width, height) if self.fit == "crop" else max(width, height)
         # Cut down, and the offset rounded to even: to the pixel what CLIP's own transform does.
         resized = (max(1, size * width // side), max(1, size * height // side))
         left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
-        whole = resize_bicubic(image, *resized)
+        whole = resize_bicubic(pixels, *resized)
         square = np.zeros((size, size, 3), np.uint8)
         part = whole[max(top, 0) : max(top, 0) + size, max(left, 0) : max(left, 0) + size]
         square[max(-top, 0) : max(-top, 0) + part.shape[0], max(-left, 0) : max(-left, 0) + part.shape[1]] = part
         return square
+
+
+def as_pixels(image: np.ndarray | Image.Image) -> np.ndarray:
+    """uint8[H, W] or uint8[H, W, 3] of a picture."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    return image

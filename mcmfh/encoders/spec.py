@@ -22,6 +22,7 @@ _LIBRARIES = [
     "open_clip_torch",
     "numpy",
     "pillow",
+    "simplejpeg",
     "numba",
     "pydicom",
     "pylibjpeg",

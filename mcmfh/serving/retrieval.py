@@ -186,9 +186,9 @@ class Retrieval:
             return None
 
 
-def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> bytes:
-    """`image` as JPEG bytes, at most `side` pixels a side."""
-    small = image.convert("RGB")
+def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:
+    """A picture from `decode_image` as JPEG bytes, at most `side` pixels a side."""
+    small = Image.fromarray(image).convert("RGB")
     small.thumbnail((side, side))
     sink = io.BytesIO()
     small.save(sink, "JPEG", quality=85)

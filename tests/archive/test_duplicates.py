@@ -83,7 +83,7 @@ def test_pairs_are_those_of_a_brute_force():
 
 
 def test_a_blank_picture_has_a_code():
-    thumbnail, code = perceptual_code(Image.new("L", (50, 40), 7))
+    thumbnail, code = perceptual_code(np.full((40, 50), 7, np.uint8))
     assert not thumbnail.any()
     assert not code.any()
 

@@ -42,7 +42,7 @@ class Job:
             table = items.select(["item_id", "fingerprint", "row"])
             for name in ("reason", "image_sha256", "report_sha256", "report"):
                 table = table.append_column(name, pa.array([getattr(one, name) for one in loaded], "string"))
-            pixels = [spec.preprocessing(one.image) for one in loaded if one.image]
+            pixels = [spec.preprocessing(one.image) for one in loaded if one.image is not None]
             texts = [one.report for one in loaded if one.report]
             self.encoded += unit.rows
             vectors = encoder.encode_images(pixels, 16), encoder.encode_reports(texts, 16)

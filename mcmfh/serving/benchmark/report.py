@@ -5,8 +5,9 @@ from typing import Any
 ROWS = {"code": "queries given as a code, 32 at once", "report": "reports, 32 at once", "report alone": "reports, one"}
 
 
-def table(items: int, found: dict[str, Any]) -> str:
+def table(items: int, measured: dict[str, Any]) -> str:
     """Markdown of what `run_serving` gives for an archive of `items`."""
+    found, opening = measured["servers"], measured["opening"]
     lines = [
         f"{items:,} items of 16 bits; medians",
         "",
@@ -29,4 +30,7 @@ def table(items: int, found: dict[str, Any]) -> str:
             f"p50 over faiss, one report: {mine['report alone']['p50'] / peer['report alone']['p50']:.2f} × "
             f"(padded {mine['report alone']['p50'] / padded['report alone']['p50']:.2f} ×)",
         ]
+    lines += [
+        f"opening it: {opening['seconds']:.2f} s to the first answer, {opening['mib']:.0f} MiB of a replica's own"
+    ]
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from mcmfh.processes import below, cpu_seconds
 from mcmfh.serving.access import new_key, proxy_environment
 from mcmfh.serving.benchmark.archives import absolute_root, peer_files, publish_synthetic, untrained_model
 from mcmfh.serving.benchmark.load import measure
+from mcmfh.serving.benchmark.opening import measure_opening
 from mcmfh.serving.benchmark.processes import free_port, server
 from mcmfh.snapshots import numbered
 from mcmfh.snapshots.publish import snapshots_folder
@@ -31,7 +32,8 @@ SENTENCES = ("No acute findings.", "Small left effusion.", "Nodule in the right 
 
 
 def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool = True) -> dict[str, Any]:
-    """Measurements by server and kind of query, medians over `rounds` of `seconds` each; see `report`."""
+    """{"servers": measurements by server and kind of query, medians over `rounds` of `seconds` each, "opening": what
+    the archive costs a replica}; see `report`."""
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
         os.environ["MCMFH_CACHE"] = str(folder / "cache")
@@ -40,6 +42,9 @@ def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool
         model = untrained_model(f"{folder}/bundles")
         publish_synthetic(root, model, items)
         peer_files(root, numbered.get(snapshots_folder(root), 1), folder)
+        small = absolute_root(folder / "small")
+        publish_synthetic(small, model, 3000)
+        opening = measure_opening(root, small)
         key, config = configuration(folder)
         say("starting the servers")
         servers: dict[str, tuple[int, Callable[[], list[int]], str | None]] = {}
@@ -66,10 +71,11 @@ def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool
                     one["cpu_ms"] = 1000 * (cpu_seconds(pids()) - before) / max(1, one["rate"] * (seconds + 0.5))
                     found[name][load].append(one)
                     say(f"{turn + 1}: {name}, {load}: " + ", ".join(f"{k} {v:.3g}" for k, v in one.items()))
-        return {
+        medians = {
             name: {load: {k: median(run[k] for run in runs) for k in runs[0]} for load, runs in by_load.items()}
             for name, by_load in found.items()
         }
+        return {"servers": medians, "opening": opening}
 
 
 def configuration(folder: Path, **serve: Any) -> tuple[str, Config]:
