@@ -12,15 +12,11 @@ T = TypeVar("T")
 
 
 def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]:
-    """`function(*call)` of each, in order. A lone call needs no worker and runs here.
+    """`function(*call)` of each, in order. Even a lone call goes to a worker: the driver stays small.
 
     What died with its worker or node, or of a store that did not answer, is called again: `function` must bear that.
     An InputError comes back as one.
     """
-    calls = list(calls)
-    if len(calls) == 1:
-        yield function(*calls[0])
-        return
     task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)  # type: ignore[call-overload]
     width = 1 + int(ray.cluster_resources().get("CPU", 1))
     flying: deque[Any] = deque()

@@ -43,12 +43,12 @@ class Job:
             for name in ("reason", "image_sha256", "report_sha256", "report"):
                 table = table.append_column(name, pa.array([getattr(one, name) for one in loaded], "string"))
             pixels = [spec.preprocessing(one.image) for one in loaded if one.image is not None]
-            texts = [one.report for one in loaded if one.report]
+            texts = [one.report for one in loaded if one.report is not None]
             self.encoded += unit.rows
             vectors = encoder.encode_images(pixels, 16), encoder.encode_reports(texts, 16)
             for modality, values in zip(("image", "report"), vectors):
                 rows = iter(values)
-                column = [next(rows) if getattr(one, modality) else None for one in loaded]
+                column = [None if getattr(one, modality) is None else next(rows) for one in loaded]
                 kind = pa.list_(pa.float32(), light_encoder.WIDTH)
                 table = table.append_column(f"{modality}_embedding", pa.array(column, kind))
             marker = units.write_unit(embed.embeddings_folder(config.store, spec), unit.digest, table)
