@@ -20,6 +20,7 @@ import ray.data
 from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
+from mcmfh.bulk.known import Known, embedded_before
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.snapshots import units
 from mcmfh.snapshots.plan import Unit
@@ -102,7 +103,8 @@ def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: Image
         "pixels": pixels,
         "has_image": has_image,
         **{name: np.array(items[name].to_pylist(), object) for name in ("item_id", "fingerprint")},
-        "row": items["row"].to_numpy(),
+        "earlier_unit": np.array([name or "" for name in items["earlier_unit"].to_pylist()], object),
+        **{name: items[name].to_numpy() for name in ("row", "earlier_row")},
         **{name: np.array(values, object) for name, values in columns.items()},
     }
 
@@ -120,6 +122,8 @@ class UnitEncoder:
     def __call__(self, block: dict[str, Any], folder: str, keep_reports: bool) -> dict[str, Any]:
         """Encode a block from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
         began = time.time()
+        spec = self.encoder.spec
+        known = embedded_before(block, folder, {"image": spec.image_width, "report": spec.report_width})
         table = pa.table(
             {
                 "item_id": pa.array(block["item_id"], pa.string()),
@@ -129,32 +133,31 @@ class UnitEncoder:
                 "image_sha256": _text(block["image_sha256"]),
                 "report_sha256": _text(block["report_sha256"]),
                 "report": _text(block["report"]) if keep_reports else pa.nulls(len(block["row"]), pa.string()),
-                "image_embedding": self._images(block),
-                "report_embedding": self._reports(block),
+                "image_embedding": self._images(block, known["image"]),
+                "report_embedding": self._reports(block, known["report"]),
             }
         )
         marker = units.write_unit(folder, str(block["unit"][0]), table)
         done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
         return {name: [value] for name, value in vars(done).items()}
 
-    def _images(self, block: dict[str, Any]) -> pa.Array:
-        present = np.asarray(block["has_image"], bool)
-        embeddings = self.encoder.encode_images(block["pixels"][present], fixed_batch=self.encoder.spec.batch_size)
-        return _vectors(embeddings, present)
+    def _images(self, block: dict[str, Any], known: Known) -> pa.Array:
+        new = np.asarray(block["has_image"], bool) & ~known.known
+        return _vectors(known, new, self.encoder.encode_images(block["pixels"][new], self.encoder.spec.batch_size))
 
-    def _reports(self, block: dict[str, Any]) -> pa.Array:
-        present = np.array([bool(report) for report in block["report"]], bool)
-        reports = [str(report) for report in block["report"][present]]
-        embeddings = self.encoder.encode_reports(reports, fixed_batch=self.encoder.spec.batch_size)
-        return _vectors(embeddings, present)
+    def _reports(self, block: dict[str, Any], known: Known) -> pa.Array:
+        new = np.array([bool(report) for report in block["report"]], bool) & ~known.known
+        reports = [str(report) for report in block["report"][new]]
+        return _vectors(known, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
 
 
 def _text(values: np.ndarray) -> pa.Array:
     return pa.array([value or None for value in values], pa.string())
 
 
-def _vectors(embeddings: np.ndarray, present: np.ndarray) -> pa.Array:
-    """fixed_size_list<float32>[N], null where not `present`."""
-    full = np.zeros((len(present), embeddings.shape[1]), np.float32)
-    full[present] = embeddings
-    return pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), embeddings.shape[1], mask=pa.array(~present))
+def _vectors(known: Known, new: np.ndarray, embeddings: np.ndarray) -> pa.Array:
+    """fixed_size_list<float32>[N] of what was known and what is `new`, null elsewhere."""
+    full = known.vectors.copy()
+    full[new] = embeddings
+    missing = pa.array(~(known.known | new))
+    return pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1], mask=missing)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from mcmfh import storage
@@ -84,6 +85,9 @@ def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, 
         return None
     place = locate(embeddings, items, within)
     again = place.failed if retry else place.failed & False
+    known = np.array([*place.units, None], object)[place.earlier_unit]
+    items = items.append_column("earlier_unit", pa.array(known, pa.string()))
+    items = items.append_column("earlier_row", pa.array(place.earlier_position))
     todo = items.filter(pa.array((place.unit < 0) | again))
     earlier = place.units if again.any() else ()  # one more with every try: each gets names of its own
     return Planned(within, items.num_rows, write_plan(todo, unit_items, storage.join(embeddings, "plans"), earlier))

@@ -20,12 +20,15 @@ class Placement:
     """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
 
     `reason[i]` (null where all went well) tells why an item has none and never will, unless its files change.
+    `earlier_unit` and `earlier_position` tell in the same way where an item with another fingerprint stands.
     """
 
     units: list[str]
     unit: np.ndarray  # int64[N]
     position: np.ndarray  # int64[N]
     reason: pa.ChunkedArray  # string[N]
+    earlier_unit: np.ndarray  # int64[N]
+    earlier_position: np.ndarray  # int64[N]
 
     @property
     def failed(self) -> np.ndarray:
@@ -45,17 +48,20 @@ def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Plac
     found = pa.concat_tables([_KEYS.empty_table(), *tables])
     item = pc.index_in(found["item_id"], value_set=items["item_id"])
     same = pc.equal(found["fingerprint"], items["fingerprint"].take(item))
-    rows = np.flatnonzero(pc.fill_null(same, False).to_numpy())
-    rows = rows[np.argsort(found["reason"].is_null().to_numpy()[rows], kind="stable")]
-    row = np.full(items.num_rows, -1)
-    row[item.to_numpy()[rows].astype(np.int64)] = rows  # of equal ones the last stays
-    there = row >= 0
-    return Placement(
-        names,
-        np.where(there, np.append(number, 0)[row], -1),
-        np.append(position, 0)[row],
-        found["reason"].take(pa.array(row, mask=~there)),
-    )
+    good = found["reason"].is_null().to_numpy()
+    number, position = np.append(number, -1), np.append(position, 0)  # the last of each answers for "nowhere", row -1
+
+    def last(wanted: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(wanted)
+        rows = rows[np.argsort(good[rows], kind="stable")]
+        row = np.full(items.num_rows, -1)
+        row[item.to_numpy()[rows].astype(np.int64)] = rows
+        return row
+
+    row = last(pc.fill_null(same, False).to_numpy())
+    earlier = last(pc.fill_null(pc.invert(same), False).to_numpy() & good)
+    reason = found["reason"].take(pa.array(row, mask=row < 0))
+    return Placement(names, number[row], position[row], reason, number[earlier], position[earlier])
 
 
 def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:
