@@ -13,6 +13,8 @@ from mcmfh.config import Config, load_config
 from mcmfh.encoders import load_encoder
 from mcmfh.errors import InputError
 from mcmfh.pretraining import fitting
+from mcmfh.serving.queries import Query
+from mcmfh.serving.retrieval import Retrieval
 from mcmfh.snapshots.archive import open_manifest, read_archive
 from mcmfh.training import mcr
 
@@ -126,7 +128,7 @@ def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, mo
 
 
 @pytest.mark.slow
-def test_the_encoder_embeds_evaluates_and_hashes_an_archive(cluster, manifest, undisturbed, tmp_path):
+def test_the_encoder_embeds_evaluates_hashes_and_serves_an_archive(cluster, manifest, undisturbed, tmp_path):
     from mcmfh.bulk.archive_run import embed_archive, hash_archive
     from mcmfh.hashing import load_bundle
     from mcmfh.training.archive_training import evaluate_encoder, train_archive
@@ -142,6 +144,12 @@ def test_the_encoder_embeds_evaluates_and_hashes_an_archive(cluster, manifest, u
     published = hash_archive(config, open_manifest(config.archive))
     assert (published.items, published.quarantined.num_rows, published.hashed) == (80, 1, 80)
     assert load_bundle(trained.bundle).hash_reports(["bright at the left"]).shape == (1, 2)
+    # What serves: the encoder comes from the bundle alone, and a picture of the archive finds itself.
+    served = Retrieval(published.root, config.archive.limits)
+    picture = (manifest.parent / "7.png").read_bytes()
+    hits = served.search(Query(image=picture, target="image", k=80))["hits"]
+    assert [hit["distance"] for hit in hits if hit["item_id"] == "item-7"] == [0]
+    assert len(served.search(Query(report="bright at the left", k=5))["hits"]) == 5
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
