@@ -17,8 +17,8 @@ from mcmfh.bulk.benchmark.processes import Usage, run_watched
 from mcmfh.errors import InputError
 
 PARTS = ("packaged", "dicom", "biomedclip", "trivial")
-# Items in a unit, by what an item costs.
-_UNIT_ITEMS = {"packaged": 128, "dicom": 12, "biomedclip": 32, "trivial": 256}
+# Items in a unit, by what an item costs. A unit pads the last batch of each length of text, so few would pay too much.
+_UNIT_ITEMS = {"packaged": 256, "dicom": 12, "biomedclip": 64, "trivial": 256}
 _Order = dict[str, Any]
 
 
