@@ -56,13 +56,12 @@ def measure_efficiency(
     for number in range(rounds):
         units, usage = run_job(order, folder / f"store {number}", workers)
         alone = encode_alone(order, workers, items // workers)
-        ready = max(start for start, _, _ in by_worker(units).values())
         result: dict[str, Any] = {
             "job": sum(rate for _, _, rate in by_worker(units).values()),
             "alone": alone["rate"],
             "cpu_alone": alone["cpu"],
             "cpu_job": _steady_cpu(units, usage),
-            "startup": usage.seconds_at(ready),
+            "startup": _startup(units, usage),
             "memory": dict(usage.memory),
         }
         say(f"{workers} workers: {result['job']:.2f} items/s, the encoder alone {result['alone']:.2f}")
@@ -78,10 +77,9 @@ def measure_trivial(manifest: str, folder: Path, workers: int, say: Callable) ->
         order = {"encoder": "trivial", "source": None, "overrides": [f"archive.manifest={uri}"]}
         units, usage = run_job(order, folder / f"store {items}", workers)
         assert sum(unit["rows"] for unit in units) == items
-        ready = max(start for start, _, _ in by_worker(units).values())
         sizes[items] = {
             "cpu": usage.seconds[-1],
-            "startup": usage.seconds_at(ready),
+            "startup": _startup(units, usage),
             "seconds": usage.times[-1] - usage.times[0],
             "memory": dict(usage.memory),
         }
@@ -149,6 +147,12 @@ def by_worker(units: list[dict[str, Any]]) -> dict[int, tuple[float, float, floa
         for worker, (first, *rest) in own.items()
         if rest
     }
+
+
+def _startup(units: list[dict[str, Any]], usage: Usage) -> float:
+    """CPU-seconds of the whole tree until every worker had begun, without what the earlier ones encoded meanwhile."""
+    began = [start for start, _, _ in by_worker(units).values()]
+    return usage.seconds_at(max(began)) - sum(max(began) - start for start in began)
 
 
 def _steady_cpu(units: list[dict[str, Any]], usage: Usage) -> float:
