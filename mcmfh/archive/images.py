@@ -70,7 +70,7 @@ def decode_image(data: bytes, limits: Limits) -> np.ndarray:
 
 def _plain_jpeg(data: bytes, limits: Limits) -> np.ndarray | None:
     """What Pillow makes of a JPEG, by the same libjpeg-turbo in half the time; None of all that Pillow should look at:
-    turned or several pictures, CMYK, and whatever is not in perfect order."""
+    turned or several pictures, CMYK, and whatever is not in perfect order or beyond the limits."""
     if not data.startswith(b"\xff\xd8\xff") or b"Exif\0" in data or b"MPF\0" in data:
         return None
     try:

@@ -142,11 +142,11 @@ class UnitEncoder:
         return {name: [value] for name, value in vars(done).items()}
 
     def _images(self, block: dict[str, Any], known: Known) -> pa.Array:
-        new = np.asarray(block["has_image"], bool) & ~known.known
+        new = np.asarray(block["has_image"], bool) & ~known.rows
         return _vectors(known, new, self.encoder.encode_images(block["pixels"][new], self.encoder.spec.batch_size))
 
     def _reports(self, block: dict[str, Any], known: Known) -> pa.Array:
-        new = np.array([bool(report) for report in block["report"]], bool) & ~known.known
+        new = np.array([bool(report) for report in block["report"]], bool) & ~known.rows
         reports = [str(report) for report in block["report"][new]]
         return _vectors(known, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
 
@@ -157,7 +157,7 @@ def _text(values: np.ndarray) -> pa.Array:
 
 def _vectors(known: Known, new: np.ndarray, embeddings: np.ndarray) -> pa.Array:
     """fixed_size_list<float32>[N] of what was known and what is `new`, null elsewhere."""
-    full = known.vectors.copy()
-    full[new] = embeddings
-    missing = pa.array(~(known.known | new))
-    return pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1], mask=missing)
+    vectors = known.vectors
+    vectors[new] = embeddings
+    missing = pa.array(~(known.rows | new))
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1], mask=missing)

@@ -15,9 +15,9 @@ from mcmfh.snapshots import units
 
 @dataclass
 class Known:
-    """Vectors of one modality: those of rows where `known` may be used."""
+    """Vectors of one modality, 0 but for the rows that are known."""
 
-    known: np.ndarray  # bool[N]
+    rows: np.ndarray  # bool[N]
     vectors: np.ndarray  # float32[N, D]
 
 
@@ -40,6 +40,6 @@ def embedded_before(block: Mapping[str, Any], folder: str, widths: Mapping[str, 
             digests, vectors = table[f"{name}_sha256"].to_pylist(), table[f"{name}_embedding"].combine_chunks()
             same = np.array([bool(now) and now == then for now, then in zip(block[f"{name}_sha256"][here], digests)])
             same &= vectors.is_valid().to_numpy(zero_copy_only=False)
-            of.known[here[same]] = True
+            of.rows[here[same]] = True
             of.vectors[here[same]] = vectors.filter(pa.array(same)).flatten().to_numpy().reshape(-1, widths[name])
     return found

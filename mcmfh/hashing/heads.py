@@ -11,10 +11,8 @@ from torch.nn import functional as F
 
 
 class Dropout(nn.Module):
-    """torch's dropout; on the CPU its mask compares 16 random bits an entry with p, which is rounded to 1/65,536.
-
-    torch draws 64 bits for each entry: a fifth of a training step.
-    """
+    """torch's dropout; on the CPU its mask compares 16 random bits an entry with p, which is rounded to 1/65,536:
+    torch's own mask was a fifth of a training step."""
 
     def __init__(self, p: float):
         super().__init__()
