@@ -4,6 +4,7 @@ Ray reads its environment when it is imported. So jobs import what imports Ray (
 main function, after `connect`.
 """
 
+import json
 import logging
 import os
 import sys
@@ -74,10 +75,14 @@ def connect(cluster: ClusterConfig) -> None:
         with _quiet_core():
             ray.init(include_dashboard=False, **options)
     else:
-        if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a submitted job has got them, and twice is an error
-            forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
-            options["runtime_env"] = {"env_vars": forwarded}
-        ray.init(address=cluster.address or "auto", **options)
+        # A submitted job has some of them already, and naming one twice is an error.
+        job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
+        missing = (set(FORWARDED) & set(os.environ)) - set(job.get("env_vars") or {})
+        ray.init(
+            address=cluster.address or "auto",
+            runtime_env={"env_vars": {name: os.environ[name] for name in sorted(missing)}},
+            **options,
+        )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
