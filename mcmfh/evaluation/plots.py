@@ -17,7 +17,7 @@ def all_plots(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
-    """Single/single scores on what the model has not seen, both directions, over the code length."""
+    """Single/single scores on what the model has not seen, both directions, over the code length; "" for one point."""
     rows = [
         row
         for row in summarise(evaluations)
@@ -25,7 +25,7 @@ def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
         and row.score.measure == measure
         and row.score.database in ("unseen", "own split")
     ]
-    if not rows:
+    if len({(row.method, row.bits) for row in rows}) < 2:
         return ""
     directions = list(dict.fromkeys(row.score.direction for row in rows))
     figure, panels = _panels(directions)

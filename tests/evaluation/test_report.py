@@ -6,6 +6,7 @@ import re
 from rich.console import Console
 
 from mcmfh.evaluation import evaluate, headline_table, read_evaluations, score_table, write_report
+from mcmfh.evaluation.plots import score_by_bits
 
 from .test_evaluate import codes_of
 
@@ -38,6 +39,13 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
     score = made[2].score("mAP@all", "image→report", "unseen")
     assert f"{score.value:.3f}" in text
     assert read_evaluations(str(tmp_path)) == made
+
+
+def test_a_score_by_bits_is_drawn_where_there_is_something_to_compare(table):
+    one, _, longer, cosine = evaluations(table)
+    assert score_by_bits([one], "mAP@all") == ""
+    for other in (longer, cosine):
+        assert score_by_bits([one, other], "mAP@all").startswith("<svg")
 
 
 def test_report_replaces_the_one_before_and_is_reproducible(table, tmp_path):
