@@ -99,8 +99,9 @@ def _grey(stored: np.ndarray, find: Callable[[str], Any], inverted: bool) -> np.
     if stored.dtype.kind in "iu" and int(stored.max()) - int(stored.min()) < 1 << 16:
         values = np.arange(int(stored.min()), int(stored.max()) + 1)
         table = _values_to_grey(values, (values >= low) & (values <= high), find)
-        places = stored.view(f"u{stored.itemsize}")  # modulo 2^bits the difference to the least value is right
-        grey = np.take(table, places - stored.min().view(places.dtype))
+        from mcmfh.archive.table_look_up import look_up  # brings numba, which reading headers can spare
+
+        grey = look_up(stored, stored.min(), table)
     else:
         grey = _values_to_grey(stored, (stored >= low) & (stored <= high), find)
     return 255 - grey if inverted else grey
