@@ -22,11 +22,15 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
 
 @app.command()
 def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, units: int = 4, rounds: int = 2,
-         tokenizer: Path | None = None, output: Path = Path("build/benchmark")) -> None:  # fmt: skip
-    """The embedding job against its encoder alone: --part packaged | dicom | biomedclip (random weights) | trivial."""
+         tokenizer: Path | None = None, rival: Path | None = None,
+         output: Path = Path("build/benchmark")) -> None:  # fmt: skip
+    """The embedding job against its encoder alone: --part packaged | dicom | biomedclip (random weights) | trivial.
+
+    --part clip-retrieval: the job beside clip-retrieval's inference, run by the Python --rival.
+    """
     from mcmfh.bulk.benchmark import run_part, write_report
 
-    typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, typer.echo), output))
+    typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, rival, typer.echo), output))
 
 
 @app.command()

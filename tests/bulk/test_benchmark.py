@@ -2,11 +2,14 @@
 
 import os
 import sys
+import tarfile
 
 import pytest
+from PIL import Image
 
 from mcmfh.bulk.benchmark.processes import run_watched
 from mcmfh.bulk.benchmark.report import write_report
+from mcmfh.bulk.benchmark.rival import write_tar
 from mcmfh.bulk.benchmark.suite import by_worker, run_part
 from mcmfh.errors import InputError
 
@@ -36,9 +39,24 @@ def test_the_table_states_bars_and_figures(tmp_path):
     table = write_report({"part": "trivial", "workers": 2, "sizes": sizes, "cpu_ms_an_image": 1.0}, tmp_path)
     assert "| packaged, 1 workers, 40 items: job / encoder alone | 90.0% (90%) | ≥ 90 % |" in table
     assert "105 MiB, × 1.05" in table
+    rounds = [{who: {"seconds": s, "CPU-seconds": 2 * s} for who, s in (("job", 30.0), ("rival", 60.0))}]
+    table = write_report({"part": "clip-retrieval", "workers": 2, "items": 5120, "rounds": rounds}, tmp_path)
+    assert "5120 items: seconds of the whole job, of clip-retrieval's | 30, 60: 0.50 × | < 1 × |" in table
 
 
 @pytest.mark.parametrize(("part", "culprit"), [("all", "'all' is not known"), ("trivial", "needs --manifest")])
 def test_what_is_missing_is_named(part, culprit):
     with pytest.raises(InputError, match=culprit):
-        run_part(part, None, 1, 2, 1, None, print)
+        run_part(part, None, 1, 2, 1, None, None, print)
+
+
+def test_a_webdataset_holds_what_the_manifest_lists(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.jpg")
+    (tmp_path / "m.csv").write_text("item_id,image_uri,report\na,a.jpg,No effusion.\n")
+    write_tar(f"{tmp_path}/m.csv", tmp_path / "items.tar")
+    with tarfile.open(tmp_path / "items.tar") as tar:
+        held = {entry.name: tar.extractfile(entry).read() for entry in tar}
+    assert held == {"000000000.jpg": (tmp_path / "a.jpg").read_bytes(), "000000000.txt": b"No effusion."}
+    Image.new("L", (8, 8)).save(tmp_path / "a.jpg", format="png")
+    with pytest.raises(InputError, match="JPEG"):
+        write_tar(f"{tmp_path}/m.csv", tmp_path / "items.tar")

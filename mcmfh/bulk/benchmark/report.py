@@ -29,6 +29,12 @@ def _rows(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"{name}: memory of {role}, 20,000 over 2,000", f"{mib:.0f} MiB, × {ratio:.2f}", "0.9–1.1"
         return
     rounds = result["rounds"]
+    if result["part"] == "clip-retrieval":
+        for unit, bar in (("seconds", "< 1 ×"), ("CPU-seconds", "")):
+            job, rival = (mean(one[who][unit] for one in rounds) for who in ("job", "rival"))
+            measured = f"{job:.0f}, {rival:.0f}: {job / rival:.2f} ×"
+            yield f"{name}, {result['items']} items: {unit} of the whole job, of clip-retrieval's", measured, bar
+        return
     job, alone = (mean(one[key] for one in rounds) for key in ("job", "alone"))
     each = ", ".join(f"{one['job'] / one['alone']:.0%}" for one in rounds)
     yield f"{name}, {result['items']} items: job / encoder alone", f"{job / alone:.1%} ({each})", "≥ 90 %"

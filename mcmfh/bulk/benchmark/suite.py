@@ -14,24 +14,37 @@ from typing import IO, Any, cast
 from mcmfh.bulk.benchmark.archives import some_rows, write_radiographs
 from mcmfh.bulk.benchmark.contestants import random_biomedclip
 from mcmfh.bulk.benchmark.processes import Usage, run_watched
+from mcmfh.bulk.benchmark.rival import command, write_tar
 from mcmfh.errors import InputError
 
-PARTS = ("packaged", "dicom", "biomedclip", "trivial")
+PARTS = ("packaged", "dicom", "biomedclip", "trivial", "clip-retrieval")
 # Items in a unit, by what an item costs. A unit pads the last batch of each length of text, so few would pay too much.
-_UNIT_ITEMS = {"packaged": 256, "dicom": 12, "biomedclip": 64, "trivial": 256}
+_UNIT_ITEMS = {"packaged": 256, "dicom": 12, "biomedclip": 64, "clip-retrieval": 256}
 _Order = dict[str, Any]
 
 
 def run_part(
-    part: str, manifest: str | None, workers: int, units: int, rounds: int, tokenizer: Path | None, say: Callable
+    part: str,
+    manifest: str | None,
+    workers: int,
+    units: int,
+    rounds: int,
+    tokenizer: Path | None,
+    rival: Path | None,
+    say: Callable,
 ) -> dict[str, Any]:
-    """Measure `part` with `workers` encoders side by side, `units` units each, `rounds` times. Raises InputError."""
+    """Measure `part` with `workers` encoders side by side, `units` units each, `rounds` times. Raises InputError.
+
+    tokenizer: a folder of BiomedCLIP's files but for the weights; rival: the Python that has clip-retrieval.
+    """
     if part not in PARTS:
         raise InputError(f"part '{part}' is not known; use {', '.join(PARTS)}")
     if part != "dicom" and manifest is None:
         raise InputError(f"part '{part}' needs --manifest: a Parquet or CSV file that lists images and reports")
-    if part == "biomedclip" and tokenizer is None:
-        raise InputError("part 'biomedclip' needs --tokenizer: a folder with open_clip_config.json and vocab.txt")
+    if part in ("biomedclip", "clip-retrieval") and tokenizer is None:
+        raise InputError(f"part '{part}' needs --tokenizer: a folder with open_clip_config.json and vocab.txt")
+    if part == "clip-retrieval" and rival is None:
+        raise InputError("part 'clip-retrieval' needs --rival: the python of an environment that has it installed")
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as name:
         folder = Path(name)
         if part == "trivial":
@@ -39,12 +52,16 @@ def run_part(
         items = _UNIT_ITEMS[part] * units * workers
         archive = f"{folder}/items.parquet"
         archive = write_radiographs(items, name) if part == "dicom" else some_rows(str(manifest), items, archive)
-        source = random_biomedclip(tokenizer, folder / "model") if part == "biomedclip" and tokenizer else None
+        source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval") if tokenizer else None
         order = {
-            "encoder": "biomedclip" if part == "biomedclip" else "packaged",
+            "encoder": "biomedclip" if source else "packaged",
             "source": source,
             "overrides": [f"archive.manifest={archive}", f"embed.unit_items={_UNIT_ITEMS[part]}"],
         }
+        if source and rival and part == "clip-retrieval":
+            write_tar(archive, folder / "items.tar")
+            rivals = command(rival, source, folder / "items.tar", folder / "output")
+            return {"part": part, **measure_rival(order, rivals, folder, workers, items, rounds, say)}
         return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
 
 
@@ -65,6 +82,24 @@ def measure_efficiency(
             "memory": dict(usage.memory),
         }
         say(f"{workers} workers: {result['job']:.2f} items/s, the encoder alone {result['alone']:.2f}")
+        measured.append(result)
+    return {"workers": workers, "items": items, "rounds": measured}
+
+
+def measure_rival(
+    order: _Order, rival: list[str], folder: Path, workers: int, items: int, rounds: int, say: Callable
+) -> dict[str, Any]:
+    """{"workers", "items", "rounds": [{"job", "rival": {"seconds", "CPU-seconds"} from start to end}]}, by turns."""
+    measured = []
+    for number in range(rounds):
+        _, own = run_job(order, folder / f"store {number}", workers)
+        # What this project's path brings is not the rival's.
+        _, theirs = run_watched(rival, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
+        result = {
+            name: {"seconds": used.times[-1] - used.times[0], "CPU-seconds": used.seconds[-1]}
+            for name, used in (("job", own), ("rival", theirs))
+        }
+        say(f"the whole job {result['job']['seconds']:.0f} s, clip-retrieval {result['rival']['seconds']:.0f} s")
         measured.append(result)
     return {"workers": workers, "items": items, "rounds": measured}
 

@@ -1,0 +1,29 @@
+"""clip-retrieval's own inference, for the Python that has it installed; it knows nothing of mcmfh.
+
+python clip_retrieval_inference.py FOLDER_OF_THE_MODEL ITEMS.tar OUTPUT
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def main(model: Path, items: str, output: str) -> None:
+    """Embed the .jpg and .txt of a tar with the open_clip model in `model`, two cores wide, otherwise as it comes."""
+    import open_clip
+    from clip_retrieval.clip_inference.main import main as infer
+
+    registered = model / "rival.json"  # open_clip names a model after the file of its configuration
+    registered.write_text(json.dumps(json.loads((model / "open_clip_config.json").read_text())["model_cfg"]))
+    open_clip.add_model_config(registered)
+    infer(
+        items,
+        output,
+        input_format="webdataset",
+        clip_model=f"open_clip:rival/{model / 'open_clip_model.safetensors'}",
+        num_prepro_workers=2,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
