@@ -36,9 +36,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(value if isinstance(value, bytes) else canonical_json(value)).hexdigest()
 
 
+def is_local(uri: str) -> bool:
+    """Whether `uri` is a path, bare or with file://."""
+    return "://" not in uri or uri.startswith("file://")
+
+
 def absolute(uri: str) -> str:
     """`uri` with a scheme: a bare or file:// path becomes absolute, anything else is returned as it is."""
-    if "://" in uri and not uri.startswith("file://"):
+    if not is_local(uri):
         return uri.rstrip("/")
     return "file://" + str(Path(uri.removeprefix("file://")).expanduser().absolute())
 

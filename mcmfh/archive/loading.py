@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from mcmfh.errors import InputError
 
 # Addresses that can never be read, as the local disk and S3 say it.
 _BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
+# Passing an item on from thread to thread costs as much as reading a small file of a disk: they are read in groups,
+# and no more of these ahead than the decoder needs. Of a remote store every item is waited for on its own.
+_DISK_GROUP, _DISK_GROUPS = 8, 2
 # One listing answers a thousand objects in one request; below this many wanted ones, asking for each is cheaper.
 _LISTING_PAYS_FROM = 8
 
@@ -45,18 +49,24 @@ def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), th
     """`load_item` of each, in order, fetching ahead with `threads` threads and decoding in the caller's.
 
     An iterator, so that a caller who shrinks each picture as it comes never holds more than one large one; at most
-    2 × `threads` items are in flight.
+    2 × `threads` items of a remote store, or a few groups of a disk's files, are in flight.
     """
-    waiting: deque[tuple[Mapping[str, Any], Future]] = deque()
+    waiting: deque[tuple[list[Mapping[str, Any]], Future[list[_Fetched]]]] = deque()
+
+    def earliest() -> Iterator[Loaded]:
+        group, future = waiting.popleft()
+        return (_decode(item, fetched, limits) for item, fetched in zip(group, future.result()))
+
+    stream = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
-        for item in items:
-            waiting.append((item, pool.submit(_fetch_item, item, limits)))
-            if len(waiting) >= 2 * threads:
-                earliest, future = waiting.popleft()
-                yield _decode(earliest, future.result(), limits)
+        for first in stream:
+            local = all(storage.is_local(first.get(name) or "") for name in ("image_uri", "report_uri"))
+            group = [first, *islice(stream, _DISK_GROUP - 1 if local else 0)]
+            waiting.append((group, pool.submit(_fetch_items, group, limits)))
+            if len(waiting) >= (_DISK_GROUPS if local else 2 * threads):
+                yield from earliest()
         while waiting:
-            earliest, future = waiting.popleft()
-            yield _decode(earliest, future.result(), limits)
+            yield from earliest()
 
 
 def item_fingerprint(item: Mapping[str, Any]) -> str:
@@ -109,6 +119,10 @@ class _Fetched:
     image: bytes | None = None
     report: bytes | None = None
     reason: str | None = None
+
+
+def _fetch_items(items: list[Mapping[str, Any]], limits: Limits) -> "list[_Fetched]":
+    return [_fetch_item(item, limits) for item in items]
 
 
 def _fetch_item(item: Mapping[str, Any], limits: Limits) -> _Fetched:

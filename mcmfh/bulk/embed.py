@@ -143,7 +143,8 @@ class UnitEncoder:
 
     def _images(self, block: dict[str, Any], known: Known) -> pa.Array:
         new = np.asarray(block["has_image"], bool) & ~known.rows
-        return _vectors(known, new, self.encoder.encode_images(block["pixels"][new], self.encoder.spec.batch_size))
+        pixels = block["pixels"] if new.all() else block["pixels"][new]  # a mask of all would copy all
+        return _vectors(known, new, self.encoder.encode_images(pixels, self.encoder.spec.batch_size))
 
     def _reports(self, block: dict[str, Any], known: Known) -> pa.Array:
         new = np.array([bool(report) for report in block["report"]], bool) & ~known.rows

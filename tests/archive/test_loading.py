@@ -99,7 +99,15 @@ def test_an_empty_object_on_a_store_without_empty_ranges(archive, monkeypatch):
     assert load_item({"image_uri": "s3://bucket/empty.png"}).reason == "file is empty"
 
 
-def test_many_in_order_fetched_side_by_side(archive, monkeypatch):
+@pytest.fixture
+def remote(archive, monkeypatch):
+    """The archive as a store over a network would have it."""
+    read = storage.read
+    monkeypatch.setattr(storage, "read", lambda uri, *bounds: read(uri.replace("s3://bucket", archive), *bounds))
+    return "s3://bucket"
+
+
+def test_many_in_order_fetched_side_by_side(remote, monkeypatch):
     read, seen = storage.read, set()
     together = threading.Barrier(4, timeout=10)
 
@@ -110,23 +118,33 @@ def test_many_in_order_fetched_side_by_side(archive, monkeypatch):
         return read(uri, start, end)
 
     monkeypatch.setattr(storage, "read", watched)
-    items = [item(archive, n) for n in range(20)] * 3
+    items = [item(remote, n) for n in range(20)] * 3
     loaded = list(load_items(items, threads=4))
     assert [one.report for one in loaded] == [f"report number {n}" for n in range(20)] * 3
 
 
-def test_few_are_in_flight(archive):
-    taken = 0
+@pytest.mark.parametrize("items", [0, 1, 8, 9, 60])
+def test_files_of_a_disk_in_order(archive, items):
+    wanted = [n % 20 for n in range(items)]
+    assert [one.report for one in load_items(item(archive, n) for n in wanted)] == [
+        f"report number {n}" for n in wanted
+    ]
+
+
+@pytest.mark.parametrize(("place", "most"), [("remote", 5), ("archive", 24)])
+def test_few_are_in_flight(place, most, request):
+    root, taken = request.getfixturevalue(place), 0
 
     def source():
         nonlocal taken
-        for n in range(20):
+        for n in range(60):
             taken += 1
-            yield item(archive, n)
+            yield item(root, n % 20)
 
     stream = load_items(source(), Limits(), threads=2)
-    next(stream)
-    assert taken <= 5
+    for seen in range(1, 61):
+        next(stream)
+        assert taken - seen <= most
 
 
 def test_fingerprints_change_with_the_files_and_the_text(archive):
