@@ -9,7 +9,7 @@ from PIL import Image
 
 from mcmfh.bulk.benchmark.processes import run_watched
 from mcmfh.bulk.benchmark.report import write_report
-from mcmfh.bulk.benchmark.rival import write_tar
+from mcmfh.bulk.benchmark.rival import SHARDS, write_shards
 from mcmfh.bulk.benchmark.suite import by_worker, run_part
 from mcmfh.errors import InputError
 
@@ -52,11 +52,17 @@ def test_what_is_missing_is_named(part, culprit):
 
 def test_a_webdataset_holds_what_the_manifest_lists(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.jpg")
-    (tmp_path / "m.csv").write_text("item_id,image_uri,report\na,a.jpg,No effusion.\n")
-    write_tar(f"{tmp_path}/m.csv", tmp_path / "items.tar")
-    with tarfile.open(tmp_path / "items.tar") as tar:
-        held = {entry.name: tar.extractfile(entry).read() for entry in tar}
-    assert held == {"000000000.jpg": (tmp_path / "a.jpg").read_bytes(), "000000000.txt": b"No effusion."}
+    reports = ["No effusion.", "Fracture.", "Ärmel."]
+    rows = "".join(f"{number},a.jpg,{report}\n" for number, report in enumerate(reports))
+    (tmp_path / "m.csv").write_text(f"item_id,image_uri,report\n{rows}")
+    assert write_shards(f"{tmp_path}/m.csv", tmp_path) == f"{tmp_path}/items-{{0..{SHARDS - 1}}}.tar"
+    held = {}
+    for shard in range(SHARDS):
+        with tarfile.open(tmp_path / f"items-{shard}.tar") as tar:
+            held |= {entry.name: tar.extractfile(entry).read() for entry in tar}
+    assert held == {f"00000000{n}.txt": report.encode() for n, report in enumerate(reports)} | {
+        f"00000000{n}.jpg": (tmp_path / "a.jpg").read_bytes() for n in range(3)
+    }
     Image.new("L", (8, 8)).save(tmp_path / "a.jpg", format="png")
     with pytest.raises(InputError, match="JPEG"):
-        write_tar(f"{tmp_path}/m.csv", tmp_path / "items.tar")
+        write_shards(f"{tmp_path}/m.csv", tmp_path)

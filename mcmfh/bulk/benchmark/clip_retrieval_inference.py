@@ -1,6 +1,6 @@
 """clip-retrieval's own inference, for the Python that has it installed; it knows nothing of mcmfh.
 
-python clip_retrieval_inference.py FOLDER_OF_THE_MODEL ITEMS.tar OUTPUT
+python clip_retrieval_inference.py FOLDER_OF_THE_MODEL ITEMS-{0..1}.tar OUTPUT READERS
 """
 
 import json
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 
-def main(model: Path, items: str, output: str) -> None:
-    """Embed the .jpg and .txt of a tar with the open_clip model in `model`, two cores wide, otherwise as it comes."""
+def main(model: Path, items: str, output: str, readers: str) -> None:
+    """Embed the .jpg and .txt of tars with the open_clip model in `model`; as it comes, but for the number of readers."""
     import open_clip
     from clip_retrieval.clip_inference.main import main as infer
 
@@ -21,7 +21,7 @@ def main(model: Path, items: str, output: str) -> None:
         output,
         input_format="webdataset",
         clip_model=f"open_clip:rival/{model / 'open_clip_model.safetensors'}",
-        num_prepro_workers=2,
+        num_prepro_workers=int(readers),
     )
 
 

@@ -10,20 +10,28 @@ from mcmfh.bulk.benchmark import clip_retrieval_inference
 from mcmfh.errors import InputError
 
 
-def write_tar(manifest: str, uri: Path) -> None:
-    """The items of a manifest as a webdataset: N.jpg and N.txt of each. Raises InputError where one is no JPEG."""
+SHARDS = 2  # one for each of its reading processes
+
+
+def write_shards(manifest: str, folder: Path) -> str:
+    """The items of a manifest as a webdataset: N.jpg and N.txt of each, in SHARDS tars; their pattern.
+
+    Raises InputError where one is no JPEG.
+    """
     rows = read_manifest(manifest).select(["image_uri", "report"]).to_pylist()
-    with tarfile.open(uri, "w") as tar:
-        for number, row in enumerate(rows):
-            image = storage.read(row["image_uri"])
-            if not image.startswith(b"\xff\xd8"):
-                raise InputError("clip-retrieval is given JPEG files; take a manifest that lists no others")
-            for name, data in ((f"{number:09}.jpg", image), (f"{number:09}.txt", row["report"].encode())):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
+    for shard in range(SHARDS):
+        with tarfile.open(folder / f"items-{shard}.tar", "w") as tar:
+            for number in range(shard, len(rows), SHARDS):
+                image = storage.read(rows[number]["image_uri"])
+                if not image.startswith(b"\xff\xd8"):
+                    raise InputError("clip-retrieval is given JPEG files; take a manifest that lists no others")
+                for kind, data in (("jpg", image), ("txt", rows[number]["report"].encode())):
+                    entry = tarfile.TarInfo(f"{number:09}.{kind}")
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+    return f"{folder}/items-{{0..{SHARDS - 1}}}.tar"
 
 
-def command(python: Path, model: str, items: Path, output: Path) -> list[str]:
+def command(python: Path, model: str, items: str, output: Path) -> list[str]:
     """What runs clip-retrieval's inference, under the Python that has it."""
-    return [str(python), clip_retrieval_inference.__file__, model, str(items), str(output)]
+    return [str(python), clip_retrieval_inference.__file__, model, items, str(output), str(SHARDS)]

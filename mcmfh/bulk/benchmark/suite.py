@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from mcmfh.bulk.benchmark.archives import some_rows, write_radiographs
 from mcmfh.bulk.benchmark.contestants import random_biomedclip
 from mcmfh.bulk.benchmark.processes import Usage, run_watched
-from mcmfh.bulk.benchmark.rival import command, write_tar
+from mcmfh.bulk.benchmark.rival import command, write_shards
 from mcmfh.errors import InputError
 
 PARTS = ("packaged", "dicom", "biomedclip", "trivial", "clip-retrieval")
@@ -59,8 +59,7 @@ def run_part(
             "overrides": [f"archive.manifest={archive}", f"embed.unit_items={_UNIT_ITEMS[part]}"],
         }
         if source and rival and part == "clip-retrieval":
-            write_tar(archive, folder / "items.tar")
-            rivals = command(rival, source, folder / "items.tar", folder / "output")
+            rivals = command(rival, source, write_shards(archive, folder), folder / "output")
             return {"part": part, **measure_rival(order, rivals, folder, workers, items, rounds, say)}
         return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
 
