@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(model: Path, items: str, output: str, readers: str) -> None:
-    """Embed the .jpg and .txt of tars with the open_clip model in `model`; as it comes, but for the number of readers."""
+    """Embed the .jpg and .txt of tars with the open_clip model in `model`; settings are its own but for `readers`."""
     import open_clip
     from clip_retrieval.clip_inference.main import main as infer
 

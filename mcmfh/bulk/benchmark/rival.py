@@ -9,7 +9,6 @@ from mcmfh.archive.manifest import read_manifest
 from mcmfh.bulk.benchmark import clip_retrieval_inference
 from mcmfh.errors import InputError
 
-
 SHARDS = 2  # one for each of its reading processes
 
 
