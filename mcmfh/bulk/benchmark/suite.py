@@ -41,9 +41,10 @@ def run_part(
         raise InputError(f"part '{part}' is not known; use {', '.join(PARTS)}")
     if part != "dicom" and manifest is None:
         raise InputError(f"part '{part}' needs --manifest: a Parquet or CSV file that lists images and reports")
-    if part in ("biomedclip", "clip-retrieval") and tokenizer is None:
+    rivalry = part == "clip-retrieval"
+    if (rivalry or part == "biomedclip") and tokenizer is None:
         raise InputError(f"part '{part}' needs --tokenizer: a folder with open_clip_config.json and vocab.txt")
-    if part == "clip-retrieval" and rival is None:
+    if rivalry and rival is None:
         raise InputError("part 'clip-retrieval' needs --rival: the python of an environment that has it installed")
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as name:
         folder = Path(name)
@@ -52,14 +53,16 @@ def run_part(
         items = _UNIT_ITEMS[part] * units * workers
         archive = f"{folder}/items.parquet"
         archive = write_radiographs(items, name) if part == "dicom" else some_rows(str(manifest), items, archive)
-        source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval") if tokenizer else None
-        order = {
-            "encoder": "biomedclip" if source else "packaged",
-            "source": source,
+        order: _Order = {
+            "encoder": "packaged",
+            "source": None,
             "overrides": [f"archive.manifest={archive}", f"embed.unit_items={_UNIT_ITEMS[part]}"],
         }
-        if source and rival and part == "clip-retrieval":
-            rivals = command(rival, source, write_shards(archive, folder), folder / "output")
+        if tokenizer and (rivalry or part == "biomedclip"):
+            source = random_biomedclip(tokenizer, folder / "model", small=rivalry)
+            order |= {"encoder": "biomedclip", "source": source}
+        if rival and rivalry:
+            rivals = command(rival, order["source"], write_shards(archive, folder), folder / "output")
             return {"part": part, **measure_rival(order, rivals, folder, workers, items, rounds, say)}
         return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
 
