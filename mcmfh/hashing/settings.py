@@ -66,7 +66,9 @@ class TrainSettings(RunSettings, ModelSettings):
     recipe: Literal["default", "paper"] = "default"
     bits: Bits = 16  # one K or several, trained at once on one trunk
     epochs: int = Field(36, ge=1)
-    min_steps: int = Field(100, ge=1)  # a small archive gets as many epochs as make these steps
+    # A small archive gets as many epochs as make these steps: with 769 and 1,408 pairs, pair recall on validation was
+    # the same for 100 and for 250.
+    min_steps: int = Field(100, ge=1)
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
     amp: bool = False
     learning_rate: float = Field(4e-3, gt=0)
