@@ -9,11 +9,12 @@ from pathlib import Path
 
 import typer
 
+OUTPUT = Path("build/benchmark")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
 @app.command()
-def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> None:
+def hamming(output: Path = OUTPUT, largest: int = 10**8) -> None:
     """The Hamming engine against faiss, usearch and numpy, on archives of 10⁵ items up to the largest."""
     from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
 
@@ -22,12 +23,8 @@ def hamming(output: Path = Path("build/benchmark"), largest: int = 10**8) -> Non
 
 @app.command()
 def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, units: int = 4, rounds: int = 2,
-         tokenizer: Path | None = None, rival: Path | None = None,
-         output: Path = Path("build/benchmark")) -> None:  # fmt: skip
-    """The embedding job against its encoder alone: --part packaged | dicom | biomedclip (random weights) | trivial.
-
-    --part clip-retrieval: the job beside clip-retrieval's inference, run by the Python --rival.
-    """
+         tokenizer: Path | None = None, rival: Path | None = None, output: Path = OUTPUT) -> None:  # fmt: skip
+    """The embedding job's cost: --part packaged | dicom | biomedclip | trivial | clip-retrieval (by Python --rival)."""
     from mcmfh.bulk.benchmark import run_part, write_report
 
     typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, rival, typer.echo), output))
@@ -54,10 +51,9 @@ def training(pairs: int = 4000) -> None:
 def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, rounds: int = 5) -> None:
     """Step time and peak memory of MCR's one masked stream against the usual two."""
     from mcmfh.pretraining.benchmark import run
-    from mcmfh.pretraining.settings import PretrainSettings
+    from mcmfh.pretraining.settings import PretrainSettings as Settings
 
-    given = {"size": size, "image_size": image_size, "batch_size": batch, "workers": 0}
-    typer.echo(run(PretrainSettings.model_validate(given), rounds))
+    typer.echo(run(Settings.model_validate({"size": size, "image_size": image_size, "batch_size": batch}), rounds))
 
 
 if __name__ == "__main__":
