@@ -49,7 +49,7 @@ def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), th
     """`load_item` of each, in order, fetching ahead with `threads` threads and decoding in the caller's.
 
     An iterator, so that a caller who shrinks each picture as it comes never holds more than one large one; at most
-    2 × `threads` items of a remote store, or a few groups of a disk's files, are in flight.
+    2 × `threads` items of a remote store, or two groups of eight files of a disk, are in flight.
     """
     waiting: deque[tuple[list[Mapping[str, Any]], Future[list[_Fetched]]]] = deque()
 

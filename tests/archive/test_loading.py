@@ -131,7 +131,7 @@ def test_files_of_a_disk_in_order(archive, items):
     ]
 
 
-@pytest.mark.parametrize(("place", "most"), [("remote", 5), ("archive", 24)])
+@pytest.mark.parametrize(("place", "most"), [("remote", 3), ("archive", 15)])
 def test_few_are_in_flight(place, most, request):
     root, taken = request.getfixturevalue(place), 0
 

@@ -42,9 +42,9 @@ def random_biomedclip(tokenizer: Path, folder: Path, small: bool = False) -> str
     import torch
     from safetensors.torch import save_file
 
-    from mcmfh.encoders.biomedclip import _BERT, CONFIG
+    from mcmfh.encoders.biomedclip import _BERT, CONFIG, WEIGHTS
 
-    shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
+    shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_BERT | (_SMALL_BERT if small else {})))
     config = json.loads((folder / CONFIG).read_text())
     model = config["model_cfg"]

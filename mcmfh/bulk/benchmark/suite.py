@@ -41,10 +41,10 @@ def run_part(
         raise InputError(f"part '{part}' is not known; use {', '.join(PARTS)}")
     if part != "dicom" and manifest is None:
         raise InputError(f"part '{part}' needs --manifest: a Parquet or CSV file that lists images and reports")
-    rivalry = part == "clip-retrieval"
-    if (rivalry or part == "biomedclip") and tokenizer is None:
+    with_open_clip = part in ("biomedclip", "clip-retrieval")
+    if with_open_clip and tokenizer is None:
         raise InputError(f"part '{part}' needs --tokenizer: a folder with open_clip_config.json and vocab.txt")
-    if rivalry and rival is None:
+    if part == "clip-retrieval" and rival is None:
         raise InputError("part 'clip-retrieval' needs --rival: the python of an environment that has it installed")
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as name:
         folder = Path(name)
@@ -58,10 +58,10 @@ def run_part(
             "source": None,
             "overrides": [f"archive.manifest={archive}", f"embed.unit_items={_UNIT_ITEMS[part]}"],
         }
-        if tokenizer and (rivalry or part == "biomedclip"):
-            source = random_biomedclip(tokenizer, folder / "model", small=rivalry)
+        if tokenizer and with_open_clip:
+            source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval")
             order |= {"encoder": "biomedclip", "source": source}
-        if rival and rivalry:
+        if rival and part == "clip-retrieval":
             rivals = command(rival, order["source"], write_shards(archive, folder), folder / "output")
             return {"part": part, **measure_rival(order, rivals, folder, workers, items, rounds, say)}
         return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
