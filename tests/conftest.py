@@ -1,12 +1,25 @@
 """One Ray for the whole run, real data where it lies, small archives made on the spot."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Ray reads its environment at import, which collecting the tests brings about.
 ray_session.prepare(local=True)
@@ -48,3 +61,21 @@ def s3_root(s3_endpoint) -> str:
     from s3_server import new_prefix
 
     return new_prefix(s3_endpoint)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A fresh browser page; what it asked for and complained about stands in .asked and .errors."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path / "profile"), executable_path=CHROMIUM, args=FLAGS
+        )
+        page = context.new_page()
+        page.asked, page.errors = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        yield page
+        context.close()

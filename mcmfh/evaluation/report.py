@@ -33,6 +33,7 @@ summary { cursor: pointer }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .82rem }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap }
 th { color: #51606f } .text { text-align: left } tr:hover td { background: #f5f8fb }
+td.text { white-space: normal } .wide { overflow-x: auto }
 .leaky summary, .leaky td { color: #9a3412 }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0 } svg { max-width: 100%; height: auto }
 .note { color: #51606f }
@@ -90,7 +91,8 @@ def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -
         cell = (f"<{tag}{' class=text' * text}>{html.escape(each)}</{tag}>" for (_, text), each in zip(columns, texts))
         return f"<tr>{''.join(cell)}</tr>"
 
-    return "<table>" + line("th", [name for name, _ in columns]) + "".join(line("td", row) for row in rows) + "</table>"
+    lines = line("th", [name for name, _ in columns]) + "".join(line("td", row) for row in rows)
+    return f"<div class=wide><table>{lines}</table></div>"
 
 
 def _replace(uri: str, data: bytes) -> None:

@@ -41,6 +41,13 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
     assert read_evaluations(str(tmp_path)) == made
 
 
+def test_nothing_of_the_page_lies_beside_the_screen(browser, table, tmp_path):
+    browser.goto(write_report(evaluations(table), str(tmp_path)))
+    for width in (1180, 390):
+        browser.set_viewport_size({"width": width, "height": 900})
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_a_score_by_bits_is_drawn_where_there_is_something_to_compare(table):
     one, _, longer, cosine = evaluations(table)
     assert score_by_bits([one], "mAP@all") == ""

@@ -1,7 +1,6 @@
 """The search page in a real browser, against a real endpoint with a key; by keyboard alone where it can be."""
 
 import io
-import shutil
 import socket
 import threading
 import time
@@ -19,17 +18,6 @@ from mcmfh.serving.journal import Journal
 from mcmfh.serving.page import page as page_file
 from mcmfh.serving.replica import Replica
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SECRET, DIGEST = new_key()
 
 
@@ -49,24 +37,6 @@ def endpoint(archive):
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture
-def browser(tmp_path):
-    """A fresh browser page; what it asked for and complained about stands in .asked and .errors."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"), executable_path=CHROMIUM, args=FLAGS
-        )
-        page = context.new_page()
-        page.asked, page.errors = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        yield page
-        context.close()
 
 
 def enter_key(page, secret=SECRET):

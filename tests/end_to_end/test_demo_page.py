@@ -1,0 +1,31 @@
+"""The demo's page in a real browser: every text as text, nothing beside the screen."""
+
+import base64
+import io
+
+from PIL import Image
+
+from mcmfh.bulk.archive_run import Published
+from mcmfh.demo.page import Answered, Found, write_page
+from mcmfh.evaluation.protocols import SINGLE
+from mcmfh.evaluation.scores import Evaluation, Score
+
+
+def test_labels_are_text_and_break_between_words(browser, tmp_path):
+    drawn = io.BytesIO()
+    Image.new("L", (8, 8)).save(drawn, "png")
+    picture = "data:image/png;base64," + base64.b64encode(drawn.getvalue()).decode()
+    labels = ("region:chest", "finding:pleural_effusion", "<b>:&")
+    found = Found(picture, "No <i>fracture</i>.", labels, 3, True)
+    answers = [Answered(modality, picture, "Chest.", labels, "6117", (found,) * 5) for modality in ("image", "report")]
+    ways = ("image→report", "report→image")
+    scores = tuple(Score(SINGLE, way, "unseen", "mAP@all", *[0.5] * 7, 10, 10) for way in ways)
+    published = Published("", 1, {"items": 10, "quarantined": 2}, 12, 10, {})
+    write_page(tmp_path / "index.html", answers, Evaluation("mcmfh", 16, 0, "test", False, scores, ()), published, "")
+    browser.goto((tmp_path / "index.html").as_uri())
+    assert browser.locator("li").all_text_contents() == list(labels) * 12
+    assert browser.locator(".blank").first.text_content() == "No <i>fracture</i>."
+    for width in (1180, 390):
+        browser.set_viewport_size({"width": width, "height": 900})
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+    assert browser.locator(".hit li").nth(1).inner_html() == "finding:<wbr>pleural_<wbr>effusion"
