@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,6 +19,7 @@ from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
 
 NOTICE = "general-purpose packaged encoder, not trained on medical data"
+IMAGE_NETWORK = "tf_efficientnet_lite0"  # timm's name
 MAX_TOKENS = 256
 
 
@@ -35,7 +37,8 @@ def _weight_files() -> tuple[Path, Path]:
 
 
 @lru_cache(maxsize=1)
-def _weights_digest() -> str:
+def weights_digest() -> str:
+    """sha256 of all weight files."""
     images, reports = _weight_files()
     state = hashlib.sha256()
     for path in (images, reports / "model.safetensors", reports / "tokenizer.json", reports / "config.json"):
@@ -50,7 +53,7 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
         raise InputError(f"encoder 'packaged' brings its own weights; take out encoder.source '{source}'")
     return EncoderSpec(
         name="packaged",
-        weights=_weights_digest(),
+        weights=weights_digest(),
         architecture="tf_efficientnet_lite0 global pool + MiniLM-L6 mean pool",
         preprocessing=ImagePreprocessing(size=224, fit="squash"),
         image_width=1280,
@@ -59,26 +62,47 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
     )
 
 
+def image_network() -> Any:
+    """EfficientNet-Lite0 with its weights, up to its pooled features."""
+    import timm
+
+    network = timm.create_model(IMAGE_NETWORK, pretrained=False)
+    # The package keeps the original names; the order of the tensors is timm's own.
+    state = torch.load(_weight_files()[0], map_location="cpu", weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
+    network.set_submodule("classifier", torch.nn.Identity())
+    return network.eval()
+
+
+def image_input(pixels_BHW3: torch.Tensor) -> torch.Tensor:
+    """float32[B, 3, H, W] in [-1, 1] of uint8[B, H, W, 3]."""
+    return pixels_BHW3.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def report_network() -> Any:
+    """MiniLM with its weights, up to its token states."""
+    from transformers import BertModel
+
+    return BertModel.from_pretrained(_weight_files()[1], local_files_only=True, add_pooling_layer=False).eval()
+
+
+def report_vocabulary() -> str:
+    """MiniLM's vocab.txt."""
+    return (_weight_files()[1] / "vocab.txt").read_text()
+
+
 class PackagedTowers:
     def __init__(self, device: str):
-        import timm
         from tokenizers import Tokenizer
-        from transformers import BertModel
 
-        image_weights, report_folder = _weight_files()
-        image_tower = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        # The package keeps the original names; the order of the tensors is timm's own.
-        state = torch.load(image_weights, map_location="cpu", weights_only=True)
-        image_tower.load_state_dict(dict(zip(image_tower.state_dict(), state.values(), strict=True)))
-        image_tower.set_submodule("classifier", torch.nn.Identity())
-        self.image_tower = image_tower.eval().to(device)
-        self.report_tower = BertModel.from_pretrained(report_folder, local_files_only=True).eval().to(device)
-        self.tokenizer = Tokenizer.from_file(str(report_folder / "tokenizer.json"))
+        self.image_tower = image_network().to(device)
+        self.report_tower = report_network().to(device)
+        self.tokenizer = Tokenizer.from_file(str(_weight_files()[1] / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
 
     def image_features(self, pixels_BHW3: torch.Tensor) -> torch.Tensor:
-        return self.image_tower(pixels_BHW3.permute(0, 3, 1, 2).float().div(127.5).sub(1))
+        return self.image_tower(image_input(pixels_BHW3))
 
     def tokenize(self, reports: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(reports))]

@@ -21,19 +21,22 @@ from mcmfh.hashing.gather import rank, world_size
 from mcmfh.pretraining.feed import Feed
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings
+from mcmfh.pretraining.start import started_towers
 from mcmfh.pretraining.trainee import Trainee
 
 
-def make_optimizer(trainee: nn.Module, settings: PretrainSettings) -> torch.optim.AdamW:
-    """AdamW; only matrices are decayed."""
-    parameters = [p for p in trainee.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1]},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
-    )
+def make_optimizer(trainee: Trainee, settings: PretrainSettings) -> torch.optim.AdamW:
+    """AdamW; only matrices are decayed. `peak` of a group is its highest learning rate."""
+    started = {id(p) for tower in started_towers(trainee.model, settings) for p in tower.parameters()}
+    gentle = settings.tower_learning_rate or settings.learning_rate
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for p in trainee.parameters():
+        if p.requires_grad:
+            peak = gentle if id(p) in started else settings.learning_rate
+            decay = settings.weight_decay if p.ndim > 1 else 0.0
+            group = groups.setdefault((peak, decay), {"params": [], "peak": peak, "weight_decay": decay})
+            group["params"].append(p)
+    return torch.optim.AdamW(groups.values(), lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
 def draw_noise(rows: int, settings: PretrainSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -101,7 +104,7 @@ def fit(
         while group := list(islice(stream, settings.accumulate)):
             at = epoch * steps + min(done, steps - 1)
             for parameters in optimizer.param_groups:
-                parameters["lr"] = one_cycle(at, settings.epochs * steps, settings.learning_rate)
+                parameters["lr"] = one_cycle(at, settings.epochs * steps, parameters["peak"])
             terms = train_step(module, optimizer, group, settings, generator)
             total = {name: total.get(name, 0) + value for name, value in terms.items()}
             done += 1

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mcmfh.pretraining.aggregation import make_aggregation
 from mcmfh.pretraining.masking import Mask, all_present, see_all
+from mcmfh.pretraining.packaged_tower import PackagedImageTower
 from mcmfh.pretraining.settings import TowerSettings
 from mcmfh.pretraining.towers import ImageTower, ReportTower
 
@@ -29,7 +30,7 @@ class Mcr(nn.Module):
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.image_tower = ImageTower(settings)
+            self.image_tower = PackagedImageTower() if settings.image_tower == "packaged" else ImageTower(settings)
             self.report_tower = ReportTower(settings, vocabulary)
             self.image_aggregation = make_aggregation(settings, self.image_tower.width)
             self.report_aggregation = make_aggregation(settings, self.report_tower.width)

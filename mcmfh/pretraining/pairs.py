@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Pairs:
     """Images with their reports."""
 
-    pixels: np.ndarray  # uint8[n, S, S, 3]
+    pixels: np.ndarray  # uint8[n, S, S, 3], or what frozen stages made of them (packaged_tower.py)
     tokens: np.ndarray  # int32[n, L], PAD after each report's end
 
     def __len__(self) -> int:
@@ -32,7 +32,7 @@ class Pairs:
         return Pairs(self.pixels[rows], self.tokens[rows])
 
     def tensors(self, device: "str | torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
-        """(uint8[n, S, S, 3], int64[n, longest report]) on `device`."""
+        """(pixels, int64[n, longest report]) on `device`."""
         import torch
 
         longest = int((self.tokens != PAD).sum(1).max())

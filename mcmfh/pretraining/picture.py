@@ -14,6 +14,7 @@ from mcmfh.pretraining.aggregation import MapFirst
 from mcmfh.pretraining.masking import all_present, see_all
 from mcmfh.pretraining.model import Mcr
 from mcmfh.pretraining.pairs import Pairs
+from mcmfh.pretraining.towers import ImageTower
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.vocabulary import PAD, Vocabulary
 
@@ -21,13 +22,15 @@ GREY = 0.5
 
 
 @torch.inference_mode()
-def reconstruction_picture(trainee: Trainee, pairs: Pairs) -> bytes:
+def reconstruction_picture(trainee: Trainee, pairs: Pairs) -> bytes | None:
     """PNG, one row a pair: original, what the tower sees, and the hidden patches as the decoder makes them up.
 
     The decoder gives shape only (losses.patch_targets); brightness and contrast of each patch are put back from the
-    original, as MAE's own pictures do.
+    original, as MAE's own pictures do. None where nothing is made up, or features instead of pixels.
     """
     tower, settings = trainee.model.image_tower, trainee.settings
+    if "image" not in trainee.decoders or not isinstance(tower, ImageTower):
+        return None
     pixels, tokens = pairs.tensors("cpu")
     patches = tower.patches(pixels)
     generator = torch.Generator().manual_seed(0)

@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcmfh.hashing.run_settings import RunSettings
 
-# (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU.
-SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+# (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU;
+# packaged is that encoder's report network, MiniLM.
+SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12), "packaged": (384, 6, 12)}
+
+PACKAGED_PATCH = 32  # pixels a side of a place in EfficientNet-Lite0's last feature map
 
 
 class TowerSettings(BaseModel):
@@ -21,7 +24,8 @@ class TowerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Literal["tiny", "small", "base"] = "small"
-    image_tower: str | None = None  # a Vision Transformer of timm by name, instead of `size`
+    image_tower: str | None = None  # instead of `size`: a Vision Transformer of timm by name, or "packaged"
+    report_tower: Literal["packaged"] | None = None  # instead of `size`: the packaged encoder's, with its vocabulary
     image_size: int = Field(224, ge=16)  # pixels a side
     patch: int = Field(16, ge=4)
     fit: Literal["squash", "crop", "pad"] = "squash"  # how a picture becomes a square
@@ -33,6 +37,8 @@ class TowerSettings(BaseModel):
     def _check_grid(self) -> "TowerSettings":
         if self.image_size % self.patch:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
+        if self.image_tower == "packaged" and self.patch != PACKAGED_PATCH:
+            raise ValueError(f"image_tower packaged has places of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}")
         return self
 
     @property
@@ -59,6 +65,7 @@ class PretrainSettings(RunSettings, TowerSettings):
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
     accumulate: int = Field(1, ge=1)  # contrasts whose gradients are averaged before a step
     learning_rate: float = Field(5e-4, gt=0)
+    tower_learning_rate: float | None = Field(None, gt=0)  # of towers that start from weights; None: the same
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(1.0, gt=0)
     amp: bool = False  # bfloat16 where it is safe
@@ -69,6 +76,10 @@ class PretrainSettings(RunSettings, TowerSettings):
     def _check_batches(self) -> "PretrainSettings":
         if self.stream == "masked" and max(self.image_mask, self.report_mask) == 0 and self.reconstruction:
             raise ValueError("reconstruction needs image_mask or report_mask above 0")
+        if self.image_tower == "packaged" and self.image_weights:
+            raise ValueError("image_tower packaged brings its own weights; take out image_weights")
+        if self.report_tower == "packaged" and self.vocabulary:
+            raise ValueError("report_tower packaged brings its own vocabulary; take out vocabulary")
         return self
 
     @property

@@ -1,11 +1,42 @@
-"""An image tower that starts from somebody's weights: a safetensors file of timm, or of a whole open_clip model."""
+"""Towers that start from somebody's weights: a file of timm or open_clip, or the packaged encoder's."""
 
 import safetensors.torch
 from safetensors import SafetensorError
+from torch import nn
 
 from mcmfh import storage
+from mcmfh.encoders.packaged import image_network, report_network, weights_digest
 from mcmfh.errors import InputError
+from mcmfh.pretraining.model import Mcr
+from mcmfh.pretraining.packaged_tower import PackagedImageTower
+from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.towers import ImageTower
+
+
+def started_towers(model: Mcr, settings: PretrainSettings) -> list[nn.Module]:
+    """Those that do not start from scratch."""
+    image = settings.image_weights or settings.image_tower == "packaged"
+    return [*([model.image_tower] if image else []), *([model.report_tower] if settings.report_tower else [])]
+
+
+def start_towers(model: Mcr, settings: PretrainSettings) -> None:
+    """Load the weights that `settings` name. Raises InputError where they are missing or do not fit."""
+    if isinstance(model.image_tower, PackagedImageTower):
+        model.image_tower.net.load_state_dict(image_network().state_dict())
+    elif settings.image_weights:
+        start_image_tower(model.image_tower, settings.image_weights)
+    if settings.report_tower == "packaged":
+        model.report_tower.bert.load_state_dict(report_network().state_dict())
+
+
+def weight_versions(settings: PretrainSettings) -> dict[str, str]:
+    """What tells changed weights from those of before."""
+    found = {}
+    if "packaged" in (settings.image_tower, settings.report_tower):
+        found["packaged"] = weights_digest()
+    if settings.image_weights and storage.exists(settings.image_weights):
+        found["image_weights"] = storage.version(storage.absolute(settings.image_weights))
+    return found
 
 
 def start_image_tower(tower: ImageTower, uri: str) -> None:

@@ -24,6 +24,7 @@ class ImageTower(nn.Module):
     def __init__(self, settings: TowerSettings):
         super().__init__()
         self.patch = settings.patch
+        self.values = 3 * settings.patch**2
         self.vit = _make_vit(settings)
         self.width: int = self.vit.embed_dim
         statistics = (self.vit.pretrained_cfg or {}) if settings.image_tower else {}
@@ -77,25 +78,27 @@ def _make_vit(settings: TowerSettings) -> Any:
 
 
 class ReportTower(nn.Module):
-    """BERT (Devlin et al. 2019) of transformers, from scratch; it sees visible tokens at their places, no [MASK]."""
+    """BERT (Devlin et al. 2019) of transformers; it sees visible tokens at their places, no [MASK]."""
 
     def __init__(self, settings: TowerSettings, vocabulary: int):
         super().__init__()
         from transformers import BertConfig, BertModel
 
-        self.width, layers, heads = SIZES[settings.size]
+        self.width, layers, heads = SIZES[settings.report_tower or settings.size]
         config = BertConfig(
             vocab_size=vocabulary,
             hidden_size=self.width,
             num_hidden_layers=layers,
             num_attention_heads=heads,
             intermediate_size=4 * self.width,
-            max_position_embeddings=256,
+            max_position_embeddings=512 if settings.report_tower else 256,
             # Masking is the noise; without dropout a step is a function of its batch and its masks.
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
         self.bert = BertModel(config, add_pooling_layer=False)
+        # A few thousand reports hold most words of a large vocabulary too seldom to move them.
+        self.bert.embeddings.requires_grad_(settings.report_tower is None)
 
     def forward(self, tokens_BL: Tensor, mask: Mask) -> Tensor:
         """float[B, U, W]: local features of the tokens seen."""

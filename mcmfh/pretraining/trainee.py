@@ -44,7 +44,7 @@ class Trainee(nn.Module):
         if s.image_mask:
             width = self.model.image_tower.width
             position_NH = build_sincos2d_pos_embed([s.grid, s.grid], width // 2)
-            self.decoders["image"] = Decoder(width, s.decoder_layers, position_NH, 3 * s.patch**2)
+            self.decoders["image"] = Decoder(width, s.decoder_layers, position_NH, self.model.image_tower.values)
         if s.report_mask:
             width = self.model.report_tower.width
             position_LH = torch.randn(s.context, width // 2) * 0.02
@@ -62,7 +62,8 @@ class Trainee(nn.Module):
     ) -> dict[str, Tensor]:
         """Loss terms by name of the global batch that these rows are a part of; the loss is their sum.
 
-        pixels uint8, tokens int64 (PAD after the end), noise float32 in [0, 1): the greatest is hidden.
+        pixels uint8 (or the float features that packaged_tower.py makes of them), tokens int64 (PAD after the end),
+        noise float32 in [0, 1): the greatest is hidden.
         """
         s = self.settings
         patches_bNP = self.model.image_tower.patches(pixels_bSS3)

@@ -20,6 +20,7 @@ from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
+from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.errors import InputError
 from mcmfh.hashing.checkpoint import unpack_state
@@ -29,10 +30,11 @@ from mcmfh.pretraining.bundle import save_towers
 from mcmfh.pretraining.feed import from_memory, from_stream
 from mcmfh.pretraining.fitting import bare, fit, make_optimizer
 from mcmfh.pretraining.measuring import WATCHED, recall, reconstruction, watch
+from mcmfh.pretraining.packaged_tower import PackagedImageTower, frozen_features
 from mcmfh.pretraining.pairs import Pairs, decode_pairs
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
-from mcmfh.pretraining.start import start_image_tower
+from mcmfh.pretraining.start import start_towers, weight_versions
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.snapshots.archive import Archive
@@ -81,8 +83,7 @@ class Problem:
     def first_trainee(self) -> Trainee:
         """What training begins with."""
         trainee = Trainee(self.settings, self.vocabulary)
-        if self.settings.image_weights:
-            start_image_tower(trainee.model.image_tower, self.settings.image_weights)
+        start_towers(trainee.model, self.settings)
         return trainee
 
 
@@ -122,9 +123,7 @@ def pose(config: Config, archive: Archive) -> Problem:
     train, validation = (items.filter(pa.array(split == name)) for name in ("train", "validation"))
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
-    what = settings.work
-    if settings.image_weights and storage.exists(settings.image_weights):
-        what["image_weights"] = storage.version(storage.absolute(settings.image_weights))
+    what = settings.work | weight_versions(settings)
     fingerprint = storage.digest([what, *(train[name].to_pylist() for name in ("item_id", "fingerprint"))])
     uri = storage.join(storage.absolute(config.store), "pretraining", f"{fingerprint[:16]}.vocab.txt")
     if not storage.exists(uri):
@@ -136,6 +135,8 @@ def pose(config: Config, archive: Archive) -> Problem:
 
 
 def _make_vocabulary(settings: PretrainSettings, train: pa.Table, limits: Limits) -> Vocabulary:
+    if settings.report_tower == "packaged":
+        return Vocabulary(report_vocabulary(), settings.context)
     if settings.vocabulary is not None:
         try:
             return Vocabulary(storage.read(storage.absolute(settings.vocabulary)).decode(), settings.context)
@@ -168,8 +169,7 @@ def _pictures(trainee: Trainee, problem: Problem, with_text: bool) -> dict[str, 
     drawn: dict[str, bytes | None] = {}
     if len(shown):
         drawn["attention"] = attention_picture(trainee.model, shown, problem.vocabulary, with_text)
-        if "image" in trainee.decoders:
-            drawn["reconstruction"] = reconstruction_picture(trainee, shown)
+        drawn["reconstruction"] = reconstruction_picture(trainee, shown)
     return {name: png for name, png in drawn.items() if png}
 
 
@@ -178,6 +178,8 @@ def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
+    if isinstance(trainee.model.image_tower, PackagedImageTower):
+        pairs = frozen_features(trainee.model.image_tower, pairs)
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     # Ray Train has the folder `run` to itself.
     resumed = resume_here(state, storage.join(root, f"{run}.epochs"))
