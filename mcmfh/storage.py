@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
 
@@ -102,6 +103,8 @@ def exists(uri: str) -> bool:
 def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of an object, or of its range [start, end). Raises FileNotFoundError."""
     fs, path = _open(uri)
+    if isinstance(fs, LocalFileSystem) and start is None and end is None:
+        return Path(path).read_bytes()  # in half the time
     return fs.cat_file(path, start=start, end=end)
 
 

@@ -19,14 +19,22 @@ def resize_bicubic(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     """uint8[height, width, 3] of uint8[H, W] or uint8[H, W, 3]: bicubic along the width, then along the height."""
     pixels = np.ascontiguousarray(pixels).view()
     pixels.flags.writeable = False  # numba compiles once, not anew for what may be written
-    if pixels.ndim == 3 and _is_grey(pixels.reshape(len(pixels), -1), _within(pixels.shape[1])):
-        pixels = pixels[..., 0]
-    planes = [pixels] if pixels.ndim == 2 else [pixels[..., channel] for channel in range(3)]
+    rows, columns = pixels.shape[:2]
+    planes = [pixels[..., channel] for channel in range(3)] if pixels.ndim == 3 else [pixels]
+    if pixels.ndim == 3:
+        grey = np.empty((rows, _apart(columns)), np.uint8)
+        planes = [grey[:, :columns]] if _take_grey(pixels.reshape(rows, -1), grey) else planes
     resampled = []
     for plane in planes:
-        turned = _resample_rows(_turn(plane), *_windows(plane.shape[1], width))
-        resampled.append(_resample_rows(_turn(turned), *_windows(plane.shape[0], height)))
+        turned = _resample_rows(np.ascontiguousarray(plane.T), *_windows(columns, width), _apart(rows))
+        upright = np.ascontiguousarray(turned[:, :rows].T)
+        resampled.append(_resample_rows(upright, *_windows(rows, height), width))
     return _interleave(*(resampled * 3)[:3])
+
+
+def _apart(columns: int) -> int:
+    """Bytes from row to row that let a transpose read down a column without every read meeting the same cache lines."""
+    return -(-columns // 64) * 64 + 16
 
 
 @lru_cache(maxsize=512)
@@ -48,41 +56,25 @@ def _windows(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return first, count, np.trunc(scaled + np.where(weight < 0, -0.5, 0.5)).astype(np.int32)
 
 
-@lru_cache(maxsize=512)
-def _within(width: int) -> np.ndarray:
-    return np.tile(np.array([255, 255, 0], np.uint8), width)[:-1].copy()
-
-
 @njit(nogil=True, cache=True)
-def _is_grey(pixels, within):
-    """Whether each byte of uint8[H, 3 W] equals the one after it in its pixel; `within` is 255 where that is so."""
-    for row in range(pixels.shape[0]):
-        differs = np.uint8(0)
-        for place in range(len(within)):
-            differs |= (pixels[row, place] ^ pixels[row, place + 1]) & within[place]
+def _take_grey(pixels, grey):
+    """Fill uint8[H, ≥ W] with the first channel of uint8[H, 3 W], row by row as long as all three are equal; if so."""
+    for row in range(len(pixels)):
+        line, taken, differs = pixels[row], grey[row], np.uint8(0)
+        for place in range(len(line) // 3):
+            first = line[3 * place]
+            differs |= (first ^ line[3 * place + 1]) | (first ^ line[3 * place + 2])
+            taken[place] = first
         if differs:
             return False
     return True
 
 
 @njit(nogil=True, cache=True)
-def _turn(plane):
-    """The transpose of uint8[H, W], whatever its strides, contiguous; tile by tile for the sake of the caches."""
-    height, width = plane.shape
-    turned = np.empty((width, height), np.uint8)
-    for top in range(0, height, 64):
-        for left in range(0, width, 64):
-            for column in range(left, min(left + 64, width)):
-                for row in range(top, min(top + 64, height)):
-                    turned[column, row] = plane[row, column]
-    return turned
-
-
-@njit(nogil=True, cache=True)
-def _resample_rows(plane, first, count, coefficients):
-    """uint8[R, C] → uint8[target, C]: every row a weighted sum of `count` rows from `first` on."""
+def _resample_rows(plane, first, count, coefficients, stride):
+    """uint8[R, C] → uint8[target, stride ≥ C]: every row a weighted sum of `count` rows from `first` on."""
     width = plane.shape[1]
-    result = np.empty((len(first), width), np.uint8)
+    result = np.empty((len(first), stride), np.uint8)
     total = np.empty(width, np.int32)
     for row in range(len(first)):
         total[:] = 1 << (_BITS - 1)
