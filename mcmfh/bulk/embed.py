@@ -1,8 +1,11 @@
-"""Archive → embeddings: decode on CPU workers, encode on an actor pool, one Parquet file a unit.
+"""Archive → embeddings: decode and encode on a pool of workers, one Parquet file a unit.
 
-Ray Data streams units (rows of a plan), never the archive: a loading task turns one unit into one block of pictures,
-an encoder actor turns the block into a stored, marked unit and passes on a one-line summary. Whatever is killed, a
-unit is done when its marker stands, and the next run begins with those that have none.
+Ray Data streams units (rows of a plan), never the archive: a unit is loaded as one block of pictures, and an encoder
+turns the block into a stored, marked unit and passes on a one-line summary. Whatever is killed, a unit is done when its
+marker stands, and the next run begins with those that have none.
+
+Where a GPU or a network would be waited for, loading is a stage of its own beside the encoders. Elsewhere whoever
+decodes a unit encodes it: handing pictures from process to process costs a third of what decoding them does.
 """
 
 import os
@@ -61,27 +64,28 @@ def embed(
     workers = min(workers, len(plan))
     rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
-    loaded = blocks.map_batches(
-        load_unit,  # type: ignore[arg-type]
-        fn_kwargs={"limits": config.archive.limits, "preprocessing": spec.preprocessing},
-        batch_size=1,
-        num_cpus=0.5,
-    )
-    done = loaded.map_batches(
-        UnitEncoder,  # type: ignore[arg-type]
-        fn_constructor_args=(load, spec.digest),
-        fn_kwargs={
-            "folder": embeddings_folder(config.store, spec),
-            "keep_reports": config.archive.keep_reports,
-        },
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=workers),
+    loading = {"limits": config.archive.limits, "preprocessing": spec.preprocessing}
+    storing = {"folder": embeddings_folder(config.store, spec), "keep_reports": config.archive.keep_reports}
+    pool: dict[str, Any] = {
+        "fn_constructor_args": (load, spec.digest),
+        "compute": ray.data.ActorPoolStrategy(size=workers),
         # Two encoders and a loader share two cores; the loader is idle most of the time.
-        num_cpus=0.75,
-        num_gpus=1 if on_gpu else 0,
-    )
+        "num_cpus": 0.75,
+        "num_gpus": 1 if on_gpu else 0,
+    }
+    if on_gpu or not _on_disk(plan[0]):
+        loaded = blocks.map_batches(load_unit, fn_kwargs=loading, batch_size=1, num_cpus=0.5)  # type: ignore[arg-type]
+        done = loaded.map_batches(UnitEncoder, fn_kwargs=storing, batch_size=None, **pool)  # type: ignore[arg-type]
+    else:
+        done = blocks.map_batches(UnitWorker, fn_kwargs=loading | storing, batch_size=1, **pool)  # type: ignore[arg-type]
     for summary in done.iter_rows():
         yield UnitDone(**summary)
+
+
+def _on_disk(unit: Unit) -> bool:
+    """Whether none of the unit's items lies in a remote store; the first unit speaks for the archive."""
+    items = unit.items()
+    return all(storage.is_local(uri or "") for name in ("image_uri", "report_uri") for uri in items[name].to_pylist())
 
 
 def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing) -> dict[str, Any]:
@@ -150,6 +154,24 @@ class UnitEncoder:
         new = np.array([bool(report) for report in block["report"]], bool) & ~known.rows
         reports = [str(report) for report in block["report"][new]]
         return _vectors(known, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
+
+
+class UnitWorker:
+    """An actor that loads units and encodes them."""
+
+    def __init__(self, load: "Callable[[], Encoder]", digest: str):
+        self.encode = UnitEncoder(load, digest)
+
+    def __call__(
+        self,
+        batch: dict[str, np.ndarray],
+        limits: Limits,
+        preprocessing: ImagePreprocessing,
+        folder: str,
+        keep_reports: bool,
+    ) -> dict[str, Any]:
+        """One plan row, as `load_unit` takes it → its summary, as `UnitEncoder` gives it."""
+        return self.encode(load_unit(batch, limits, preprocessing), folder, keep_reports)
 
 
 def _text(values: np.ndarray) -> pa.Array:

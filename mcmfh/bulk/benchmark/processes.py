@@ -10,7 +10,7 @@ import numpy as np
 
 from mcmfh.processes import anonymous_mib, below, command_line, cpu_seconds
 
-_ROLES = {"UnitEncoder": "encoder", "load_unit": "loader"}
+_ROLES = {"UnitWorker": "worker", "UnitEncoder": "encoder", "load_unit": "loader"}
 
 
 @dataclass
