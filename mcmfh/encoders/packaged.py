@@ -80,10 +80,10 @@ def image_input(pixels_BHW3: torch.Tensor) -> torch.Tensor:
 
 
 def report_network() -> Any:
-    """MiniLM with its weights, up to its token states."""
+    """MiniLM with its weights."""
     from transformers import BertModel
 
-    return BertModel.from_pretrained(_weight_files()[1], local_files_only=True, add_pooling_layer=False).eval()
+    return BertModel.from_pretrained(_weight_files()[1], local_files_only=True).eval()
 
 
 def report_vocabulary() -> str:

@@ -26,7 +26,8 @@ def start_towers(model: Mcr, settings: PretrainSettings) -> None:
     elif settings.image_weights:
         start_image_tower(model.image_tower, settings.image_weights)
     if settings.report_tower == "packaged":
-        model.report_tower.bert.load_state_dict(report_network().state_dict())
+        state = report_network().state_dict()
+        model.report_tower.bert.load_state_dict({name: state[name] for name in model.report_tower.bert.state_dict()})
 
 
 def weight_versions(settings: PretrainSettings) -> dict[str, str]:
