@@ -12,10 +12,13 @@ from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.hashing import load_bundle, registry
+from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.snapshots.archive import Archive, read_archive
 from mcmfh.snapshots.embeddings import load_embeddings
 from mcmfh.training.comparison import ROWS, chosen_rows, compare, evaluate_bundle
 from mcmfh.training.mcmfh import train
+
+_CANONICAL = 256  # dimensions of the common space of an encoder that has none
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,14 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
 def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
 
-    Raises InputError where images and reports have no common space.
+    Where its images and reports have no common space, ridge CCA of the training pairs gives them one.
     """
     spec, table = embedding_table(config, archive)
+    image, report, method = table.image, table.report, f"encoder {spec.name}"
     if spec.image_width != spec.report_width:
-        raise InputError(
-            f"encoder '{spec.name}' has no common space for images and reports; set evaluate.compare=methods"
-        )
-    found = [evaluate({"image": table.image, "report": table.report}, table, None, method=f"encoder {spec.name}")]
+        image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
+        method += ", ridge CCA"
+    found = [evaluate({"image": image, "report": report}, table, None, method=method)]
     name = storage.digest([each.to_json() for each in found])[:16]
     folder = storage.join(storage.absolute(config.store), "evaluations", name)
     return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))

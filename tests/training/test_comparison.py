@@ -22,6 +22,18 @@ def test_rows_of_each_comparison():
         chosen_rows(rows["methods"], ("x",))
 
 
+def test_an_encoder_without_a_common_space_gets_one(cluster, tmp_path, monkeypatch):
+    from planted import SPEC, planted_table
+
+    from mcmfh.training import archive_training
+
+    monkeypatch.setattr(archive_training, "embedding_table", lambda config, archive: (SPEC, planted_table()))
+    found = archive_training.evaluate_encoder(load_config([f"store={tmp_path}"], read_default=False), None)
+    assert [each.method for each in found.evaluations] == ["encoder precomputed, ridge CCA"]
+    scores = {s.measure: s.value for s in found.evaluations[0].scores}
+    assert scores["R@10"] > 3 * 10 / 48, "chance: ten of 48 test items"
+
+
 def test_every_row_and_seed_is_measured_once(cluster, tmp_path, monkeypatch):
     from planted import planted_table
 
