@@ -1,6 +1,7 @@
 """Archive → its own encoder: MCR towers pretrained on its pairs; a killed run resumes, a finished one is found.
 
 python jobs/pretrain.py archive.manifest=… store=… pretrain.size=tiny
+python jobs/pretrain.py … pretrain.image_tower=packaged pretrain.report_tower=packaged pretrain.patch=32
 python jobs/embed.py    archive.manifest=… store=… encoder.name=mcr encoder.source=<what this job printed>
 """
 
