@@ -1,8 +1,11 @@
 """What processes take: CPU seconds and anonymous memory, as Linux tells it under /proc. Who has ended takes nothing."""
 
+import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def below(pid: int) -> list[int]:
@@ -39,6 +42,20 @@ def peak_resident_bytes(pid: int) -> int:
 def command_line(pid: int) -> str:
     """Its command, arguments parted by NUL; Ray's workers write what they do there."""
     return _read(pid, "cmdline")
+
+
+def keep_freed_memory() -> None:
+    """Let this process reuse what it frees instead of giving it back to the system.
+
+    Feature maps take tens of MB. As fresh pages, to be zeroed at every layer, they cost an encoder on a CPU a third of
+    its time. Blocks below 1 GiB are concerned, of the GNU C library; with another one nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+        mallopt(option, 2**30)
 
 
 def _stat(pid: int | str) -> list[str]:

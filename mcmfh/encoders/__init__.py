@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
+from mcmfh.processes import keep_freed_memory
 
 if TYPE_CHECKING:
     from mcmfh.encoders.base import Encoder
@@ -32,4 +33,5 @@ def encoder_spec(name: str, device: str, source: str | None = None) -> EncoderSp
 
 def load_encoder(name: str, device: str, source: str | None = None) -> "Encoder":
     """Encoder `name` with its weights, on `device`; `source` as in `encoder_spec`. Raises InputError likewise."""
+    keep_freed_memory()
     return _module(name).load(device, source)

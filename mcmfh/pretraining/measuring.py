@@ -55,7 +55,7 @@ def reconstruction(trainee: Trainee, pairs: Pairs) -> dict[str, float]:
     def add(name: str, error: torch.Tensor, share: float) -> None:
         found[name] = found.get(name, 0.0) + share * float(error)
 
-    for start in range(0, len(pairs), _BATCH):
+    for start in range(0, len(pairs) if trainee.decoders else 0, _BATCH):
         pixels, tokens = pairs[start : start + _BATCH].tensors(device)
         share = len(pixels) / len(pairs)
         patches = trainee.model.image_tower.patches(pixels)

@@ -37,6 +37,7 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.start import start_towers, weight_versions
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.vocabulary import Vocabulary, train_vocabulary
+from mcmfh.processes import keep_freed_memory
 from mcmfh.snapshots.archive import Archive
 from mcmfh.training.local import chosen_device
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
@@ -82,6 +83,7 @@ class Problem:
 
     def first_trainee(self) -> Trainee:
         """What training begins with."""
+        keep_freed_memory()
         trainee = Trainee(self.settings, self.vocabulary)
         start_towers(trainee.model, self.settings)
         return trainee
@@ -179,7 +181,7 @@ def _train_here(problem: Problem, root: str, run: str) -> Trainee:
     optimizer = make_optimizer(trainee, settings)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
     if isinstance(trainee.model.image_tower, PackagedImageTower):
-        pairs = frozen_features(trainee.model.image_tower, pairs)
+        pairs, held_out = (frozen_features(trainee.model.image_tower, each) for each in (pairs, held_out))
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     # Ray Train has the folder `run` to itself.
     resumed = resume_here(state, storage.join(root, f"{run}.epochs"))
