@@ -128,6 +128,15 @@ def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, mo
 
 
 @pytest.mark.slow
+def test_packaged_towers_are_tuned_here_and_on_workers(cluster, manifest, tmp_path):
+    packaged = {"image_tower": "packaged", "report_tower": "packaged", "patch": 32, "image_size": 64, "epochs": 1}
+    for workers in (0, 2):
+        done = pretrain(manifest, tmp_path / str(workers), workers=workers, **packaged)
+        assert load_encoder("mcr", "cpu", done.source).encode_reports(["bright at the left"]).shape == (1, 32)
+        assert done.metrics["pairs"] == 16
+
+
+@pytest.mark.slow
 def test_the_encoder_embeds_evaluates_hashes_and_serves_an_archive(cluster, manifest, undisturbed, tmp_path):
     from mcmfh.bulk.archive_run import embed_archive, hash_archive
     from mcmfh.hashing import load_bundle
