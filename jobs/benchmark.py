@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 @app.command()
 def hamming(output: Path = OUTPUT, largest: int = 10**8) -> None:
     """The Hamming engine against faiss, usearch and numpy, on archives of 10⁵ items up to the largest."""
-    from mcmfh.hamming.benchmark import SIZES, run_suite, write_report
+    from mcmfh.benchmarks.hamming import SIZES, run_suite, write_report
 
     typer.echo(write_report(run_suite([n for n in SIZES if n <= largest], typer.echo), output))
 
@@ -25,7 +25,7 @@ def hamming(output: Path = OUTPUT, largest: int = 10**8) -> None:
 def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, units: int = 4, rounds: int = 2,
          tokenizer: Path | None = None, rival: Path | None = None, output: Path = OUTPUT) -> None:  # fmt: skip
     """The embedding job's cost: --part packaged | dicom | biomedclip | trivial | clip-retrieval (by Python --rival)."""
-    from mcmfh.bulk.benchmark import run_part, write_report
+    from mcmfh.benchmarks.bulk import run_part, write_report
 
     typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, rival, typer.echo), output))
 
@@ -33,8 +33,8 @@ def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, 
 @app.command()
 def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True) -> None:
     """The endpoint against FastAPI + uvicorn + faiss, on a synthetic archive of so many items."""
-    from mcmfh.serving.benchmark.report import table
-    from mcmfh.serving.benchmark.suite import run_serving
+    from mcmfh.benchmarks.serving.report import table
+    from mcmfh.benchmarks.serving.suite import run_serving
 
     typer.echo(table(items, run_serving(items, rounds, seconds, typer.echo, reports)))
 
@@ -42,7 +42,7 @@ def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool
 @app.command()
 def training(pairs: int = 4000) -> None:
     """The training loop, and what Ray Train adds to its steps."""
-    from mcmfh.training.benchmark import run_training
+    from mcmfh.benchmarks.training import run_training
 
     typer.echo(run_training(pairs))
 
@@ -50,7 +50,7 @@ def training(pairs: int = 4000) -> None:
 @app.command()
 def pretraining(size: str = "tiny", image_size: int = 224, batch: int = 64, rounds: int = 5) -> None:
     """Step time and peak memory of MCR's one masked stream against the usual two."""
-    from mcmfh.pretraining.benchmark import run
+    from mcmfh.benchmarks.pretraining import run
     from mcmfh.pretraining.settings import PretrainSettings as Settings
 
     typer.echo(run(Settings.model_validate({"size": size, "image_size": image_size, "batch_size": batch}), rounds))

@@ -13,15 +13,16 @@ from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
 from mcmfh.evaluation import headline_table, score_table
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.pipeline.archive import read_archive
 
 
 def main(config: Config) -> None:
     """Evaluate on the test split of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.training.archive_training import compare_on_archive, evaluate_encoder, evaluate_latest
-    from mcmfh.training.mcr_comparison import compare_pretraining
+    from mcmfh.pipeline.compare import compare_on_archive
+    from mcmfh.pipeline.compare_pretraining import compare_pretraining
+    from mcmfh.pipeline.evaluate import evaluate_encoder, evaluate_latest
 
     asked, console = config.evaluate.compare, Console(width=140)
     with stage_bar("evaluate") as progress:

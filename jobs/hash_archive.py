@@ -8,15 +8,15 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.snapshots.archive import open_manifest
+from mcmfh.pipeline.archive import open_manifest
 
 
 def main(config: Config) -> None:
     """Hash the archive that archive.manifest lists with the model hash.bundle and publish a snapshot."""
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.bulk.archive_run import hash_archive
-    from mcmfh.bulk.dry_run import estimate
+    from mcmfh.pipeline.dry_run import estimate
+    from mcmfh.pipeline.hash import hash_archive
 
     if config.embed.dry_run:
         print(estimate(config, manifest))

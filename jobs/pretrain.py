@@ -8,7 +8,7 @@ python jobs/embed.py    archive.manifest=… store=… encoder.name=mcr encoder.
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.pipeline.archive import read_archive
 
 
 def main(config: Config) -> None:
@@ -16,7 +16,7 @@ def main(config: Config) -> None:
     archive = read_archive(config.archive)
     if config.pretrain.workers:
         ray_session.connect(config.cluster)
-    from mcmfh.training.mcr import pretrain_archive
+    from mcmfh.pipeline.pretrain import pretrain_archive
 
     done = pretrain_archive(config, archive)
     for way, found in done.metrics.get("recall", {}).items():

@@ -9,9 +9,9 @@ import signal
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.search.opening import latest
 from mcmfh.serving.access import check_binding, configured_keys, proxy_environment
-from mcmfh.snapshots.archive import archive_root
-from mcmfh.snapshots.reading import latest
+from mcmfh.store.layout import archive_root
 
 
 def main(config: Config) -> None:

@@ -18,7 +18,7 @@ def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> No
     from mcmfh.config import ClusterConfig
 
     ray_session.connect(ClusterConfig())
-    from mcmfh.bulk.benchmark.archive_scale import measure_archive
+    from mcmfh.benchmarks.bulk.archive_scale import measure_archive
 
     modalities = ("image", "report") if reports else ("image",)
     typer.echo(str(measure_archive(items, str(folder), modalities)))
@@ -27,7 +27,7 @@ def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> No
 @app.command()
 def chaos(swaps: int = 20, kills: int = 10, node: bool = True, layout: str = "single") -> None:
     """Snapshot swaps, replica kills and a node kill under load, every answer compared with the library's."""
-    from mcmfh.serving.benchmark.chaos import run_chaos
+    from mcmfh.benchmarks.serving.chaos import run_chaos
 
     typer.echo(run_chaos(swaps, kills, node, typer.echo, layout=layout))
 

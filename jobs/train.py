@@ -7,14 +7,14 @@ python jobs/train.py archive.manifest=… store=… train.method=itq     (closed
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.snapshots.archive import read_archive
+from mcmfh.pipeline.archive import read_archive
 
 
 def main(config: Config) -> None:
     """Train on the archive that archive.manifest lists; it must be embedded (jobs/embed.py)."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.training.archive_training import train_archive
+    from mcmfh.pipeline.train import train_archive
 
     trained = train_archive(config, archive)
     print(f"model {trained.number}{' (trained before)' if trained.reused else ''}: {trained.bundle}")

@@ -133,7 +133,8 @@ def search(
     ] = None,
 ) -> None:
     """One query, to an endpoint or straight to a snapshot; the answer as JSON."""
-    from mcmfh.serving.client import search_endpoint, search_snapshot
+    from mcmfh.client import search_endpoint
+    from mcmfh.search.in_process import search_snapshot
 
     if image is not None and not image.is_file():
         raise InputError(f"image '{image}' does not exist; give the path of a picture or DICOM file")
@@ -152,9 +153,9 @@ def search(
 @snapshots_app.command("list")
 def list_snapshots(overrides: Overrides = None) -> None:
     """Number, items, quarantined inputs and model of every snapshot of the configured archive."""
-    from mcmfh.snapshots import numbered
-    from mcmfh.snapshots.archive import archive_root
     from mcmfh.snapshots.publish import snapshots_folder
+    from mcmfh.store import numbered
+    from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
     folder = snapshots_folder(archive_root(config.store, config.archive.name))
@@ -172,7 +173,7 @@ def list_snapshots(overrides: Overrides = None) -> None:
 def rollback(number: int, overrides: Overrides = None) -> None:
     """Publish snapshot NUMBER anew, under the next number."""
     from mcmfh.snapshots import publish
-    from mcmfh.snapshots.archive import archive_root
+    from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
     new = publish.rollback(archive_root(config.store, config.archive.name), number)
@@ -182,10 +183,10 @@ def rollback(number: int, overrides: Overrides = None) -> None:
 @snapshots_app.command("diff")
 def diff_snapshots(old: int, new: int, overrides: Overrides = None) -> None:
     """Items added, removed, changed and rewritten from snapshot OLD to snapshot NEW."""
-    from mcmfh.snapshots import numbered
-    from mcmfh.snapshots.archive import archive_root
     from mcmfh.snapshots.diff import diff
     from mcmfh.snapshots.publish import snapshots_folder
+    from mcmfh.store import numbered
+    from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
     root = archive_root(config.store, config.archive.name)
@@ -205,7 +206,7 @@ def collect_garbage(
 ) -> None:
     """What the newest snapshots do not need: older ones, their shards, and what killed jobs left behind."""
     from mcmfh.snapshots import gc
-    from mcmfh.snapshots.archive import archive_root
+    from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
     garbage = gc.find_garbage(archive_root(config.store, config.archive.name), keep, grace_hours * 3600)

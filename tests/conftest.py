@@ -9,6 +9,8 @@ import pytest
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig
 
+pytest_plugins = ["support.bulk_job", "support.served_archive"]
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--headless",
@@ -48,7 +50,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory):
     """URL of a real S3 server; its address and keys are in the environment for the rest of the run."""
-    from s3_server import environment, s3_server
+    from support.s3_server import environment, s3_server
 
     with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
         os.environ.update(environment(endpoint))
@@ -58,7 +60,7 @@ def s3_endpoint(tmp_path_factory):
 @pytest.fixture
 def s3_root(s3_endpoint) -> str:
     """An empty prefix."""
-    from s3_server import new_prefix
+    from support.s3_server import new_prefix
 
     return new_prefix(s3_endpoint)
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mcmfh import storage
 from mcmfh.archive.manifest import SCHEMA, read_manifest, write_manifest
 from mcmfh.archive.splits import with_splits
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 
 def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
@@ -21,9 +21,9 @@ def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
     Without an item_id each row gets the digest of its contents; splits are by group where there are none. Columns that
     the manifest does not know are kept as filters. Raises InputError for a missing column or an unreadable table.
     """
-    uri = storage.absolute(uri)
+    uri = files.absolute(uri)
     try:
-        table = _read(storage.read(uri))
+        table = _read(files.read(uri))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"table '{uri}' does not exist; give the URI of a CSV or Parquet file") from error
     except pa.ArrowException as error:
@@ -40,12 +40,12 @@ def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
         ids = [hashlib.sha256(repr(row).encode()).hexdigest()[:24] for row in table.to_pylist()]
         table = table.append_column("item_id", pa.array(ids, pa.string()))
     # Read as a manifest it gets its defaults and absolute addresses; it stands beside the table while that happens.
-    draft = storage.join(storage.parent(uri), f".{hashlib.sha256(output.encode()).hexdigest()[:12]}.parquet")
+    draft = files.join(files.parent(uri), f".{hashlib.sha256(output.encode()).hexdigest()[:12]}.parquet")
     try:
         write_manifest(table, draft)
         manifest = read_manifest(draft, [name for name in table.column_names if name not in SCHEMA.names])
     finally:
-        storage.delete(draft)
+        files.delete(draft)
     write_manifest(with_splits(manifest), output)
     return manifest.num_rows
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.dicom import read_dicom
 from mcmfh.archive.images import DecodeError, looks_like_dicom
 from mcmfh.archive.manifest import SCHEMA
 from mcmfh.archive.splits import split_of
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 _PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "webp")
 _REPORTS = ("txt", "json")
@@ -55,16 +55,16 @@ def discover(uri: str, threads: int = 16) -> pa.Table:
     Labels are empty; `group` is the patient, or the study where none is named; splits are by group. Raises InputError
     where nothing is found.
     """
-    root = storage.absolute(uri)
+    root = files.absolute(uri)
     with ThreadPoolExecutor(threads, thread_name_prefix="header") as pool:
-        files = [file for file in pool.map(_inspect, [name for name, _ in storage.walk(root)]) if file]
-    if not files:
+        inspected = [file for file in pool.map(_inspect, [name for name, _ in files.walk(root)]) if file]
+    if not inspected:
         raise InputError(f"no DICOM, image or report files below '{uri}'; give the folder that holds them")
-    images = [file for file in files if not file.is_report]
-    reports = [file for file in files if file.is_report]
+    images = [file for file in inspected if not file.is_report]
+    reports = [file for file in inspected if file.is_report]
     study_of = _join(images, reports, root)
     by_study: dict[str, list[_File]] = defaultdict(list)
-    for file in files:
+    for file in inspected:
         by_study[study_of[file.uri]].append(file)
     rows = [row for study in sorted(by_study) for row in _rows(study, by_study[study], root)]
     return pa.Table.from_pylist([{**row, "row": number} for number, row in enumerate(rows)], schema=_COLUMNS)
@@ -77,10 +77,10 @@ def _inspect(uri: str) -> _File | None:
     ending = ending.lower()
     if ending in _PICTURES or (ending in _REPORTS and stem not in ("broken", "phantom")):
         return _File(uri, ending in _REPORTS, folder, stem)
-    data = storage.read(uri, 0, _HEAD) if storage.size(uri) else b""
+    data = files.read(uri, 0, _HEAD) if files.size(uri) else b""
     if not looks_like_dicom(data):
         return None
-    header = _header(data) or (_header(storage.read(uri, 0, _MAX_HEADER)) if len(data) == _HEAD else None)
+    header = _header(data) or (_header(files.read(uri, 0, _MAX_HEADER)) if len(data) == _HEAD else None)
     if header is None:  # a broken file is a row all the same: it is quarantined with its reason
         return _File(uri, False, folder, stem)
     is_report = "ContentSequence" in header
@@ -152,16 +152,16 @@ def _join(images: Sequence[_File], reports: Sequence[_File], root: str) -> dict[
     return study_of
 
 
-def _rows(study: str, files: list[_File], root: str) -> list[dict]:
+def _rows(study: str, inspected: list[_File], root: str) -> list[dict]:
     """A row an image, each with the study's report where there is just one; other reports are rows of their own."""
-    images = [file for file in files if not file.is_report]
-    reports = [file for file in files if file.is_report]
+    images = [file for file in inspected if not file.is_report]
+    reports = [file for file in inspected if file.is_report]
     with_report = reports[0] if len(reports) == 1 else None
     pairs: list[tuple[_File, _File | None, _File | None]] = [(image, image, with_report) for image in images]
     if not images or len(reports) > 1:
         pairs += [(report, None, report) for report in reports]
     study_id = _digest(study.removeprefix(root))
-    group = next((file.patient for file in files if file.patient), study_id)
+    group = next((file.patient for file in inspected if file.patient), study_id)
     return [
         {
             "item_id": _digest(file.uri.removeprefix(root)),
@@ -171,7 +171,7 @@ def _rows(study: str, files: list[_File], root: str) -> list[dict]:
             "group": group,
             "labels": [],
             "split": split_of(group),
-            "date": file.date or next((other.date for other in files if other.date), None),
+            "date": file.date or next((other.date for other in inspected if other.date), None),
             "modality": file.modality,
             "region": file.region,
         }

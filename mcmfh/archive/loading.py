@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from mcmfh import storage
 from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.archive.reports import normalise, read_report
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 # Addresses that can never be read, as the local disk and S3 say it.
 _BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
@@ -60,7 +60,7 @@ def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), th
     stream = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
         for first in stream:
-            local = all(storage.is_local(first.get(name) or "") for name in ("image_uri", "report_uri"))
+            local = all(files.is_local(first.get(name) or "") for name in ("image_uri", "report_uri"))
             group = [first, *islice(stream, _DISK_GROUP - 1 if local else 0)]
             waiting.append((group, pool.submit(_fetch_items, group, limits)))
             if len(waiting) >= (_DISK_GROUPS if local else 2 * threads):
@@ -83,7 +83,7 @@ def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> 
         return versions[item[name]] if item.get(name) else None
 
     return [
-        storage.digest(
+        files.digest(
             [
                 part(item, "image_uri"),
                 part(item, "report_uri"),
@@ -140,7 +140,7 @@ def _fetch_item(item: Mapping[str, Any], limits: Limits) -> _Fetched:
 def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
     """At most `max_bytes` + 1 bytes, which is enough to know that there are too many."""
     try:
-        return storage.read(uri, 0, max_bytes + 1)
+        return files.read(uri, 0, max_bytes + 1)
     except FileNotFoundError:
         raise DecodeError(f"{kind} file not found") from None
     except PermissionError:
@@ -150,7 +150,7 @@ def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
     except InputError:
         raise DecodeError(f"{kind} address has an unsupported scheme") from None
     except OSError as error:
-        if error.errno == errno.EINVAL and storage.size(uri) == 0:  # S3 has no byte range of an empty object
+        if error.errno == errno.EINVAL and files.size(uri) == 0:  # S3 has no byte range of an empty object
             return b""
         if error.errno in _BAD_ADDRESS:
             raise DecodeError(f"{kind} address is not valid") from None
@@ -164,10 +164,10 @@ def _versions(uris: set[str], threads: int) -> dict[str, str]:
     versions: dict[str, str] = {}
     folders: dict[str, set[str]] = defaultdict(set)
     for uri in uris:
-        folders[storage.parent(uri)].add(uri)
+        folders[files.parent(uri)].add(uri)
     for folder in sorted(folders, key=len):  # a listing covers the folders below
         if len(folders[folder] - versions.keys()) >= _LISTING_PAYS_FROM:
-            versions.update((uri, info["version"]) for uri, info in storage.walk(folder) if uri in uris)
+            versions.update((uri, info["version"]) for uri, info in files.walk(folder) if uri in uris)
     rest = sorted(uris - versions.keys())
     with ThreadPoolExecutor(threads, thread_name_prefix="version") as pool:
         versions.update(zip(rest, pool.map(_version, rest)))
@@ -176,7 +176,7 @@ def _versions(uris: set[str], threads: int) -> dict[str, str]:
 
 def _version(uri: str) -> str:
     try:
-        return storage.version(uri)
+        return files.version(uri)
     except (FileNotFoundError, PermissionError, NotADirectoryError, InputError):
         return "missing"
     except OSError as error:

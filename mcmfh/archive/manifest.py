@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mcmfh import storage
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 SPLITS = ("train", "validation", "test")
 SCHEMA = pa.schema(
@@ -63,9 +63,9 @@ def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]
 
     Raises InputError where there is no manifest.
     """
-    uri = storage.absolute(uri)
+    uri = files.absolute(uri)
     try:
-        with storage.open_file(uri) as file:
+        with files.open_file(uri) as file:
             if file.read(4) != b"PAR1":
                 return [None], sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b"")) + 1
             metadata = pq.ParquetFile(file).metadata
@@ -92,12 +92,12 @@ def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | No
     null; study_id defaults to item_id and group to study_id; labels of a CSV are separated by `|`. Rows with a wrong
     number of cells come back with an empty item_id. Raises InputError where the file as a whole cannot be used.
     """
-    uri = storage.absolute(uri)
+    uri = files.absolute(uri)
     try:
         if part:
             table, rows = _read_row_groups(uri, part)
         else:
-            data = storage.read(uri)
+            data = files.read(uri)
             table, rows = _read_parquet(data) if data[:4] == b"PAR1" else _read_csv(data, filters)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"manifest '{uri}' does not exist; give the URI of a Parquet or CSV file") from error
@@ -120,7 +120,7 @@ def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | No
     columns["split"] = pc.utf8_lower(columns["split"])
     columns["date"] = pc.replace_substring_regex(columns["date"], r"^(\d{4})(\d{2})(\d{2})$", r"\1-\2-\3")
     for name in ("image_uri", "report_uri"):
-        columns[name] = _absolute(columns[name], storage.parent(uri))
+        columns[name] = _absolute(columns[name], files.parent(uri))
     columns["labels"] = _labels(table["labels"]) if "labels" in table.column_names else _no_labels(table.num_rows)
     result = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
     for name in filters:
@@ -159,8 +159,8 @@ def write_manifest(table: pa.Table, uri: str) -> None:
     """Write `table` as Parquet; the same table gives the same bytes. What stood at `uri` is replaced."""
     sink = io.BytesIO()
     pq.write_table(table.combine_chunks(), sink, compression="zstd")
-    while not storage.create(uri, sink.getvalue()):
-        storage.delete(uri)
+    while not files.create(uri, sink.getvalue()):
+        files.delete(uri)
 
 
 def _read_parquet(data: bytes) -> tuple[pa.Table, np.ndarray]:
@@ -169,7 +169,7 @@ def _read_parquet(data: bytes) -> tuple[pa.Table, np.ndarray]:
 
 
 def _read_row_groups(uri: str, part: ManifestPart) -> tuple[pa.Table, np.ndarray]:
-    with storage.open_file(uri) as file:
+    with files.open_file(uri) as file:
         table = pq.ParquetFile(file).read_row_groups(list(part.row_groups))
     return table, part.first_row + np.arange(table.num_rows)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcmfh import storage
+from mcmfh.store import files
 
 SCHEMA = pa.schema(
     [
@@ -32,13 +32,13 @@ def write_quarantine(table: pa.Table, uri: str) -> bool:
     """Write the table to `uri` as Parquet, create-only: False if something stood there already."""
     sink = io.BytesIO()
     pq.write_table(table.select(SCHEMA.names).cast(SCHEMA).combine_chunks(), sink, compression="zstd")
-    return storage.create(uri, sink.getvalue())
+    return files.create(uri, sink.getvalue())
 
 
 def read_quarantine(uris: str | Iterable[str]) -> pa.Table:
     """The rows of one quarantine file or of several together. Raises FileNotFoundError."""
-    files = [uris] if isinstance(uris, str) else list(uris)
-    tables = [pq.read_table(pa.BufferReader(storage.read(uri)), schema=SCHEMA) for uri in files]
+    listed = [uris] if isinstance(uris, str) else list(uris)
+    tables = [pq.read_table(pa.BufferReader(files.read(uri)), schema=SCHEMA) for uri in listed]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
 

@@ -20,13 +20,13 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
-from mcmfh.bulk.known import Known, embedded_before
+from mcmfh.bulk.reuse import Known, embedded_before
+from mcmfh.embeddings import units
+from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
-from mcmfh.snapshots import units
-from mcmfh.snapshots.plan import Unit
+from mcmfh.store import files
 
 if TYPE_CHECKING:  # every loader imports this module, and needs neither
     from mcmfh.config import Config
@@ -45,7 +45,7 @@ class UnitDone:
 
 
 def embeddings_folder(store: str, spec: EncoderSpec) -> str:
-    return storage.join(storage.absolute(store), "embeddings", spec.digest)
+    return files.join(files.absolute(store), "embeddings", spec.digest)
 
 
 def embed(
@@ -85,7 +85,7 @@ def embed(
 def _on_disk(unit: Unit) -> bool:
     """Whether none of the unit's items lies in a remote store; the first unit speaks for the archive."""
     items = unit.items()
-    return all(storage.is_local(uri or "") for name in ("image_uri", "report_uri") for uri in items[name].to_pylist())
+    return all(files.is_local(uri or "") for name in ("image_uri", "report_uri") for uri in items[name].to_pylist())
 
 
 def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing) -> dict[str, Any]:

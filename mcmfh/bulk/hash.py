@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcmfh import storage
+from mcmfh.archive.order import KeyRange, keys
+from mcmfh.embeddings import units
+from mcmfh.embeddings.partitions import read_rows
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
-from mcmfh.snapshots import shards, units
-from mcmfh.snapshots.order import KeyRange, keys
-from mcmfh.snapshots.partitions import read_rows
+from mcmfh.snapshots import shards
+from mcmfh.store import files
 
 # Rows a pass, always: matrix kernels round differently for different shapes.
 BATCH = 1024
@@ -26,7 +27,7 @@ MODALITIES = ("image", "report")
 
 
 def run_folder(root: str, code_digest: str) -> str:
-    return storage.join(root, "runs", code_digest)
+    return files.join(root, "runs", code_digest)
 
 
 def hash_shard(
@@ -41,14 +42,14 @@ def hash_shard(
     """Hash the rows of the files `wanted` (neighbouring ranges) into a shard, unless that is done; its document."""
     bundle = _bundle(bundle_uri)
     rows = pa.concat_tables([read_rows(uri) for uri in wanted])
-    marker = storage.join(run_folder(root, bundle.code_digest), "done", f"{_name(rows, keep_reports)}.json")
-    if storage.exists(marker):
-        done = storage.read_json(marker)
-        if all(storage.exists(storage.join(root, "shards", name)) for name in shards.shard_files(done)):
+    marker = files.join(run_folder(root, bundle.code_digest), "done", f"{_name(rows, keep_reports)}.json")
+    if files.exists(marker):
+        done = files.read_json(marker)
+        if all(files.exists(files.join(root, "shards", name)) for name in shards.shard_files(done)):
             return done
     table = _hashed(rows, bundle, embeddings, filters, keep_reports, read_unit)
     done = shards.write_shard(root, table, filters).document()
-    storage.create(marker, storage.canonical_json(done))
+    files.create(marker, files.canonical_json(done))
     return done
 
 

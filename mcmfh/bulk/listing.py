@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.manifest import ManifestPart, read_manifest
+from mcmfh.archive.opened import Manifest
+from mcmfh.archive.order import KeyRange, key_ranges
 from mcmfh.bulk.tasks import each
 from mcmfh.config import Config
-from mcmfh.snapshots import partitions
-from mcmfh.snapshots.archive import Manifest
-from mcmfh.snapshots.embeddings import locate
-from mcmfh.snapshots.order import KeyRange, key_ranges
-from mcmfh.snapshots.plan import Unit, with_fingerprints, write_plan
+from mcmfh.embeddings import partitions
+from mcmfh.embeddings.plan import Unit, with_fingerprints, write_plan
+from mcmfh.embeddings.stored import locate
 from mcmfh.snapshots.shards import SHARD_ROWS
+from mcmfh.store import files
 
 # Random hashes fill equal ranges unequally, by less than 1 in 100.
 RANGE_ROWS = SHARD_ROWS * 99 // 100
@@ -48,7 +48,7 @@ class Planned:
 @contextmanager
 def listed(config: Config, root: str, manifest: Manifest, rows_before: int = 0) -> Iterator[Listing]:
     """Cut the manifest by hash for the block; `rows_before`: of the snapshot that it will be compared with."""
-    folder = storage.join(root, "scratch", uuid.uuid4().hex)
+    folder = files.join(root, "scratch", uuid.uuid4().hex)
     ranges = key_ranges(max(manifest.rows, rows_before), RANGE_ROWS)
     calls = [
         (folder, ranges, number, manifest.uri, part, config.archive.filters)
@@ -57,7 +57,7 @@ def listed(config: Config, root: str, manifest: Manifest, rows_before: int = 0) 
     try:
         yield Listing(folder, ranges, sum(each(take_in, calls)))
     finally:
-        storage.delete_tree(folder)
+        files.delete_tree(folder)
 
 
 def plan(config: Config, listing: Listing, embeddings: str) -> list[Planned]:
@@ -90,4 +90,4 @@ def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, 
     items = items.append_column("earlier_row", pa.array(place.earlier_position))
     todo = items.filter(pa.array((place.unit < 0) | again))
     earlier = place.units if again.any() else ()  # one more with every try: each gets names of its own
-    return Planned(within, items.num_rows, write_plan(todo, unit_items, storage.join(embeddings, "plans"), earlier))
+    return Planned(within, items.num_rows, write_plan(todo, unit_items, files.join(embeddings, "plans"), earlier))

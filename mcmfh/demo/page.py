@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from mcmfh.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from mcmfh.bulk.archive_run import Published
+    from mcmfh.pipeline.hash import Published
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,16 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from mcmfh import storage
+from mcmfh import client
 from mcmfh.archive.images import decode_image
 from mcmfh.archive.loading import load_item
+from mcmfh.archive.opened import Archive
 from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
 from mcmfh.demo.page import Answered, Found
-from mcmfh.serving import client
-from mcmfh.serving.retrieval import thumbnail
-from mcmfh.snapshots.archive import Archive
+from mcmfh.search.in_process import LIMITS
+from mcmfh.search.retrieval import thumbnail
+from mcmfh.store import files
 
 EACH_WAY = 4
 SHOWN = 5
@@ -47,7 +48,7 @@ def choose_queries(config: Config, archive: Archive) -> list[Question]:
             item["item_id"],
             "image" if number % 2 == 0 else "report",
             frozenset(item["labels"]),
-            storage.read(item["image_uri"]),
+            files.read(item["image_uri"]),
             item["text"],
         )
         for number, item in enumerate(chosen)
@@ -60,7 +61,7 @@ def ask(url: str, question: Question) -> Answered:
     # The archive holds the question's own study, too: it is asked for one more and left out.
     fields: dict[str, Any] = {"k": SHOWN + 1} if by_image else {"k": SHOWN + 1, "report": question.report}
     answer = client.search_endpoint(url, question.image if by_image else None, fields)
-    own = _picture(thumbnail(decode_image(question.image, client.LIMITS)))
+    own = _picture(thumbnail(decode_image(question.image, LIMITS)))
     found = [
         Found(
             picture=_picture(client.get(url + hit["image"])) if hit["image"] else None,

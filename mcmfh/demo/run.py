@@ -14,14 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mcmfh import ray_session, storage
-from mcmfh.archive.phantom import write_phantom
+from mcmfh import ray_session
 from mcmfh.config import Config, load_config
 from mcmfh.console import stage_bar
 from mcmfh.demo.page import Answered, write_page
 from mcmfh.demo.queries import ask, choose_queries
 from mcmfh.encoders import packaged
-from mcmfh.snapshots.archive import open_manifest, read_archive
+from mcmfh.phantom import write_phantom
+from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.store import files
 
 BITS = 16
 SEED = 0
@@ -30,7 +31,7 @@ SEED = 0
 def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Config:
     """The configuration that the demo runs with; a local ray_config.yaml is not read."""
     store = store or str(folder.absolute() / "store")
-    manifest = storage.join(storage.absolute(store), f"phantom-{studies}", "manifest.csv")
+    manifest = files.join(files.absolute(store), f"phantom-{studies}", "manifest.csv")
     overrides = [
         f"store={store}",
         f"archive.manifest={manifest}",
@@ -60,13 +61,15 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
         seconds[name] = time.perf_counter() - begun
 
     with stage("phantom"):
-        write_phantom(storage.parent(manifest), studies=studies, seed=SEED)
+        write_phantom(files.parent(manifest), studies=studies, seed=SEED)
         archive = read_archive(config.archive)
     with stage("ray"):
         ray_session.connect(config.cluster)
-        from mcmfh.bulk.archive_run import embed_archive, hash_archive
+        from mcmfh.pipeline.embed import embed_archive
+        from mcmfh.pipeline.evaluate import evaluate_archive
+        from mcmfh.pipeline.hash import hash_archive
+        from mcmfh.pipeline.train import train_archive
         from mcmfh.serving.deployment import start
-        from mcmfh.training.archive_training import evaluate_archive, train_archive
     with stage("embed") as progress:
         embedded = embed_archive(config, open_manifest(config.archive), progress)
     with stage("train"):

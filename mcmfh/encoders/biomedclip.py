@@ -21,7 +21,7 @@ from mcmfh.encoders.base import TOKEN_LENGTHS, Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
-from mcmfh.storage import digest
+from mcmfh.store.files import digest
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

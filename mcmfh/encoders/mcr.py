@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from mcmfh.encoders.base import Encoder
+from mcmfh.encoders.mcr_towers.bundle import load_towers, read_config
+from mcmfh.encoders.mcr_towers.settings import TowerSettings
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
-from mcmfh.pretraining.bundle import load_towers, read_config
-from mcmfh.pretraining.settings import TowerSettings
-from mcmfh.storage import digest
+from mcmfh.store.files import digest
 
 
 def spec(device: str, source: str | None = None) -> EncoderSpec:

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mcmfh import storage
 from mcmfh.encoders.base import Encoder
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.encoders.spec import EncoderSpec
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 COLUMNS = {"image": "image_embedding", "report": "report_embedding"}
 
@@ -54,7 +54,7 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
     rows = _parse(str(source), data)
     return EncoderSpec(
         name="precomputed",
-        weights=storage.digest(data),
+        weights=files.digest(data),
         architecture="embeddings read from Parquet",
         preprocessing=ImagePreprocessing(),
         image_width=rows.image.shape[1],
@@ -76,7 +76,7 @@ def _read(uri: str | None) -> bytes:
     if uri is None:
         raise InputError("encoder 'precomputed' needs encoder.source: the URI of a Parquet file of embeddings")
     try:
-        return storage.read(storage.absolute(uri))
+        return files.read(files.absolute(uri))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"precomputed embeddings '{uri}' do not exist; give the URI of a Parquet file") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
-from mcmfh.storage import digest
+from mcmfh.store.files import digest
 
 # Pictures a pass in bulk, by device. Not a setting: it changes an embedding's last bits, so one archive has one.
 _BATCH = {"cpu": 16, "cuda": 128}

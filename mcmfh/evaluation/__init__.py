@@ -1,8 +1,8 @@
 """Measures that treat ties fairly, protocols that do not leak, and a report that says chance beside every score."""
 
 from mcmfh.evaluation.average_precision import mean_average_precision
+from mcmfh.evaluation.evaluate import evaluate
 from mcmfh.evaluation.hasher import Hasher
-from mcmfh.evaluation.measuring import evaluate
 from mcmfh.evaluation.null import permutation_null
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
 from mcmfh.evaluation.pairs import answer_groups

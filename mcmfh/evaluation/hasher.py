@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 
 
 class Hasher(Protocol):

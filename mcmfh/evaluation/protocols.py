@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 
 SINGLE = "single/single"
 DATABASES = ("seen", "unseen", "all")

@@ -3,11 +3,11 @@
 import html
 from collections.abc import Sequence
 
-from mcmfh import storage
 from mcmfh.evaluation import plots
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
+from mcmfh.store import files
 
 FORMAT = 1
 
@@ -47,16 +47,16 @@ def write_report(
 ) -> str:
     """Write `evaluations.json` and `report.html` below `folder`, replacing older ones; returns the page's URI."""
     document = {"format": FORMAT, "title": title, "note": note, "evaluations": [each.to_json() for each in evaluations]}
-    folder = storage.absolute(folder)
-    _replace(storage.join(folder, "evaluations.json"), storage.canonical_json(document))
-    page = storage.join(folder, "report.html")
+    folder = files.absolute(folder)
+    _replace(files.join(folder, "evaluations.json"), files.canonical_json(document))
+    page = files.join(folder, "report.html")
     _replace(page, report_html(evaluations, title, note).encode())
     return page
 
 
 def read_evaluations(folder: str) -> list[Evaluation]:
     """What `write_report` wrote."""
-    document = storage.read_json(storage.join(storage.absolute(folder), "evaluations.json"))
+    document = files.read_json(files.join(files.absolute(folder), "evaluations.json"))
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 
@@ -96,5 +96,5 @@ def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -
 
 
 def _replace(uri: str, data: bytes) -> None:
-    while not storage.create(uri, data):
-        storage.delete(uri)
+    while not files.create(uri, data):
+        files.delete(uri)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
-from mcmfh.evaluation.measuring import score_rows
+from mcmfh.evaluation.evaluate import score_rows
 from mcmfh.evaluation.pairs import equal_pairs
 from mcmfh.evaluation.protocols import HEADLINE_DATABASES, PROTOCOLS, database_rows, present
 from mcmfh.evaluation.ranking import TIES, TiedRanking, cosine, rank_codes, rank_scores

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 
 

@@ -21,7 +21,6 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from mcmfh import storage
 from mcmfh.encoders import EncoderSpec, encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
@@ -31,6 +30,7 @@ from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.itq import LinearHash
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.settings import ModelSettings
+from mcmfh.store import files
 
 FORMAT = "mcmfh-bundle-1"
 FILES = ("model.safetensors", "canary.json", "calibration.json", "metrics.json", "MODEL_CARD.md")
@@ -145,7 +145,7 @@ class Bundle:
         for identity in (theirs, ours):
             identity.pop("libraries", None)
         # Through JSON, as the bundle's own went: a tuple there is a list here.
-        if storage.canonical_json(theirs) != storage.canonical_json(ours):
+        if files.canonical_json(theirs) != files.canonical_json(ours):
             changed = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
             raise InputError(
                 f"encoder '{self.encoder}' here differs from the one this bundle was trained on in "
@@ -186,7 +186,7 @@ class Bundle:
 
 def code_digest(encoder_digest: str, weights_digest: str, shape: Shape) -> str:
     """sha256 of all that determines a code."""
-    return storage.digest({"encoder": encoder_digest, "weights": weights_digest, "shape": shape.to_json()})
+    return files.digest({"encoder": encoder_digest, "weights": weights_digest, "shape": shape.to_json()})
 
 
 def save_bundle(
@@ -213,20 +213,20 @@ def save_bundle(
         "encoder_identity": encoder.identity,
         "encoder_source": encoder.source,
         "training": training,
-        "code_digest": code_digest(encoder.digest, storage.digest(weights), shape),
+        "code_digest": code_digest(encoder.digest, files.digest(weights), shape),
     }
-    files = {
+    contents = {
         "model.safetensors": weights,
-        "canary.json": storage.canonical_json(canary),
-        "calibration.json": storage.canonical_json(calibration),
-        "metrics.json": storage.canonical_json(metrics),
+        "canary.json": files.canonical_json(canary),
+        "calibration.json": files.canonical_json(calibration),
+        "metrics.json": files.canonical_json(metrics),
         "MODEL_CARD.md": model_card(config, metrics, calibration).encode(),
     }
-    digests = config["files"] = {name: storage.digest(data) for name, data in files.items()}
-    files["config.json"] = storage.canonical_json(config)
-    uri = storage.join(storage.absolute(root), _bundle_digest(digests, files["config.json"]))
-    for name, data in files.items():
-        storage.put(storage.join(uri, name), data)
+    digests = config["files"] = {name: files.digest(data) for name, data in contents.items()}
+    contents["config.json"] = files.canonical_json(config)
+    uri = files.join(files.absolute(root), _bundle_digest(digests, contents["config.json"]))
+    for name, data in contents.items():
+        files.put(files.join(uri, name), data)
     return uri
 
 
@@ -235,7 +235,7 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
 
     `encoder_source`: where the encoder's files are on this machine, if not where they were in training.
     """
-    uri = storage.absolute(uri)
+    uri = files.absolute(uri)
     raw = _read(uri, "config.json")
     try:
         config = json.loads(raw)
@@ -244,9 +244,9 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
         raise InputError(f"config.json of bundle '{uri}' is damaged; train again") from error
     if not known:
         raise InputError(f"bundle '{uri}' has format {config['format']}; this version reads {FORMAT}")
-    files = {name: _read(uri, name) for name in FILES}
-    for name, data in files.items():
-        if storage.digest(data) != config["files"].get(name):
+    contents = {name: _read(uri, name) for name in FILES}
+    for name, data in contents.items():
+        if files.digest(data) != config["files"].get(name):
             raise InputError(f"{name} of bundle '{uri}' was changed after training; restore it or train again")
     bundle_digest = _bundle_digest(config["files"], raw)
     if uri.rpartition("/")[2] != bundle_digest:
@@ -257,7 +257,7 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
     if code_digest(config["encoder_digest"], config["files"]["model.safetensors"], shape) != config["code_digest"]:
         raise InputError(f"the code digest of bundle '{uri}' does not follow from its contents; train again")
     model = shape.build()
-    model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
+    model.load_state_dict(safetensors.torch.load(contents["model.safetensors"]))
     bundle = Bundle(
         model.to(device).eval(),
         shape,
@@ -266,9 +266,9 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
         encoder_source=encoder_source or config["encoder_source"],
         device=device,
         config=config,
-        calibration=json.loads(files["calibration.json"]),
-        metrics=json.loads(files["metrics.json"]),
-        canary=json.loads(files["canary.json"]),
+        calibration=json.loads(contents["calibration.json"]),
+        metrics=json.loads(contents["metrics.json"]),
+        canary=json.loads(contents["canary.json"]),
         code_digest=config["code_digest"],
         bundle_digest=bundle_digest,
     )
@@ -277,12 +277,12 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
     return bundle
 
 
-def _bundle_digest(files: dict[str, str], config: bytes) -> str:
-    return storage.digest(sorted([*files.items(), ("config.json", storage.digest(config))]))
+def _bundle_digest(digests: dict[str, str], config: bytes) -> str:
+    return files.digest(sorted([*digests.items(), ("config.json", files.digest(config))]))
 
 
 def _read(uri: str, name: str) -> bytes:
     try:
-        return storage.read(storage.join(uri, name))
+        return files.read(files.join(uri, name))
     except FileNotFoundError as error:
         raise InputError(f"no bundle at '{uri}': {name} is missing; train one or correct the address") from error

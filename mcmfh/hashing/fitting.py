@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from mcmfh.hashing import targets
-from mcmfh.hashing.gather import gather_rows, rank, world_size
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
+from mcmfh.learning.gather import gather_rows, rank, world_size
 
 
 @dataclass

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mcmfh.hashing.experts import gating_loss
-from mcmfh.hashing.gather import gather_rows
 from mcmfh.hashing.model import Logits, Views
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.learning.gather import gather_rows
 
 MAX_SCALE = 40.0
 

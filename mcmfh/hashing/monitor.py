@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.experts import expert_load
 from mcmfh.hashing.model import Mcmfh, Views

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher
 from mcmfh.hashing.validation import sample
-from mcmfh.storage import digest
+from mcmfh.store.files import digest
 
 LEAST_PAIRS = 16
 

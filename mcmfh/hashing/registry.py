@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from mcmfh import storage
 from mcmfh.errors import InputError
-from mcmfh.snapshots import numbered
+from mcmfh.store import files, numbered
 
 
 def models_folder(store: str) -> str:
-    return storage.join(storage.absolute(store), "models")
+    return files.join(files.absolute(store), "models")
 
 
 def register(store: str, bundle: str, bundle_digest: str, code_digest: str) -> int:
@@ -24,7 +23,7 @@ def register(store: str, bundle: str, bundle_digest: str, code_digest: str) -> i
 def resolve(store: str, bundle: str) -> str:
     """The URI of `bundle`: "latest" is the store's newest model, anything else a URI already."""
     if bundle != "latest":
-        return storage.absolute(bundle)
+        return files.absolute(bundle)
     head = numbered.head(models_folder(store))
     if head is None:
         raise InputError(

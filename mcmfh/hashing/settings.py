@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mcmfh.hashing.run_settings import RunSettings
+from mcmfh.learning.run_settings import RunSettings
 
 Bits = int | tuple[int, ...]
 

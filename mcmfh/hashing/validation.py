@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 
 CUTOFFS = (1, 5, 10)
 LARGEST = 4096  # items that are compared with each other; more says nothing new and costs the square

@@ -7,7 +7,7 @@ pieces) · M hidden places of the whole batch.
 import torch
 from torch import Tensor, nn
 
-from mcmfh.pretraining.masking import Mask
+from mcmfh.encoders.mcr_towers.masking import Mask
 
 
 class Decoder(nn.Module):

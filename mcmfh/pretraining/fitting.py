@@ -17,12 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mcmfh.errors import InputError
 from mcmfh.hashing.fitting import one_cycle
-from mcmfh.hashing.gather import rank, world_size
+from mcmfh.learning.gather import rank, world_size
 from mcmfh.pretraining.feed import Feed
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings
-from mcmfh.pretraining.start import started_towers
 from mcmfh.pretraining.trainee import Trainee
+from mcmfh.pretraining.warm_start import started_towers
 
 
 def make_optimizer(trainee: Trainee, settings: PretrainSettings) -> torch.optim.AdamW:

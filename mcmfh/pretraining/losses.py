@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mcmfh.hashing.gather import gather_rows
+from mcmfh.encoders.mcr_towers.masking import Mask
 from mcmfh.hashing.losses import contrast
-from mcmfh.pretraining.masking import Mask
+from mcmfh.learning.gather import gather_rows
 
 
 def image_report_contrast(image_bD: Tensor, report_bD: Tensor, key_b: Tensor, scale: Tensor) -> Tensor:

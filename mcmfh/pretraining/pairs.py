@@ -11,8 +11,8 @@ import numpy as np
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
+from mcmfh.encoders.mcr_towers.vocabulary import PAD, Vocabulary
 from mcmfh.encoders.preprocessing import ImagePreprocessing
-from mcmfh.pretraining.vocabulary import PAD, Vocabulary
 
 if TYPE_CHECKING:
     import torch

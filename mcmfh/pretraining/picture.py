@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcmfh.pretraining.aggregation import MapFirst
-from mcmfh.pretraining.masking import all_present, see_all
-from mcmfh.pretraining.model import Mcr
+from mcmfh.encoders.mcr_towers.aggregation import MapFirst
+from mcmfh.encoders.mcr_towers.masking import all_present, see_all
+from mcmfh.encoders.mcr_towers.model import Mcr
+from mcmfh.encoders.mcr_towers.towers import ImageTower
+from mcmfh.encoders.mcr_towers.vocabulary import PAD, Vocabulary
 from mcmfh.pretraining.pairs import Pairs
-from mcmfh.pretraining.towers import ImageTower
 from mcmfh.pretraining.trainee import Trainee
-from mcmfh.pretraining.vocabulary import PAD, Vocabulary
 
 GREY = 0.5
 

@@ -7,44 +7,10 @@ this project's, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mcmfh.hashing.run_settings import RunSettings
-
-# (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU;
-# packaged is that encoder's report network, MiniLM.
-SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12), "packaged": (384, 6, 12)}
-
-PACKAGED_PATCH = 32  # pixels a side of a place in EfficientNet-Lite0's last feature map
-
-
-class TowerSettings(BaseModel):
-    """The shape of the towers: together with weights and vocabulary, all that determines an embedding."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: Literal["tiny", "small", "base"] = "small"
-    image_tower: str | None = None  # instead of `size`: a Vision Transformer of timm by name, or "packaged"
-    report_tower: Literal["packaged"] | None = None  # instead of `size`: the packaged encoder's, with its vocabulary
-    image_size: int = Field(224, ge=16)  # pixels a side
-    patch: int = Field(16, ge=4)
-    fit: Literal["squash", "crop", "pad"] = "squash"  # how a picture becomes a square
-    context: int = Field(128, ge=8, le=256)  # tokens of a report, longer ones are cut
-    embedding: int = Field(256, ge=8)  # D, the width of the common space
-    aggregation: Literal["map_first", "pool_first"] = "map_first"  # MCR's, or the usual way
-
-    @model_validator(mode="after")
-    def _check_grid(self) -> "TowerSettings":
-        if self.image_size % self.patch:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
-        if self.image_tower == "packaged" and self.patch != PACKAGED_PATCH:
-            raise ValueError(f"image_tower packaged has places of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}")
-        return self
-
-    @property
-    def grid(self) -> int:
-        """Patches a side."""
-        return self.image_size // self.patch
+from mcmfh.encoders.mcr_towers.settings import TowerSettings
+from mcmfh.learning.run_settings import RunSettings
 
 
 class PretrainSettings(RunSettings, TowerSettings):

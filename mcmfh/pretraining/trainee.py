@@ -6,12 +6,12 @@ Shapes: b this worker's rows · S image side · N patches · L tokens · V, U pl
 import torch
 from torch import Tensor, nn
 
+from mcmfh.encoders.mcr_towers.masking import Mask, all_present, mask_patches, mask_tokens, see_all
+from mcmfh.encoders.mcr_towers.model import Mcr
+from mcmfh.encoders.mcr_towers.vocabulary import PAD, Vocabulary
 from mcmfh.pretraining import losses
 from mcmfh.pretraining.decoders import Decoder
-from mcmfh.pretraining.masking import Mask, all_present, mask_patches, mask_tokens, see_all
-from mcmfh.pretraining.model import Mcr
 from mcmfh.pretraining.settings import PretrainSettings
-from mcmfh.pretraining.vocabulary import PAD, Vocabulary
 
 MAX_SCALE = 100.0  # as CLIP
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mcmfh import storage
 from mcmfh.config import KeyConfig, ServeConfig
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 # HAProxy in front of the replicas is several times as fast, but its statistics ports bind every address.
 FAST_PROXY = {
@@ -105,7 +105,7 @@ def configured_keys(serve: ServeConfig) -> list[KeyConfig]:
     keys = list(serve.keys)
     if serve.keys_uri:
         try:
-            listed = yaml.safe_load(storage.read(serve.keys_uri))
+            listed = yaml.safe_load(files.read(serve.keys_uri))
             keys += TypeAdapter(list[KeyConfig]).validate_python(listed)
         except FileNotFoundError:
             raise InputError(f"key file '{serve.keys_uri}' does not exist; correct serve.keys_uri") from None

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mcmfh.serving.queries import Query
+from mcmfh.search.query import Query
 
 
 class Item(BaseModel):

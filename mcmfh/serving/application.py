@@ -13,12 +13,13 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic_core import to_json
 
+from mcmfh.search.query import Query
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access, configured_keys
 from mcmfh.serving.answers import problems as refusals
-from mcmfh.serving.gate import Gate
+from mcmfh.serving.middleware import Gate
 from mcmfh.serving.page import page
-from mcmfh.serving.queries import BodyTooLarge, Query, read_query
+from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.replica import Replica
 
 GUARDED = refusals(401, 429, 503)

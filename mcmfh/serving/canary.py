@@ -7,9 +7,9 @@ only items that were added, removed or changed may differ. A new model has its o
 import numpy as np
 
 from mcmfh.errors import InputError
-from mcmfh.serving.retrieval import Retrieval
-from mcmfh.serving.source import Question, Source
-from mcmfh.snapshots.search import Target
+from mcmfh.search.nearest import Target
+from mcmfh.search.retrieval import Retrieval
+from mcmfh.search.source import Question, Source
 
 HITS = 50
 TARGETS: tuple[Target, ...] = ("image", "report")

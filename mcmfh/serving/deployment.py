@@ -18,19 +18,20 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from mcmfh import ray_session, storage
+from mcmfh import ray_session
 from mcmfh.config import Config, ServeConfig
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
+from mcmfh.search.batching import Logits
+from mcmfh.search.opening import latest
+from mcmfh.search.sharding import Call, Part, Spread
 from mcmfh.serving.access import check_binding, configured_keys
 from mcmfh.serving.application import application
-from mcmfh.serving.batching import Logits
 from mcmfh.serving.encoding import HereEncoding
 from mcmfh.serving.replica import Replica
-from mcmfh.serving.spread import Call, Part, Spread
-from mcmfh.snapshots.archive import archive_root
-from mcmfh.snapshots.reading import latest
+from mcmfh.store import files
+from mcmfh.store.layout import archive_root
 
 ASK_S = 60
 TRIES = 3
@@ -186,7 +187,7 @@ def device_of(config: Config) -> str:
     Raises InputError where that is a GPU and the cluster has none.
     """
     number, document = latest(archive_root(config.store, config.archive.name))
-    bundle = storage.read_json(storage.join(document["bundle"], "config.json"))
+    bundle = files.read_json(files.join(document["bundle"], "config.json"))
     device = bundle["encoder_identity"]["device"]
     if device == "cuda" and ray_session.device("auto") != "cuda":
         raise InputError(f"snapshot {number} was hashed on a GPU and there is none here; serve it where there is one")

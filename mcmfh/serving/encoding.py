@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mcmfh.archive.images import Limits, decode_image
 from mcmfh.hashing.bundle import Bundle
-from mcmfh.serving.batching import Batcher, Logits
+from mcmfh.search.batching import Batcher, Logits
 
 
 class Encoding(Protocol):

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from mcmfh.config import Config
+from mcmfh.search.query import Query
+from mcmfh.search.retrieval import Opened, QueryLogits, Retrieval, opened_here
+from mcmfh.serving.access_log import Journal
 from mcmfh.serving.canary import check_against
 from mcmfh.serving.encoding import Encoding, HereEncoding
-from mcmfh.serving.journal import Journal
 from mcmfh.serving.metrics import Metrics
-from mcmfh.serving.queries import Query
-from mcmfh.serving.retrieval import Opened, QueryLogits, Retrieval, opened_here
 from mcmfh.serving.watcher import Watcher
-from mcmfh.snapshots.archive import archive_root
+from mcmfh.store.layout import archive_root
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Bundle
+from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.canary import check_against
-from mcmfh.serving.retrieval import Retrieval
-from mcmfh.snapshots import numbered
 from mcmfh.snapshots.publish import snapshots_folder
+from mcmfh.store import numbered
 
 LONGEST_PAUSE_S = 600.0
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcmfh.archive.order import KeyRange, keys, named_range
 from mcmfh.archive.quarantine import quarantine_table
+from mcmfh.embeddings.stored import locate
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.embeddings import locate
-from mcmfh.snapshots.order import KeyRange, keys, named_range
 
 COMPARED = ("study_id", "image_uri", "labels", "date")
 

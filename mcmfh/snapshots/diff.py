@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcmfh.archive.order import KeyRange, key_ranges, named_range
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.compare import in_range
-from mcmfh.snapshots.order import KeyRange, key_ranges, named_range
 
 
 @dataclass(frozen=True)

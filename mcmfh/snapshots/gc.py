@@ -8,9 +8,8 @@ may be about to publish it. Embeddings are never touched: they are what was expe
 import time
 from dataclasses import dataclass
 
-from mcmfh import storage
-from mcmfh.snapshots import numbered
 from mcmfh.snapshots.publish import files_of, snapshots_folder
+from mcmfh.store import files, numbered
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ def find_garbage(root: str, keep: int, grace_seconds: float) -> Garbage:
     old = {numbered.name(number) for number in numbers[:-keep]}
     stages: tuple[list[str], list[str], list[str]] = ([], [], [])  # documents, markers, what both speak of
     total = 0
-    for uri, info in storage.walk(root):
+    for uri, info in files.walk(root):
         room, _, name = uri[len(root) + 1 :].partition("/")
         if info["modified"] >= time.time() - grace_seconds:
             continue
         if room == "snapshots" and name in old:
             stage = 0
-        elif room == "runs" and not files_of({"shards": [storage.read_json(uri)]}) <= needed:
+        elif room == "runs" and not files_of({"shards": [files.read_json(uri)]}) <= needed:
             stage = 1
         elif room == "scratch" or (room in ("shards", "tombstones", "quarantine") and name not in needed):
             stage = 2
@@ -49,4 +48,4 @@ def find_garbage(root: str, keep: int, grace_seconds: float) -> Garbage:
 def collect(garbage: Garbage) -> None:
     """Delete, in that order; a killed gc is simply run again."""
     for uri in garbage.uris:
-        storage.delete(uri)
+        files.delete(uri)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.quarantine import read_quarantine, write_quarantine
 from mcmfh.errors import InputError
-from mcmfh.snapshots import numbered, shards
+from mcmfh.snapshots import shards
 from mcmfh.snapshots.compare import rows_shared
 from mcmfh.snapshots.shards import Shard
+from mcmfh.store import files, numbered
 
 FORMAT = 1
 
@@ -41,7 +41,7 @@ class Quarantine:
 
 
 def snapshots_folder(root: str) -> str:
-    return storage.join(root, "snapshots")
+    return files.join(root, "snapshots")
 
 
 def base(root: str, code_digest: str, replace_model: bool) -> dict[str, Any] | None:
@@ -129,14 +129,14 @@ def publish(
 
 def store_quarantine(root: str, table: pa.Table) -> str:
     """Store quarantine rows below the archive, named by what they say; returns the name."""
-    name = storage.digest([table.select(["item_id", "row", "reason"]).to_pylist()])
-    write_quarantine(table, storage.join(root, "quarantine", f"{name}.parquet"))
+    name = files.digest([table.select(["item_id", "row", "reason"]).to_pylist()])
+    write_quarantine(table, files.join(root, "quarantine", f"{name}.parquet"))
     return name
 
 
 def quarantined(root: str, document: Mapping[str, Any]) -> pa.Table:
     """The inputs that became no item of a snapshot, with their reasons."""
-    return read_quarantine(storage.join(root, "quarantine", f"{name}.parquet") for name in document["quarantine"])
+    return read_quarantine(files.join(root, "quarantine", f"{name}.parquet") for name in document["quarantine"])
 
 
 def rollback(root: str, number: int) -> int:
@@ -168,6 +168,6 @@ def files_of(document: Mapping[str, Any]) -> set[str]:
 
 def _check_shards(root: str, document: Mapping[str, Any]) -> None:
     """What a snapshot lists must be there: the job may have slept through a gc."""
-    there = {name for folder in ("shards", "tombstones", "quarantine") for name in storage.names(f"{root}/{folder}")}
+    there = {name for folder in ("shards", "tombstones", "quarantine") for name in files.names(f"{root}/{folder}")}
     if gone := sorted(files_of(document) - there):
         raise RuntimeError(f"file '{gone[0]}' of '{root}' is gone; run the job again, it makes what is missing")

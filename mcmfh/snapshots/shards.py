@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load, save
 
-from mcmfh import storage
-from mcmfh.snapshots.order import KeyRange, keys
+from mcmfh.archive.order import KeyRange, keys
+from mcmfh.store import files
 
 SHARD_ROWS = 1 << 20
 SUFFIXES = {"codes": "safetensors", "items": "arrow", "shown": "parquet"}
@@ -128,22 +128,22 @@ def read_items(data: bytes | pa.Buffer) -> pa.Table:
 
 def read_shown(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
     """Some columns of a shard's .parquet file."""
-    with storage.open_file(storage.join(root, "shards", f"{shard.shown}.parquet")) as file:
+    with files.open_file(files.join(root, "shards", f"{shard.shown}.parquet")) as file:
         return pq.read_table(file, columns=list(columns))
 
 
 def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:
     """A content-addressed file's bytes. Raises ValueError when they are not what the name says."""
-    uri = storage.join(root, folder, f"{name}.{suffix}" if suffix else name)
-    data = storage.read(uri)
-    if storage.digest(data) != name:
+    uri = files.join(root, folder, f"{name}.{suffix}" if suffix else name)
+    data = files.read(uri)
+    if files.digest(data) != name:
         raise ValueError(f"'{uri}' does not have the content that its name promises; restore it from a copy")
     return data
 
 
 def _store(root: str, folder: str, suffix: str, data: bytes) -> str:
-    name = storage.digest(data)
-    storage.put(storage.join(root, folder, f"{name}.{suffix}" if suffix else name), data)
+    name = files.digest(data)
+    files.put(files.join(root, folder, f"{name}.{suffix}" if suffix else name), data)
     return name
 
 

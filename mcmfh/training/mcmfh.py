@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcmfh import storage
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.encoders.table import EmbeddingTable
 from mcmfh.hashing.bundle import Model, load_bundle
-from mcmfh.hashing.checkpoint import unpack_state
 from mcmfh.hashing.completion import complete
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
 from mcmfh.hashing.itq import fit_itq
@@ -26,7 +24,9 @@ from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
-from mcmfh.training.local import chosen_device
+from mcmfh.learning.checkpoint import unpack_state
+from mcmfh.learning.local import chosen_device
+from mcmfh.store import files
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
 
@@ -55,16 +55,16 @@ def train(
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
-    store = storage.absolute(store)
+    store = files.absolute(store)
     started = time.monotonic()
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     elif settings.workers == 0:
-        model = _train_here(prepared, storage.join(store, "training", run_name))
+        model = _train_here(prepared, files.join(store, "training", run_name))
     else:
-        model = _train_on_ray(prepared, storage.join(store, "training"), run_name)
+        model = _train_on_ray(prepared, files.join(store, "training"), run_name)
     loop_seconds = time.monotonic() - started
-    uri = complete(model, prepared, encoder, storage.join(store, "bundles"))
+    uri = complete(model, prepared, encoder, files.join(store, "bundles"))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 

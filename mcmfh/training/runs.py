@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from mcmfh import storage
-from mcmfh.hashing.checkpoint import pack_state, unpack_state
-from mcmfh.hashing.run_settings import RunSettings
-from mcmfh.training.local import scalar_writer
+from mcmfh.learning.checkpoint import pack_state, unpack_state
+from mcmfh.learning.local import scalar_writer
+from mcmfh.learning.run_settings import RunSettings
+from mcmfh.store import files
 
 STATE = "state.safetensors"
 AfterEpoch = Callable[[int, dict[str, float]], None]
@@ -38,14 +38,14 @@ class Run:
 
 def resume_here(run: Run, uri: str) -> tuple[int, AfterEpoch]:
     """(first epoch, what to do after each) of a run in this process, with its last two checkpoints below `uri`."""
-    done = storage.names(uri)
-    first_epoch = run.restore(storage.read(storage.join(uri, done[-1]))) if done else 0
+    done = files.names(uri)
+    first_epoch = run.restore(files.read(files.join(uri, done[-1]))) if done else 0
     write = scalar_writer(run.log_dir)
 
     def after_epoch(epoch: int, scalars: dict[str, float]) -> None:
-        storage.create(storage.join(uri, f"epoch-{epoch:06d}.safetensors"), run.state(epoch))
-        for name in storage.names(uri)[:-2]:
-            storage.delete(storage.join(uri, name))
+        files.create(files.join(uri, f"epoch-{epoch:06d}.safetensors"), run.state(epoch))
+        for name in files.names(uri)[:-2]:
+            files.delete(files.join(uri, name))
         write(epoch, scalars | run.watch())
 
     return first_epoch, after_epoch

@@ -1,9 +1,9 @@
 """The same archive on a real S3 server: written, listed, read, and found to be broken where it is."""
 
-from mcmfh import storage
 from mcmfh.archive.loading import item_fingerprint, item_fingerprints, load_item, load_items
 from mcmfh.archive.manifest import check_manifest, read_manifest
-from mcmfh.archive.phantom import write_phantom
+from mcmfh.phantom import write_phantom
+from mcmfh.store import files
 
 
 def test_phantom_through_s3(s3_root, tmp_path):
@@ -15,7 +15,7 @@ def test_phantom_through_s3(s3_root, tmp_path):
     pairs = list(zip(load_items(remote.to_pylist()), load_items(local.to_pylist())))
     for here, there in pairs:
         assert (here.reason, here.image_sha256, here.report) == (there.reason, there.image_sha256, there.report)
-    broken = storage.read_json(f"{root}/broken.json")
+    broken = files.read_json(f"{root}/broken.json")
     found = {row for row, (here, _) in enumerate(pairs) if here.reason} | skipped
     assert found == {one["row"] for one in broken}
 
@@ -23,10 +23,10 @@ def test_phantom_through_s3(s3_root, tmp_path):
 def test_fingerprints_and_empty_objects_on_s3(s3_root):
     items = [{"image_uri": f"{s3_root}/f/{n}.png"} for n in range(12)]
     for number in range(11):
-        storage.create(f"{s3_root}/f/{number}.png", bytes([number]))
+        files.create(f"{s3_root}/f/{number}.png", bytes([number]))
     before = item_fingerprints(items)
     assert before == [item_fingerprint(item) for item in items]
-    storage.create(f"{s3_root}/f/11.png", b"")
+    files.create(f"{s3_root}/f/11.png", b"")
     assert item_fingerprints(items)[:11] == before[:11]
     assert item_fingerprints(items)[11] != before[11]
     assert load_item(items[11]).reason == "file is empty"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_file import dicom
 from PIL import Image
+from support.dicom_file import dicom
 
 from mcmfh.archive.dicom import codestream_size, load_pydicom
 from mcmfh.archive.images import DecodeError, Limits, decode_image

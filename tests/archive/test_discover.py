@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pydicom
 import pytest
-from dicom_file import dicom
 from PIL import Image
+from support.dicom_file import dicom
 
-from mcmfh import storage
 from mcmfh.archive.discover import discover
 from mcmfh.archive.loading import load_item
 from mcmfh.archive.manifest import SCHEMA, check_manifest, read_manifest, write_manifest
-from mcmfh.archive.phantom import write_phantom
 from mcmfh.errors import InputError
+from mcmfh.phantom import write_phantom
+from mcmfh.store import files
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 
@@ -42,13 +42,13 @@ def structured_report(study: str) -> bytes:
     return sink.getvalue()
 
 
-def found(tmp_path, files: dict[str, bytes]) -> dict[str, dict]:
+def found(tmp_path, contents: dict[str, bytes]) -> dict[str, dict]:
     """Rows by the relative address of their image, or else of their report."""
-    for name, data in files.items():
-        storage.create(str(tmp_path / name), data)
+    for name, data in contents.items():
+        files.create(str(tmp_path / name), data)
     table = discover(str(tmp_path))
     assert not check_manifest(table)
-    root = storage.absolute(str(tmp_path)) + "/"
+    root = files.absolute(str(tmp_path)) + "/"
     rows = {}
     for row in table.to_pylist():
         for name in ("image_uri", "report_uri"):
@@ -137,7 +137,7 @@ def test_the_phantom_is_found_as_it_was_written(tmp_path):
     table = discover(str(tmp_path))
     report_of = {row["image_uri"]: row["report_uri"] for row in table.to_pylist() if row["image_uri"]}
     for row in written.to_pylist():
-        if storage.exists(row["image_uri"]):
+        if files.exists(row["image_uri"]):
             assert report_of[row["image_uri"]] == row["report_uri"]
     write_manifest(table, str(tmp_path / "found.parquet"))
     assert read_manifest(str(tmp_path / "found.parquet")).schema == SCHEMA

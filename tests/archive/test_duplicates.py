@@ -17,9 +17,9 @@ from mcmfh.archive.duplicates import (
     straddling_twins,
 )
 from mcmfh.archive.manifest import check_manifest, read_manifest
-from mcmfh.archive.phantom.files import hand_over
-from mcmfh.archive.phantom.studies import sample_studies
 from mcmfh.cli import app
+from mcmfh.phantom.files import hand_over
+from mcmfh.phantom.studies import sample_studies
 
 
 @pytest.fixture(scope="module")

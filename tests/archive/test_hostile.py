@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile_files import LIMITS, hostile_files
+from support.hostile_files import LIMITS, hostile_files
 
 from mcmfh.archive.images import DecodeError, decode_image
 from mcmfh.archive.loading import load_items
@@ -17,7 +17,7 @@ from mcmfh.archive.loading import load_items
     ("seed", "count"), [(0, 500), *(pytest.param(seed, 5000, marks=pytest.mark.slow) for seed in range(1, 5))]
 )
 def test_a_process_survives_them_in_bounded_memory(seed, count):
-    script = Path(__file__).parents[1] / "hostile_files.py"
+    script = Path(__file__).parents[1] / "support" / "hostile_files.py"
     run = subprocess.run(
         [sys.executable, "-W", "ignore", script, str(seed), str(count)],
         capture_output=True,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh import storage
 from mcmfh.archive import loading
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import item_fingerprint, item_fingerprints, load_item, load_items
+from mcmfh.store import files
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def archive(tmp_path):
         image = Image.fromarray(np.full((8, 9), number * 10, np.uint8))
         image.save(tmp_path / f"{number}.png")
         (tmp_path / f"{number}.txt").write_text(f"report  number {number}")
-    return storage.absolute(str(tmp_path))
+    return files.absolute(str(tmp_path))
 
 
 def item(archive: str, number: int) -> dict:
@@ -33,7 +33,7 @@ def test_an_item_with_both(archive):
     assert np.asarray(loaded.image).max() == 70
     assert loaded.report == "report number 7"
     assert loaded.report_sha256 == hashlib.sha256(b"report number 7").hexdigest()
-    assert loaded.image_sha256 == hashlib.sha256(storage.read(f"{archive}/7.png")).hexdigest()
+    assert loaded.image_sha256 == hashlib.sha256(files.read(f"{archive}/7.png")).hexdigest()
 
 
 def test_inline_report_and_single_modalities(archive):
@@ -74,7 +74,7 @@ def test_a_file_too_large_is_not_read_whole(tmp_path):
 
 
 def test_forbidden(archive, monkeypatch):
-    monkeypatch.setattr(storage, "read", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    monkeypatch.setattr(files, "read", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
     assert load_item(item(archive, 1)).reason == "image file may not be read"
 
 
@@ -83,7 +83,7 @@ def test_a_store_that_does_not_answer_raises(archive, monkeypatch, error):
     def read(*_):
         raise error
 
-    monkeypatch.setattr(storage, "read", read)
+    monkeypatch.setattr(files, "read", read)
     with pytest.raises(type(error)):
         load_item(item(archive, 1))
     with pytest.raises(type(error)):
@@ -94,21 +94,21 @@ def test_an_empty_object_on_a_store_without_empty_ranges(archive, monkeypatch):
     def read(*_):
         raise OSError(errno.EINVAL, "The requested range cannot be satisfied")
 
-    monkeypatch.setattr(storage, "read", read)
-    monkeypatch.setattr(storage, "size", lambda _: 0)
+    monkeypatch.setattr(files, "read", read)
+    monkeypatch.setattr(files, "size", lambda _: 0)
     assert load_item({"image_uri": "s3://bucket/empty.png"}).reason == "file is empty"
 
 
 @pytest.fixture
 def remote(archive, monkeypatch):
     """The archive as a store over a network would have it."""
-    read = storage.read
-    monkeypatch.setattr(storage, "read", lambda uri, *bounds: read(uri.replace("s3://bucket", archive), *bounds))
+    read = files.read
+    monkeypatch.setattr(files, "read", lambda uri, *bounds: read(uri.replace("s3://bucket", archive), *bounds))
     return "s3://bucket"
 
 
 def test_many_in_order_fetched_side_by_side(remote, monkeypatch):
-    read, seen = storage.read, set()
+    read, seen = files.read, set()
     together = threading.Barrier(4, timeout=10)
 
     def watched(uri, start=None, end=None):
@@ -117,7 +117,7 @@ def test_many_in_order_fetched_side_by_side(remote, monkeypatch):
             together.wait()
         return read(uri, start, end)
 
-    monkeypatch.setattr(storage, "read", watched)
+    monkeypatch.setattr(files, "read", watched)
     items = [item(remote, n) for n in range(20)] * 3
     loaded = list(load_items(items, threads=4))
     assert [one.report for one in loaded] == [f"report number {n}" for n in range(20)] * 3
@@ -152,9 +152,9 @@ def test_fingerprints_change_with_the_files_and_the_text(archive):
     before = item_fingerprints(items)
     assert before == [item_fingerprint(one) for one in items] == item_fingerprints(items)
     assert len(set(before)) == len(items)
-    storage.delete(f"{archive}/4.txt")
-    storage.create(f"{archive}/4.txt", b"another report")
-    Image.new("L", (3, 3)).save(storage.absolute(archive).removeprefix("file://") + "/none.png")
+    files.delete(f"{archive}/4.txt")
+    files.create(f"{archive}/4.txt", b"another report")
+    Image.new("L", (3, 3)).save(files.absolute(archive).removeprefix("file://") + "/none.png")
     after = item_fingerprints(items)
     assert [n for n, (old, new) in enumerate(zip(before, after)) if old != new] == [4, 21]
     assert item_fingerprint({"report": "other"}) != before[20]
@@ -162,7 +162,7 @@ def test_fingerprints_change_with_the_files_and_the_text(archive):
 
 def test_a_folder_of_many_is_listed_once(archive, monkeypatch):
     asked = []
-    monkeypatch.setattr(loading.storage, "version", lambda uri: asked.append(uri) or "v")
+    monkeypatch.setattr(loading.files, "version", lambda uri: asked.append(uri) or "v")
     item_fingerprints([item(archive, n) for n in range(20)])
     assert asked == []
     item_fingerprints([item(archive, 1)])

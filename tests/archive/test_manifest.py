@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcmfh import storage
 from mcmfh.archive.manifest import SCHEMA, check_manifest, read_manifest, write_manifest
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 
 def written(tmp_path, text: str, name: str = "manifest.csv", encoding: str = "utf-8") -> str:
@@ -31,7 +31,7 @@ def test_csv_defaults_and_relative_addresses(tmp_path):
     rows = table.to_pylist()
     assert [row["row"] for row in rows] == [0, 1, 2, 3]
     assert [row["item_id"] for row in rows] == ["007", "b", "c", "d"]
-    folder = storage.absolute(str(tmp_path))
+    folder = files.absolute(str(tmp_path))
     assert [row["image_uri"] for row in rows] == [
         f"{folder}/images/a.png",
         "file:///data/b.png",

@@ -3,17 +3,17 @@
 import numpy as np
 import pyarrow as pa
 import ray
-from chaos import jobs
+from support import chaos_jobs
 
-from mcmfh import storage
 from mcmfh.archive.manifest import read_manifest
-from mcmfh.bulk.benchmark.contestants import contestant
+from mcmfh.archive.order import in_order
+from mcmfh.benchmarks.bulk.contestants import contestant
 from mcmfh.bulk.embed import embed, embeddings_folder
 from mcmfh.config import load_config
-from mcmfh.encoders.table import EmbeddingTable
-from mcmfh.snapshots.embeddings import load_embeddings
-from mcmfh.snapshots.order import in_order
-from mcmfh.snapshots.plan import with_fingerprints, write_plan
+from mcmfh.embeddings.plan import with_fingerprints, write_plan
+from mcmfh.embeddings.stored import load_embeddings
+from mcmfh.embeddings.table import EmbeddingTable
+from mcmfh.store import files
 
 ITEMS = 40
 
@@ -27,16 +27,16 @@ def embedded(root: str, monkeypatch) -> tuple[list[str], list[int], EmbeddingTab
         "map_batches",
         lambda self, step, **more: steps.append(step.__name__) or map_batches(self, step, **more),
     )
-    manifest = jobs.write_archive(storage.join(root, "archive"), ITEMS)
+    manifest = chaos_jobs.write_archive(files.join(root, "archive"), ITEMS)
     spec, load = contestant("trivial")
-    config = load_config([f"store={storage.join(root, 'store')}", "embed.workers=2"], read_default=False)
+    config = load_config([f"store={files.join(root, 'store')}", "embed.workers=2"], read_default=False)
     items = in_order(with_fingerprints(read_manifest(manifest)))
     items = items.append_column("earlier_unit", pa.array([""] * ITEMS)).append_column(
         "earlier_row", pa.array([0] * ITEMS)
     )
-    plan = write_plan(items, 16, storage.join(root, "plan"))
+    plan = write_plan(items, 16, files.join(root, "plan"))
     done = list(embed(config, spec, plan, load))
-    assert sum(unit.quarantined for unit in done) == jobs.BROKEN
+    assert sum(unit.quarantined for unit in done) == chaos_jobs.BROKEN
     found = load_embeddings(embeddings_folder(config.store, spec), items, (spec.image_width, spec.report_width))
     monkeypatch.undo()
     return steps, sorted(unit.rows for unit in done), found
@@ -48,6 +48,6 @@ def test_disk_and_remote_store_give_the_same(cluster, s3_root, tmp_path, monkeyp
     assert at_once == ["UnitWorker"]
     assert beside == ["load_unit", "UnitEncoder"]
     assert rows == rows_there == [8, 16, 16]
-    assert len(here.item_id) == ITEMS - jobs.BROKEN
+    assert len(here.item_id) == ITEMS - chaos_jobs.BROKEN
     for name in ("item_id", "image", "report", "text_key"):
         np.testing.assert_array_equal(getattr(here, name), getattr(there, name))

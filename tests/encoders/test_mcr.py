@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from drawn_pairs import draw, make_vocabulary, small
+from support.drawn_pairs import draw, make_vocabulary, small
 
-from mcmfh import storage
 from mcmfh.encoders import encoder_spec, load_encoder
+from mcmfh.encoders.mcr_towers.bundle import FILES, load_towers, save_towers
+from mcmfh.encoders.mcr_towers.model import Mcr
 from mcmfh.errors import InputError
-from mcmfh.pretraining.bundle import FILES, load_towers, save_towers
-from mcmfh.pretraining.model import Mcr
+from mcmfh.store import files
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_round_trip_and_one_digest_for_one_thing(source):
     model, vocabulary = load_towers(source)
     assert vocabulary.text == make_vocabulary().text
     assert all(torch.equal(x, y) for x, y in zip(model.state_dict().values(), make_model().state_dict().values()))
-    root = storage.parent(source)
+    root = files.parent(source)
     assert save_towers(root, make_model(), make_vocabulary(), {}, {"pairs": 0}) == source
     other = save_towers(root, make_model(1), make_vocabulary(), {}, {"pairs": 0})
     assert encoder_spec("mcr", "cpu", other).digest != encoder_spec("mcr", "cpu", source).digest
@@ -51,8 +51,8 @@ def test_it_embeds_both_sides_whatever_the_company(source):
 def test_every_damaged_file_is_noticed(name, damage, source, tmp_path):
     copy = tmp_path / source.rpartition("/")[2]
     copy.mkdir()
-    for each in storage.names(source):
-        data = storage.read(storage.join(source, each))
+    for each in files.names(source):
+        data = files.read(files.join(source, each))
         if each != name:
             (copy / each).write_bytes(data)
         elif damage == "changed":

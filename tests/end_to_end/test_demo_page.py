@@ -5,10 +5,10 @@ import io
 
 from PIL import Image
 
-from mcmfh.bulk.archive_run import Published
 from mcmfh.demo.page import Answered, Found, write_page
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, Score
+from mcmfh.pipeline.hash import Published
 
 
 def test_labels_are_text_and_break_between_words(browser, tmp_path):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh import storage
-from mcmfh.archive.phantom import write_phantom
+from mcmfh.phantom import write_phantom
+from mcmfh.store import files
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ def test_a_job_runs_on_the_cluster_and_its_log_comes_back(cluster_environment, t
         done = submit(cluster_environment, job, *settings)
         assert done.returncode == 0, done.stdout + done.stderr
         assert said in done.stdout
-    assert storage.names(f"file://{tmp_path}/store/archives/archive/snapshots") == ["000001.json"]
+    assert files.names(f"file://{tmp_path}/store/archives/archive/snapshots") == ["000001.json"]
 
 
 def test_the_exit_code_of_a_refused_job_comes_back(cluster_environment):

@@ -11,11 +11,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mcmfh import storage
-from mcmfh.archive.phantom import write_phantom
 from mcmfh.config import load_config
-from mcmfh.snapshots.archive import open_manifest, read_archive
-from mcmfh.snapshots.reading import open_snapshot
+from mcmfh.phantom import write_phantom
+from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.search.opening import open_snapshot
+from mcmfh.store import files
 
 STUDIES = 90
 
@@ -23,16 +23,18 @@ STUDIES = 90
 @pytest.fixture(scope="module", params=["file", "s3"])
 def way(request, tmp_path_factory, cluster):
     """The stages once a store: everything the tests below look at."""
-    from mcmfh.bulk.archive_run import embed_archive, hash_archive
-    from mcmfh.training.archive_training import evaluate_archive, train_archive
+    from mcmfh.pipeline.embed import embed_archive
+    from mcmfh.pipeline.evaluate import evaluate_archive
+    from mcmfh.pipeline.hash import hash_archive
+    from mcmfh.pipeline.train import train_archive
 
     if request.param == "file":
         store = str(tmp_path_factory.mktemp("store"))
     else:
-        from s3_server import new_prefix
+        from support.s3_server import new_prefix
 
         store = new_prefix(request.getfixturevalue("s3_endpoint")) + "/deep"
-    manifest = write_phantom(storage.join(storage.absolute(store), "phantom"), studies=STUDIES, seed=3)
+    manifest = write_phantom(files.join(files.absolute(store), "phantom"), studies=STUDIES, seed=3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -86,7 +88,7 @@ def test_nothing_is_lost(way):
 
 def test_every_broken_input_is_listed_with_its_reason(way):
     config, _, _, _, _, published = way
-    broken = storage.read_json(storage.join(storage.parent(config.archive.manifest), "broken.json"))
+    broken = files.read_json(files.join(files.parent(config.archive.manifest), "broken.json"))
     expected = Counter((row["row"], row["reason"]) for row in broken)
     found = published.quarantined.select(["row", "reason"]).to_pylist()
     assert Counter((row["row"], row["reason"]) for row in found) == expected
@@ -94,8 +96,10 @@ def test_every_broken_input_is_listed_with_its_reason(way):
 
 
 def test_a_second_run_does_no_work_twice(way):
-    from mcmfh.bulk.archive_run import embed_archive, hash_archive
-    from mcmfh.training.archive_training import evaluate_archive, train_archive
+    from mcmfh.pipeline.embed import embed_archive
+    from mcmfh.pipeline.evaluate import evaluate_archive
+    from mcmfh.pipeline.hash import hash_archive
+    from mcmfh.pipeline.train import train_archive
 
     config, archive, _, trained, evaluated, published = way
     again = embed_archive(config, open_manifest(config.archive))
@@ -118,7 +122,7 @@ def test_scores_stand_beside_chance(way):
 
 
 def test_the_endpoint_answers_as_the_snapshot_does(way, endpoint):
-    from mcmfh.snapshots.search import search
+    from mcmfh.search.nearest import search
 
     config, archive, _, _, _, published = way
     snapshot = open_snapshot(published.root)
@@ -132,19 +136,19 @@ def test_the_endpoint_answers_as_the_snapshot_does(way, endpoint):
 
 
 def test_an_archived_image_finds_itself_by_its_code(way, endpoint):
-    from mcmfh.serving import client
+    from mcmfh import client
 
     config, archive, _, _, _, published = way
     quarantined = set(published.quarantined["item_id"].to_pylist())
     item = next(i for i in archive.items.to_pylist() if i["item_id"] not in quarantined and i["image_uri"])
     everything = {"k": published.items, "target": "image"}
-    answer = client.search_endpoint(endpoint, storage.read(item["image_uri"]), everything)
+    answer = client.search_endpoint(endpoint, files.read(item["image_uri"]), everything)
     own = next(hit for hit in answer["hits"] if hit["item_id"] == item["item_id"])
     # Served alone, hashed in a batch: a logit within rounding of zero may turn, no more.
     assert own["distance"] <= 1
     picture = client.get(endpoint + own["image"])
     assert picture[:3] == b"\xff\xd8\xff"
-    assert client.search_snapshot(published.root, storage.read(item["image_uri"]), {"k": 5})["hits"]
+    assert client.search_snapshot(published.root, files.read(item["image_uri"]), {"k": 5})["hits"]
 
 
 def test_filters_and_studies(way, endpoint):
@@ -176,11 +180,11 @@ def test_bad_requests_get_one_sentence(endpoint, body, status, culprit):
 
 
 def test_one_new_row_at_the_top_encodes_one_item(way):
-    from mcmfh.bulk.archive_run import hash_archive
-    from mcmfh.bulk.dry_run import estimate
+    from mcmfh.pipeline.dry_run import estimate
+    from mcmfh.pipeline.hash import hash_archive
 
     config, archive, _, _, _, published = way
-    text = storage.read(config.archive.manifest).decode()
+    text = files.read(config.archive.manifest).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     quarantined = set(published.quarantined["item_id"].to_pylist())
     new = {**next(row for row in rows if row["item_id"] not in quarantined), "item_id": "NEW", "study_id": "NEW"}
@@ -188,8 +192,8 @@ def test_one_new_row_at_the_top_encodes_one_item(way):
     writer = csv.DictWriter(sink, rows[0])
     writer.writeheader()
     writer.writerows([new, *rows])
-    longer = storage.join(storage.parent(config.archive.manifest), "longer.csv")
-    storage.create(longer, sink.getvalue().encode())
+    longer = files.join(files.parent(config.archive.manifest), "longer.csv")
+    files.create(longer, sink.getvalue().encode())
     config = config.model_copy(update={"archive": config.archive.model_copy(update={"manifest": longer})})
     manifest = open_manifest(config.archive)
     expected = estimate(config, manifest)

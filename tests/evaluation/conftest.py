@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 
 
 def make_table(n: int = 120, classes: int = 4, seed: int = 0) -> EmbeddingTable:

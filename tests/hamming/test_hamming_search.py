@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.hamming_reference import nearest, random_codes, ranking
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex, merge_answers
 from mcmfh.hamming.multi_index import MultiIndex
-from tests.hamming.reference import nearest, random_codes, ranking
 
 BITS = [4, 8, 12, 16, 20, 22, 23, 24, 32, 40, 48, 64, 96, 128, 200, 512]
 KINDS = ["uniform", "few", "one", "near"]

@@ -7,11 +7,11 @@ id may come back that the index cannot hold.
 
 import numpy as np
 import pytest
+from support.hamming_reference import random_codes
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
 from mcmfh.hamming.index_file import open_arrays, save_arrays
-from tests.hamming.reference import random_codes
 
 # bits, items, whether ids are kept: a bucket table, a scan, a multi-index of each layout.
 ENGINES = {

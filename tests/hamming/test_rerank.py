@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.hamming_reference import random_codes, ranking
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex, rerank_by_code, rerank_by_logits
 from mcmfh.hamming.rerank import score_table
-from tests.hamming.reference import random_codes, ranking
 
 
 @settings(deadline=None, max_examples=40)

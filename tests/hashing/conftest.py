@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from planted import planted_table
+from support.planted import planted_table
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import SPEC, small
+from support.planted import SPEC, small
 
-from mcmfh import storage
 from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
 from mcmfh.hashing import bundle as bundles
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import FILES
+from mcmfh.store import files
 from mcmfh.training.mcmfh import train
 
 
@@ -27,13 +27,13 @@ def copy(bundle_uri, tmp_path) -> Path:
     """A copy of the bundle, to be damaged."""
     folder = tmp_path / bundle_uri.rpartition("/")[2]
     folder.mkdir()
-    for name in storage.names(bundle_uri):
-        (folder / name).write_bytes(storage.read(storage.join(bundle_uri, name)))
+    for name in files.names(bundle_uri):
+        (folder / name).write_bytes(files.read(files.join(bundle_uri, name)))
     return folder
 
 
 def test_it_holds_six_files_and_gives_codes(bundle_uri, table):
-    assert storage.names(bundle_uri) == sorted([*FILES, "config.json"])
+    assert files.names(bundle_uri) == sorted([*FILES, "config.json"])
     model = load_bundle(bundle_uri)
     assert model.bits == (16, 32)
     assert bundle_uri.endswith(model.bundle_digest)
@@ -67,8 +67,8 @@ def test_every_damaged_file_is_noticed(name, damage, copy):
 def test_config_rewritten_with_matching_digests_is_noticed(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "metrics.json").write_text("{}")
-    config["files"]["metrics.json"] = storage.digest(b"{}")
-    (copy / "config.json").write_bytes(storage.canonical_json(config))
+    config["files"]["metrics.json"] = files.digest(b"{}")
+    (copy / "config.json").write_bytes(files.canonical_json(config))
     with pytest.raises(InputError, match="folder's name"):
         load_bundle(str(copy))
 

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from planted import planted_table, small
+from support.planted import planted_table, small
 
 from mcmfh.hashing.fitting import Pairs, batch_target
 from mcmfh.hashing.preparation import prepare

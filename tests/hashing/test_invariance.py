@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from planted import RECIPES, small
+from support.planted import RECIPES, small
 
 from mcmfh.hashing.itq import fit_itq
 from mcmfh.hashing.model import Mcmfh

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted import small
+from support.planted import small
 
 from mcmfh.hashing.experts import Experts, expert_load, gating_loss
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer

@@ -13,7 +13,7 @@ from mcmfh.hashing.validation import validation_scores
 
 
 def test_scores_are_those_of_the_evaluation():
-    from planted import planted_table
+    from support.planted import planted_table
 
     table = planted_table().of_split("validation")
     rng = np.random.default_rng(0)

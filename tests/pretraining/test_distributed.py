@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from drawn_pairs import make_pairs, make_vocabulary, small
+from support.drawn_pairs import make_pairs, make_vocabulary, small
 
 from mcmfh.pretraining.fitting import step_terms
 from mcmfh.pretraining.trainee import Trainee

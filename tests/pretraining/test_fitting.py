@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
-from drawn_pairs import make_pairs, make_vocabulary, small
 from PIL import Image
+from support.drawn_pairs import make_pairs, make_vocabulary, small
 
 from mcmfh.pretraining.feed import from_memory
 from mcmfh.pretraining.fitting import fit, make_optimizer
-from mcmfh.pretraining.measuring import embed_pairs, recall, reconstruction
+from mcmfh.pretraining.metrics import embed_pairs, recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.trainee import Trainee
 

@@ -10,17 +10,17 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving_config import served
-from snapshot_rows import publish_rows, rows
+from support.serving_config import served
+from support.snapshot_rows import publish_rows, rows
 
+from mcmfh.client import _multipart
+from mcmfh.search.query import validated
+from mcmfh.search.retrieval import item_path
 from mcmfh.serving import answers
 from mcmfh.serving.access import new_key
+from mcmfh.serving.access_log import Journal
 from mcmfh.serving.application import application
-from mcmfh.serving.client import _multipart
-from mcmfh.serving.journal import Journal
-from mcmfh.serving.queries import validated
 from mcmfh.serving.replica import Replica
-from mcmfh.serving.retrieval import item_path
 
 CODE = {"code": "0305", "modality": "image"}
 BODY = json.dumps(CODE).encode()

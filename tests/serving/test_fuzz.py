@@ -13,12 +13,12 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from serving_config import served
+from support.serving_config import served
 
+from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.processes import anonymous_mib
+from mcmfh.serving.access_log import Journal
 from mcmfh.serving.application import application
-from mcmfh.serving.benchmark.processes import free_port
-from mcmfh.serving.journal import Journal
 from mcmfh.serving.replica import Replica
 
 KNOWN = {200, 400, 404, 413, 422, 503}

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import pytest
 import uvicorn
-from serving_config import served
+from support.serving_config import served
 
+from mcmfh.client import get, search_endpoint
 from mcmfh.errors import InputError
 from mcmfh.serving.access import new_key
+from mcmfh.serving.access_log import Journal
 from mcmfh.serving.application import application
-from mcmfh.serving.client import get, search_endpoint
-from mcmfh.serving.journal import Journal
 from mcmfh.serving.page import page as page_file
 from mcmfh.serving.replica import Replica
 

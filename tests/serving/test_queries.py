@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from mcmfh.client import _multipart
 from mcmfh.errors import InputError
-from mcmfh.serving.client import _multipart
-from mcmfh.serving.queries import BodyTooLarge, read_query, validated
+from mcmfh.search.query import validated
+from mcmfh.serving.queries import BodyTooLarge, read_query
 
 
 def request(body: bytes, kind: str, piece: int = 1000) -> Request:

@@ -9,13 +9,13 @@ import urllib.request
 from urllib.parse import quote
 
 import pytest
-from serving_config import served
-from snapshot_rows import publish_rows, rows
+from support.serving_config import served
+from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
+from mcmfh.search.query import validated
+from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.access import new_key
-from mcmfh.serving.queries import validated
-from mcmfh.serving.retrieval import Retrieval
 
 SECRET, DIGEST = new_key()
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F")

@@ -5,16 +5,15 @@ import time
 
 import numpy as np
 import pytest
-from snapshot_rows import publish_rows, rows
+from support.snapshot_rows import publish_rows, rows
 
-from mcmfh import storage
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
-from mcmfh.serving.queries import validated
-from mcmfh.serving.retrieval import Retrieval
+from mcmfh.search.query import validated
+from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.watcher import Watcher
-from mcmfh.snapshots import numbered
 from mcmfh.snapshots.publish import rollback, snapshots_folder
+from mcmfh.store import files, numbered
 
 NAMES = [f"i{n}" for n in range(1, 61)]
 
@@ -101,15 +100,15 @@ def test_a_broken_snapshot_changes_nothing_and_is_overtaken(root, watcher, model
 
 def test_a_lost_file_and_a_lost_store_change_nothing(root, watcher, models, tmp_path, clock):
     publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
-    shards = set(storage.names(f"{root}/shards"))
+    shards = set(files.names(f"{root}/shards"))
     lost = numbered.get(snapshots_folder(root), 2)["shards"][1]["codes"] + ".safetensors"
     assert lost in shards
-    data = storage.read(f"{root}/shards/{lost}")
-    storage.delete(f"{root}/shards/{lost}")
+    data = files.read(f"{root}/shards/{lost}")
+    files.delete(f"{root}/shards/{lost}")
     watcher.poll()
     assert watcher.current.snapshot.number == 1
     assert watcher.failure.snapshot == 2
-    storage.put(f"{root}/shards/{lost}", data)
+    files.put(f"{root}/shards/{lost}", data)
     clock.now += 1000
     assert watcher.poll()
     (tmp_path / "a").rename(tmp_path / "away")

@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from snapshot_rows import MODEL, publish_rows, rows
+from support.snapshot_rows import MODEL, publish_rows, rows
 
-from mcmfh import storage
 from mcmfh.errors import InputError
-from mcmfh.snapshots import numbered, shards
+from mcmfh.snapshots import shards
 from mcmfh.snapshots.publish import base, live_items, rollback, snapshots_folder
+from mcmfh.store import files, numbered
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_rollback_is_a_new_number_with_the_old_list(root):
 
 def test_a_tampered_shard_is_noticed(root):
     _, document = publish_rows(root, rows(["i1", "i2"]))
-    uri = storage.join(root, "shards", document["shards"][0]["items"] + ".arrow")
-    data = storage.read(uri)
-    storage.delete(uri)
-    storage.create(uri, data[:-1] + b"x")
+    uri = files.join(root, "shards", document["shards"][0]["items"] + ".arrow")
+    data = files.read(uri)
+    files.delete(uri)
+    files.create(uri, data[:-1] + b"x")
     with pytest.raises(ValueError, match="promises"):
         shards.read_verified(root, "shards", document["shards"][0]["items"], "arrow")

@@ -1,7 +1,7 @@
 """`mcmfh snapshots list | diff | gc | rollback` on a store."""
 
 import pytest
-from snapshot_rows import publish_rows, rows
+from support.snapshot_rows import publish_rows, rows
 from typer.testing import CliRunner
 
 from mcmfh.cli import app

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import SPEC, planted_table, small
-from training_kills import kill_a_worker_after, killed_at_step
+from support.planted import SPEC, planted_table, small
+from support.training_kills import kill_a_worker_after, killed_at_step
 
 from mcmfh.errors import InputError
 from mcmfh.hashing import fitting, load_bundle

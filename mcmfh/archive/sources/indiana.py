@@ -8,9 +8,9 @@ from collections import defaultdict
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.sources.openi import LEAST_LABELLED, headings, report_text
 from mcmfh.archive.sources.rows import Row, images_below, keep_labels, manifest_table, read_csv
+from mcmfh.store import files
 
 
 def indiana(folder: str) -> pa.Table:
@@ -18,13 +18,13 @@ def indiana(folder: str) -> pa.Table:
 
     Raises InputError when a CSV file is missing.
     """
-    root = storage.absolute(folder)
+    root = files.absolute(folder)
     images = images_below(root)
     projections: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in read_csv(storage.join(root, "indiana_projections.csv")):
+    for line in read_csv(files.join(root, "indiana_projections.csv")):
         projections[line["uid"]].append((line["filename"].removesuffix(".png"), line["projection"]))
     rows: list[Row] = []
-    for line in read_csv(storage.join(root, "indiana_reports.csv")):
+    for line in read_csv(files.join(root, "indiana_reports.csv")):
         shared: Row = {
             "study_id": f"CXR{line['uid']}",
             "report": report_text(line["findings"], line["impression"]),

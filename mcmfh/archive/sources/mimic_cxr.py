@@ -9,9 +9,9 @@ import re
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.sources.rows import Row, manifest_table, read_csv
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _KEYS = ("subject_id", "study_id")
@@ -24,7 +24,7 @@ def mimic_cxr(folder: str) -> pa.Table:
     split table: a listed image that is missing on disk becomes a row whose image is quarantined with that reason.
     Raises InputError when a table is missing.
     """
-    root = storage.absolute(folder)
+    root = files.absolute(folder)
     findings = {
         line["study_id"]: [name for name, value in line.items() if name not in _KEYS and _positive(value)]
         for line in read_csv(_table(root, "chexpert"))
@@ -34,7 +34,7 @@ def mimic_cxr(folder: str) -> pa.Table:
     rows: list[Row] = []
     for line in read_csv(_table(root, "split")):
         patient, study, image = line["subject_id"], line["study_id"], line["dicom_id"]
-        place = storage.join(root, "files", f"p{patient[:2]}", f"p{patient}", f"s{study}")
+        place = files.join(root, "files", f"p{patient[:2]}", f"p{patient}", f"s{study}")
         rows.append(
             {
                 "item_id": image,
@@ -56,22 +56,22 @@ def _positive(value: str | None) -> bool:
 
 def _table(root: str, name: str) -> str:
     """The URI, without .gz, of the newest mimic-cxr-<version>-<name>.csv."""
-    found = [re.fullmatch(rf"(mimic-cxr-[\d.]+-{name}\.csv)(\.gz)?", file) for file in storage.names(root)]
+    found = [re.fullmatch(rf"(mimic-cxr-[\d.]+-{name}\.csv)(\.gz)?", file) for file in files.names(root)]
     tables = sorted(match[1] for match in found if match)
     if not tables:
         raise InputError(f"'{root}' has no mimic-cxr-…-{name}.csv; put the tables of MIMIC-CXR-JPG beside files/")
-    return storage.join(root, tables[-1])
+    return files.join(root, tables[-1])
 
 
 def _ending(root: str) -> str:
     """jpg or dcm, by the first study that has a picture."""
-    place = storage.join(root, "files")
-    while entries := storage.names(place):
+    place = files.join(root, "files")
+    while entries := files.names(place):
         pictures = [name for name in entries if name.endswith((".jpg", ".dcm"))]
         if pictures:
             return pictures[0].rpartition(".")[2]
         folders = [name for name in entries if not name.endswith((".txt", ".html"))]
         if not folders:
             break
-        place = storage.join(place, folders[0])
+        place = files.join(place, folders[0])
     return "jpg"

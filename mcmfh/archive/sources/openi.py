@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.sources.rows import Row, images_below, keep_labels, labels_of, manifest_table
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 LEAST_LABELLED = 20
 # Says that nobody indexed the report, not what it shows.
@@ -22,8 +22,8 @@ def openi(folder: str) -> pa.Table:
 
     Raises InputError when there is no report below `folder`, or one is not XML.
     """
-    root = storage.absolute(folder)
-    reports = [uri for uri, _ in storage.walk(root) if uri.endswith(".xml")]
+    root = files.absolute(folder)
+    reports = [uri for uri, _ in files.walk(root) if uri.endswith(".xml")]
     if not reports:
         raise InputError(f"no report XML below '{folder}'; unpack NLMCXR_reports.tgz there")
     images = images_below(root)
@@ -43,7 +43,7 @@ def report_text(findings: str, impression: str) -> str | None:
 
 def _rows(uri: str, images: dict[str, str]) -> list[Row]:
     try:
-        document = ElementTree.fromstring(storage.read(uri))
+        document = ElementTree.fromstring(files.read(uri))
     except ElementTree.ParseError as error:
         raise InputError(f"'{uri}' is not XML ({error}); unpack NLMCXR_reports.tgz anew") from error
     sections = {part.get("Label", ""): part.text or "" for part in document.iter("AbstractText")}

@@ -9,9 +9,9 @@ import re
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.sources.rows import Row, images_below, keep_labels, labels_of, manifest_table
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 LEAST_LABELLED, MOST_LABELLED = 50, 400
 _SPLITS = ("train", "validation", "test")
@@ -24,11 +24,11 @@ def roco(folder: str, kind: str = "radiology", official_split: bool = False) -> 
     `kind`: "radiology" | "non-radiology". A group is an article, and items are split by it; `official_split` keeps the
     dataset's own split, which puts figures of one article on two sides. Raises InputError when there are no captions.
     """
-    root = storage.absolute(folder)
+    root = files.absolute(folder)
     parts = [
         (split, place)
         for split in _SPLITS
-        for place in (storage.join(root, "data", split, kind), storage.join(root, split, kind))
+        for place in (files.join(root, "data", split, kind), files.join(root, split, kind))
         if _find(place, "captions")
     ]
     if not parts:
@@ -38,7 +38,7 @@ def roco(folder: str, kind: str = "radiology", official_split: bool = False) -> 
 
 
 def _rows(place: str, split: str | None) -> list[Row]:
-    images = images_below(storage.join(place, "images"))
+    images = images_below(files.join(place, "images"))
     captions, concepts, keywords, links, licences = (
         _read(place, name) for name in ("captions", "cuis", "keywords", "dlinks", "licences")
     )
@@ -59,14 +59,14 @@ def _rows(place: str, split: str | None) -> list[Row]:
 
 def _find(place: str, name: str) -> str | None:
     """The file of that name in a folder: captions.txt, or captions_tp_val_revised.txt."""
-    found = [file for file in storage.names(place) if re.fullmatch(rf"{name}(_\w+)?\.txt", file)]
-    return storage.join(place, found[0]) if found else None
+    found = [file for file in files.names(place) if re.fullmatch(rf"{name}(_\w+)?\.txt", file)]
+    return files.join(place, found[0]) if found else None
 
 
 def _read(place: str, name: str) -> dict[str, list[str]]:
     """First field of each tab-separated line → the others; {} without the file. Some files begin with a header."""
     uri = _find(place, name)
-    lines = storage.read(uri).decode().split("\n") if uri else []
+    lines = files.read(uri).decode().split("\n") if uri else []
     return {item.strip(): fields for item, *fields in (line.split("\t") for line in lines) if _ITEM.match(item)}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from mcmfh import storage
 from mcmfh.archive.manifest import SCHEMA
 from mcmfh.archive.splits import split_of
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 Row = dict[str, Any]
 
@@ -44,8 +44,8 @@ def keep_labels(table: pa.Table, least: int, most: int | None = None) -> pa.Tabl
 def read_csv(uri: str) -> Iterator[dict[str, str]]:
     """Rows of a CSV file, or of its .gz where that is what lies there. Raises InputError when neither does."""
     for candidate in (uri, f"{uri}.gz"):
-        if storage.exists(candidate):
-            data = storage.read(candidate)
+        if files.exists(candidate):
+            data = files.read(candidate)
             text = (gzip.decompress(data) if candidate.endswith(".gz") else data).decode("utf-8-sig")
             return csv.DictReader(io.StringIO(text, newline=""))
     raise InputError(f"'{uri}' does not exist; give the folder that the dataset was unpacked into")
@@ -54,7 +54,7 @@ def read_csv(uri: str) -> Iterator[dict[str, str]]:
 def images_below(folder: str) -> dict[str, str]:
     """File stem → URI of the pictures below a folder."""
     endings = (".png", ".jpg", ".jpeg", ".dcm")
-    uris = (uri for uri, _ in storage.walk(folder) if uri.lower().endswith(endings))
+    uris = (uri for uri, _ in files.walk(folder) if uri.lower().endswith(endings))
     return {uri.rpartition("/")[2].rpartition(".")[0]: uri for uri in uris}
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation.hasher import Hasher
 

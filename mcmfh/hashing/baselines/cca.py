@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.hashing.baselines.base import Pairs
 from mcmfh.hashing.teachers import ridge_cca, unit
 

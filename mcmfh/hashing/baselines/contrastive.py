@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.hashing.baselines.base import Pairs
 from mcmfh.hashing.baselines.fitting import apply, fit, mlp

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.hashing.baselines.supervised import CodeLoss, fit_heads
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.hashing.baselines.supervised import CodeLoss, fit_heads
 

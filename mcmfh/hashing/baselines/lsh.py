@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.hashing.baselines.itq import RotatedSpace

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mcmfh.encoders.table import EmbeddingTable
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.hashing.baselines.base import Pairs
 from mcmfh.hashing.baselines.fitting import apply, fit, mlp
 from mcmfh.hashing.codes import pack_codes

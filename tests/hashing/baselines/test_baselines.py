@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted import planted_table
+from support.planted import planted_table
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation import evaluate, permutation_null

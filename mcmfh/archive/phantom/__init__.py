@@ -1,5 +1,0 @@
-"""The phantom archive: a seeded hospital that never was, with findings one can see."""
-
-from mcmfh.archive.phantom.write import write_phantom
-
-__all__ = ["write_phantom"]

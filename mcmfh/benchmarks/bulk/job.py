@@ -1,0 +1,35 @@
+"""The embedding job in a process of its own, telling when which worker did which unit; prints one line of JSON.
+
+python -m mcmfh.benchmarks.bulk.job '{"encoder": "packaged", "source": null, "overrides": ["archive.manifest=…"]}'
+"""
+
+import json
+import sys
+from typing import Any
+
+from mcmfh import ray_session
+from mcmfh.config import load_config
+from mcmfh.pipeline.archive import open_manifest
+from mcmfh.store.layout import archive_root
+
+
+def run(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """What jobs/embed.py does, with the encoder that is asked for; the fields of each UnitDone."""
+    config = load_config(order["overrides"], read_default=False)
+    manifest = open_manifest(config.archive)
+    ray_session.connect(config.cluster)
+    from mcmfh.benchmarks.bulk.contestants import contestant
+    from mcmfh.bulk.embed import embed, embeddings_folder
+    from mcmfh.bulk.listing import listed, plan
+
+    spec, load = contestant(order["encoder"], order["source"])
+    with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
+        planned = plan(config, listing, embeddings_folder(config.store, spec))
+        work = [unit for one in planned for unit in one.units]
+        done = [vars(unit) for unit in embed(config, spec, work, load)]
+    ray_session.disconnect()
+    return done
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(json.loads(sys.argv[1]))))

@@ -1,0 +1,124 @@
+"""A big archive made in seconds, for measuring: random codes and plausible metadata, written as shards directly."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcmfh.encoders import encoder_spec, load_encoder
+from mcmfh.encoders.base import Encoder
+from mcmfh.hashing import load_bundle
+from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.calibration import calibrate
+from mcmfh.hashing.canary import embedding_canary, encoder_canary
+from mcmfh.hashing.settings import ModelSettings
+from mcmfh.snapshots import shards
+from mcmfh.snapshots.publish import FORMAT, Model, snapshots_folder
+from mcmfh.store import files, numbered
+
+FILTERS = ("modality", "year")
+MODALITIES = np.array(["CR", "CT", "MR", "US"])
+BITS = 16
+
+
+def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512) -> Model:
+    """A bundle below `root`: the packaged encoder (`towers`, where it is loaded already) and hash heads as they are
+    before training, which cost the same."""
+    spec = encoder_spec("packaged", "cpu")
+    towers = towers or load_encoder("packaged", "cpu")
+    shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
+    model = shape.build().eval()
+    bundle = Bundle(model, shape, "packaged", spec.identity)
+    rng = np.random.default_rng(seed)
+    image, report = (rng.standard_normal((64, w)).astype(np.float32) for w in (spec.image_width, spec.report_width))
+    canary = embedding_canary(bundle.all_logits, image, report, seed)
+    canary["encoder"] = encoder_canary(
+        lambda images, k: bundle._hash_images(towers, images, k),
+        lambda texts, k: bundle._hash_reports(towers, texts, k),
+        bundle.bits,
+    )
+    labels, study = rng.random((64, 3)) < 0.3, np.arange(64) // 2
+    calibration = {str(BITS): calibrate(bundle.hash_embeddings(image, report), labels, study)}
+    uri = save_bundle(root, model, shape, spec, calibration=calibration, metrics={}, canary=canary, training={})
+    loaded = load_bundle(uri)
+    return Model(uri, loaded.bundle_digest, loaded.code_digest, spec.digest, (BITS,))
+
+
+def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = shards.SHARD_ROWS, seed: int = 0) -> int:
+    """Publish a snapshot of `items` random items and return its number. The same seed gives the same archive."""
+    written = []
+    for start in range(0, items, shard_rows):
+        table = synthetic_rows(start, min(shard_rows, items - start), seed)
+        written.append(shards.write_shard(root, table, FILTERS))
+
+    def document(head):
+        return {
+            "format": FORMAT,
+            "parent": head[0] if head else None,
+            "shards": [shard.document() for shard in written],
+            "tombstones": None,
+            "rows": items,
+            "items": items,
+            "quarantine": "0" * 64,
+            "quarantined": 0,
+            "filters": list(FILTERS),
+            **asdict(model),
+            "bits": list(model.bits),
+        }
+
+    return numbered.append(snapshots_folder(root), document)[0]
+
+
+def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
+    """Shard rows `start` …: three items a study, every twentieth without a report."""
+    rng = np.random.default_rng([seed, start])
+    number = np.arange(start, start + rows)
+    name = pc.cast(pa.array(number), pa.string())
+    year = 2000 + number % 25
+
+    def text(*parts) -> pa.Array:
+        return pc.binary_join_element_wise(*parts, "")
+
+    def codes(lacking: np.ndarray) -> pa.Array:
+        column = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(BITS // 8), rows, [None, pa.py_buffer(rng.integers(0, 256, (rows, BITS // 8), np.uint8))]
+        )
+        return pc.if_else(pa.array(lacking), pa.scalar(None, column.type), column)
+
+    reported = number % 20 != 0
+    report = text("View of study ", name, ". Heart size normal, lungs clear, no effusion. Compared with ", name)
+    finding = text("finding-", pc.cast(pa.array(number % 40), pa.string()))
+    return pa.table(
+        {
+            "item_id": text("item-", name),
+            "fingerprint": text(f"etag:{seed}-", name),
+            "study_id": text("study-", pc.cast(pa.array(number // 3), pa.string())),
+            "modality": pa.array(MODALITIES[rng.integers(0, 4, rows)]),
+            "year": pa.array(year),
+            "image_uri": text("s3://archive/images/", name, ".dcm"),
+            "labels": pa.FixedSizeListArray.from_arrays(finding, 1).cast(pa.list_(pa.string())),
+            "date": text(pc.cast(pa.array(year), pa.string()), "-06-15"),
+            "report": pc.if_else(pa.array(reported), report, pa.scalar(None, pa.string())),
+            f"image.{BITS}": codes(np.zeros(rows, bool)),
+            f"report.{BITS}": codes(~reported),
+        }
+    )
+
+
+def peer_files(root: str, document: dict, folder: Path) -> None:
+    """What the peer loads: codes.npy uint8 [n, B] and names.npy of the items that have a report."""
+    codes, names = [], []
+    for shard in document["shards"]:
+        tensors = shards.read_codes(shards.read_verified(root, "shards", shard["codes"], "safetensors"))
+        there = np.unpackbits(tensors["report.present"], count=shard["rows"], bitorder="little").astype(bool)
+        items = shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow"))
+        codes.append(tensors[f"report.{BITS}"][there])
+        names.append(items["item_id"].to_numpy()[there].astype("S"))
+    np.save(folder / "codes.npy", np.concatenate(codes))
+    np.save(folder / "names.npy", np.concatenate(names))
+
+
+def absolute_root(folder: Path) -> str:
+    return files.join(files.absolute(str(folder)), "archives", "synthetic")

@@ -1,0 +1,49 @@
+"""What a snapshot costs a replica beside its encoder: memory of its own, and seconds until it answers.
+
+The encoder is warm and another archive of a few items has been asked everything, so code and libraries are loaded.
+python -m mcmfh.benchmarks.serving.opening ARCHIVE SMALL_ARCHIVE
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import product
+
+from mcmfh.archive.images import Limits
+from mcmfh.benchmarks.serving.archives import MODALITIES
+from mcmfh.processes import anonymous_mib
+from mcmfh.search.query import validated
+from mcmfh.search.retrieval import Retrieval
+
+
+def measure_opening(root: str, small: str) -> dict[str, float]:
+    """{"seconds", "mib"} of opening and searching the archive at `root` in a process of its own, its snapshot being
+    cached on this machine. The archive `small` is of the same model."""
+    command = [sys.executable, "-m", "mcmfh.benchmarks.serving.opening", root, small]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)]
+    return json.loads(runs[-1].stdout.splitlines()[-1])
+
+
+def ask_everything(retrieval: Retrieval) -> None:
+    """Every target, with and without filters on both columns, pages of items and the histogram."""
+    for target, modality, year in product(("report", "image", "study"), (None, *MODALITIES.tolist()), (None, 2007)):
+        where = {name: value for name, value in (("modality", modality), ("year", year)) if value is not None}
+        query = {"code": "0305", "modality": "image", "target": target, "k": 20, "where": where, "histogram": True}
+        answer = retrieval.search(validated(query))
+        assert len(answer["hits"]) == 20
+        assert retrieval.item(answer["hits"][0]["item_id"])
+
+
+if __name__ == "__main__":
+    large, small = sys.argv[1:]
+    warm = Retrieval(small, Limits())
+    warm.search(validated({"report": "No acute findings."}))
+    ask_everything(warm)
+    before, start = anonymous_mib(os.getpid()), time.perf_counter()
+    opened = Retrieval(large, Limits(), bundle=warm.bundle)
+    opened.search(validated({"code": "0305", "modality": "image"}))
+    seconds = time.perf_counter() - start
+    ask_everything(opened)
+    print(json.dumps({"seconds": seconds, "mib": anonymous_mib(os.getpid()) - before}))

@@ -1,6 +1,0 @@
-"""The embedding job against its encoder alone: `python jobs/benchmark.py bulk`."""
-
-from mcmfh.bulk.benchmark.report import write_report
-from mcmfh.bulk.benchmark.suite import PARTS, run_part
-
-__all__ = ["PARTS", "run_part", "write_report"]

@@ -1,0 +1,76 @@
+"""What calls the endpoint. Needs neither torch nor ray."""
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from mcmfh.errors import InputError
+
+TIMEOUT_S = 60
+PAUSE_S = 0.5  # enough for a proxy to notice that a replica is gone
+
+
+def search_endpoint(
+    url: str,
+    image: bytes | None,
+    fields: dict[str, Any],
+    key: str | None = None,
+    dropped: Callable[[Exception], None] = lambda error: None,
+) -> dict[str, Any]:
+    """POST the query to `url`/v1/search, with the endpoint's access key where it has one.
+
+    A request that a dying replica dropped is sent once more, a moment later; `dropped` is told why.
+
+    Raises InputError with the endpoint's own sentence when it refuses, or when nothing answers.
+    """
+    body, kind = _multipart(image, fields) if image is not None else (json.dumps(fields).encode(), "application/json")
+    request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind, **_bearer(key)})
+    for attempt in (1, 2):
+        try:
+            if attempt == 2:
+                time.sleep(PAUSE_S)
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            if error.code >= 500 and attempt == 1:
+                dropped(error)
+                continue
+            raise InputError(f"the endpoint answered {error.code}: {_detail(error)}") from error
+        except (OSError, http.client.HTTPException) as error:
+            if attempt == 2:
+                raise InputError(f"no endpoint answers at '{url}' ({error}); start one with jobs/serve.py") from error
+            dropped(error)
+    raise AssertionError("unreachable")
+
+
+def get(url: str, key: str | None = None) -> bytes:
+    """The bytes at a URL of the endpoint, such as a thumbnail."""
+    with urllib.request.urlopen(urllib.request.Request(url, headers=_bearer(key)), timeout=TIMEOUT_S) as response:
+        return response.read()
+
+
+def _bearer(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        return json.load(error)["detail"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return error.reason
+
+
+def _multipart(image: bytes, fields: dict[str, Any]) -> tuple[bytes, str]:
+    boundary = uuid.uuid4().hex
+    parts = []
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode())
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="query"\r\n'
+    parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + image + b"\r\n")
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,0 +1,77 @@
+"""What is still to do, cut into units: the part of a job that decides everything before anything heavy starts.
+
+A plan is a Parquet file with one row group a unit: manifest rows that are not done, with their fingerprints, in item
+order. A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs, so that the same work
+has the same name in every run, and who looks for some items reads the names to know which units may hold them.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcmfh.archive.loading import item_fingerprints
+from mcmfh.archive.manifest import Fault
+from mcmfh.archive.order import KeyRange, in_order, keys
+from mcmfh.store import files
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A row group of a plan: `digest` is its input digest, after its range of keys."""
+
+    plan: str
+    row_group: int
+    digest: str
+    rows: int
+
+    def items(self) -> pa.Table:
+        """The unit's manifest rows with their `fingerprint`."""
+        with files.open_file(self.plan) as file:
+            return pq.ParquetFile(file).read_row_group(self.row_group)
+
+
+def with_fingerprints(manifest: pa.Table) -> pa.Table:
+    """Manifest rows with one more column, `fingerprint`."""
+    contents = manifest.select(["image_uri", "report", "report_uri"]).to_pylist()
+    return manifest.append_column("fingerprint", pa.array(item_fingerprints(contents), pa.string()))
+
+
+def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
+    """The rows without fatal faults, in item order."""
+    fatal = np.array([fault.row for fault in faults if fault.fatal], np.int64)
+    return in_order(manifest.filter(pa.array(~np.isin(manifest["row"].to_numpy(), fatal))))
+
+
+def write_plan(items: pa.Table, unit_items: int, folder: str, earlier: Sequence[str] = ()) -> list[Unit]:
+    """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `folder`, create-only.
+
+    earlier: names of units in which some of the items may have failed; they make the new names new.
+    """
+    if not items.num_rows:
+        return []
+    starts = np.arange(0, items.num_rows, unit_items)
+    names = unit_names(items, starts, "".join(earlier))
+    uri = files.join(folder, f"{files.digest(names)}.parquet")
+    if not files.exists(uri):
+        sink = io.BytesIO()
+        pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
+        files.create(uri, sink.getvalue())
+    rows = np.diff(starts, append=items.num_rows).tolist()
+    return [Unit(uri, i, name, count) for i, (name, count) in enumerate(zip(names, rows))]
+
+
+def unit_names(items: pa.Table, starts: np.ndarray, salt: str = "") -> list[str]:
+    """Names of the units that begin at rows `starts` of `items` (in item order)."""
+    ends = np.append(starts[1:], items.num_rows)
+    pairs = pc.binary_join_element_wise(items["item_id"], items["fingerprint"], "\t").combine_chunks()
+    offsets = pa.array(np.append(starts, items.num_rows), pa.int64())
+    texts = pc.binary_join(pa.LargeListArray.from_arrays(offsets, pairs), "\n").to_pylist()
+    first, last = (keys(items["item_id"].take(pa.array(rows))).tolist() for rows in (starts, ends - 1))
+    spans = [KeyRange(*ends) for ends in zip(first, last)]
+    digests = [files.digest(f"{end - start} {text}{salt}".encode()) for start, end, text in zip(starts, ends, texts)]
+    return [f"{span}-{digest}" for span, digest in zip(spans, digests)]

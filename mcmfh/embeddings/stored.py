@@ -1,0 +1,109 @@
+"""Stored embeddings joined with a manifest: the table that training and evaluation read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcmfh.archive.order import KeyRange
+from mcmfh.archive.splits import with_splits
+from mcmfh.embeddings import units
+from mcmfh.embeddings.table import EmbeddingTable, label_matrix
+from mcmfh.errors import InputError
+
+_KEYS = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
+
+    `reason[i]` (null where all went well) tells why an item has none and never will, unless its files change.
+    `earlier_unit` and `earlier_position` tell in the same way where an item with another fingerprint stands.
+    """
+
+    units: list[str]
+    unit: np.ndarray  # int64[N]
+    position: np.ndarray  # int64[N]
+    reason: pa.ChunkedArray  # string[N]
+    earlier_unit: np.ndarray  # int64[N]
+    earlier_position: np.ndarray  # int64[N]
+
+    @property
+    def failed(self) -> np.ndarray:
+        """bool[N]: was read and could not be used."""
+        return self.reason.is_valid().to_numpy()
+
+
+def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Placement:
+    """Find every item of `items` (item_id, fingerprint; all of the range `within`) among an embeddings folder's units.
+
+    Of several embeddings of one item any that succeeded stands before those that failed, and then the last by name.
+    """
+    names = units.done_units(folder, within) if items.num_rows else []
+    tables = list(units.read_units(folder, names, _KEYS.names))
+    number = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables]).astype(np.int64)
+    position = np.concatenate([np.zeros(0, np.int64), *(np.arange(table.num_rows) for table in tables)])
+    found = pa.concat_tables([_KEYS.empty_table(), *tables])
+    item = pc.index_in(found["item_id"], value_set=items["item_id"])
+    same = pc.equal(found["fingerprint"], items["fingerprint"].take(item))
+    good = found["reason"].is_null().to_numpy()
+    number, position = np.append(number, -1), np.append(position, 0)  # the last of each answers for "nowhere", row -1
+
+    def last(wanted: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(wanted)
+        rows = rows[np.argsort(good[rows], kind="stable")]
+        row = np.full(items.num_rows, -1)
+        row[item.to_numpy()[rows].astype(np.int64)] = rows
+        return row
+
+    row = last(pc.fill_null(same, False).to_numpy())
+    earlier = last(pc.fill_null(pc.invert(same), False).to_numpy() & good)
+    reason = found["reason"].take(pa.array(row, mask=row < 0))
+    return Placement(names, number[row], position[row], reason, number[earlier], position[earlier])
+
+
+def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:
+    """The embedded, unquarantined ones of `items` as one table in memory, in the order of `items`.
+
+    folder: of one encoder; items: manifest rows with `fingerprint`; widths: (D_I, D_T). Items without a split get one
+    by their group. Raises InputError when nothing is embedded yet.
+    """
+    place = locate(folder, items)
+    image = np.zeros((items.num_rows, widths[0]), np.float32)
+    report = np.zeros((items.num_rows, widths[1]), np.float32)
+    has_image, has_report = np.zeros(items.num_rows, bool), np.zeros(items.num_rows, bool)
+    text_key = np.full(items.num_rows, "", object)
+    for number in np.unique(place.unit[place.unit >= 0]):
+        rows = np.flatnonzero(place.unit == number)
+        columns = ["image_embedding", "report_embedding", "report_sha256"]
+        table = units.read_unit(folder, place.units[number], columns).take(pa.array(place.position[rows]))
+        for name, vectors, present in (("image", image, has_image), ("report", report, has_report)):
+            column = table[f"{name}_embedding"].combine_chunks()
+            there = column.is_valid().to_numpy(zero_copy_only=False)
+            vectors[rows[there]] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
+            present[rows] = there
+        text_key[rows] = [key or "" for key in table["report_sha256"].to_pylist()]
+    keep = has_image | has_report
+    if not keep.any():
+        raise InputError("none of the manifest's items is embedded yet; run jobs/embed.py first")
+    labels, names = label_matrix(items["labels"].to_pylist())
+
+    def text(column: str) -> np.ndarray:
+        return np.array([value or "" for value in items[column].to_pylist()])
+
+    return EmbeddingTable(
+        item_id=text("item_id"),
+        image=image,
+        report=report,
+        has_image=has_image,
+        has_report=has_report,
+        split=np.array([split or "" for split in with_splits(items)["split"].to_pylist()]),
+        group=text("group"),
+        study=text("study_id"),
+        date=text("date"),
+        text_key=text_key.astype(str),
+        labels=labels,
+        label_names=names,
+    ).select(keep)

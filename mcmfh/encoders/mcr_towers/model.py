@@ -1,0 +1,53 @@
+"""Towers and aggregation: all that embeds. Retrieval runs it unmasked, pretraining masked.
+
+Shapes: B batch · S image side · N patches · L tokens · U places seen · W tower width · D common width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mcmfh.encoders.mcr_towers.aggregation import make_aggregation
+from mcmfh.encoders.mcr_towers.masking import Mask, all_present, see_all
+from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
+from mcmfh.encoders.mcr_towers.settings import TowerSettings
+from mcmfh.encoders.mcr_towers.towers import ImageTower, ReportTower
+
+
+class View(NamedTuple):
+    """One side of a batch through its tower."""
+
+    vector_BD: Tensor  # float32, unit rows
+    local_BUW: Tensor
+
+
+class Mcr(nn.Module):
+    """`vocabulary` is its number of word pieces; the same seed gives the same first weights."""
+
+    def __init__(self, settings: TowerSettings, vocabulary: int, seed: int = 0):
+        super().__init__()
+        self.settings = settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.image_tower = PackagedImageTower() if settings.image_tower == "packaged" else ImageTower(settings)
+            self.report_tower = ReportTower(settings, vocabulary)
+            self.image_aggregation = make_aggregation(settings, self.image_tower.width)
+            self.report_aggregation = make_aggregation(settings, self.report_tower.width)
+
+    def image(self, patches_BNP: Tensor, mask: Mask) -> View:
+        local_BUW = self.image_tower(patches_BNP, mask)
+        return View(self.image_aggregation(local_BUW, mask), local_BUW)
+
+    def report(self, tokens_BL: Tensor, mask: Mask) -> View:
+        local_BUW = self.report_tower(tokens_BL, mask)
+        return View(self.report_aggregation(local_BUW, mask), local_BUW)
+
+    def embed_images(self, pixels_BSS3: Tensor) -> Tensor:
+        """float32[B, D], unit rows, of uint8[B, S, S, 3]."""
+        patches_BNP = self.image_tower.patches(pixels_BSS3)
+        return self.image(patches_BNP, see_all(all_present(patches_BNP))).vector_BD
+
+    def embed_reports(self, tokens_BL: Tensor, present_BL: Tensor) -> Tensor:
+        """float32[B, D], unit rows, of int64[B, L] and bool[B, L]."""
+        return self.report(tokens_BL, see_all(present_BL)).vector_BD

@@ -1,0 +1,185 @@
+"""All measures of a set of codes, under every protocol it has the codes for, against every database.
+
+Shapes: N items of the table · Q queries. Without labels only R@K can be measured, and only R@K is returned.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from mcmfh.embeddings.table import EmbeddingTable
+from mcmfh.errors import InputError
+from mcmfh.evaluation.average_precision import average_precision
+from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
+from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
+from mcmfh.evaluation.intervals import bootstrap_interval
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
+from mcmfh.evaluation.pairs import answer_groups
+from mcmfh.evaluation.precision import precision, precision_by_rank
+from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
+from mcmfh.evaluation.radius import lookup_precision, radius_curve
+from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
+from mcmfh.evaluation.scores import Curve, Evaluation, Score
+
+# name → (measure, items that it looks at: None = all)
+RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
+    "mAP@all": (average_precision, None),
+    "mAP@50": (partial(average_precision, at=50), 50),
+    "mAP@50 UCMFH": (partial(average_precision_ucmfh, at=50), 50),
+    "mAP@5000 DCMHT": (partial(average_precision_dcmht, at=5000), None),
+    "P@10": (partial(precision, at=10), 10),
+    "P@50": (partial(precision, at=50), 50),
+}
+LOOKUP = "lookup ≤ 2"
+RECALL_AT = (1, 5, 10)
+CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+# Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.
+_CELLS = 500_000
+
+
+def evaluate(
+    codes: Mapping[str, np.ndarray],
+    table: EmbeddingTable,
+    bits: int | None,
+    method: str = "",
+    seed: int = 0,
+    supervised: bool = False,
+    query_split: str = "test",
+    databases: Sequence[str] = DATABASES,
+    resamples: int = 1000,
+) -> Evaluation:
+    """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
+
+    Rows are the items of `table`. Raises InputError when the codes do not fit it, or `query_split` is empty.
+    """
+    for name, rows in codes.items():
+        if len(rows) != len(table):
+            raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")
+    if not (table.split == query_split).any():
+        raise InputError(f"no item is in split '{query_split}'; name a split that the manifest has")
+    scores: list[Score] = []
+    curves: list[Curve] = []
+    for protocol in PROTOCOLS:
+        for direction, (asked, stored) in protocol.directions.items():
+            if asked not in codes or stored not in codes:
+                continue
+            query = np.flatnonzero((table.split == query_split) & present(table, asked))
+            for database in databases:
+                rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
+                place = (protocol.name, direction, database)
+                if table.labels.any():
+                    found = _label_scores(codes[asked], codes[stored], table, query, rows, bits, place, resamples)
+                    scores += found[0]
+                    curves += found[1]
+            if protocol.name == SINGLE:
+                place = (protocol.name, direction, "own split")
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, place, resamples)
+    return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves))
+
+
+def _label_scores(
+    asked: np.ndarray,
+    stored: np.ndarray,
+    table: EmbeddingTable,
+    query: np.ndarray,
+    rows: np.ndarray,
+    bits: int | None,
+    place: tuple[str, str, str],
+    resamples: int,
+) -> tuple[list[Score], list[Curve]]:
+    query = query[table.labels[query].any(1)]  # nothing is relevant to an item without labels
+    if not len(query) or not len(rows):
+        return [], []
+    ranks = [rank for rank in CURVE_RANKS if rank <= len(rows)]
+    values: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    precisions, pairs, relevant, balls = [], 0, 0, []
+    for ranking in _rankings(asked, stored, table, query, rows, bits):
+        for name, (measure, depth) in RANKED.items():
+            seen = ranking if depth is None else ranking.head(depth)
+            for view in TIES:
+                values[name, view].append(measure(seen, ties=view))
+            values[name, "random"].append(measure(ranking.shuffled()))
+        precisions.append(precision_by_rank(ranking, ranks))
+        pairs, relevant = pairs + ranking.items.sum(), relevant + ranking.relevant.sum()
+        if bits is not None:
+            balls.append(ranking)
+    chance = relevant / max(1, pairs)
+    curves = [Curve("precision by rank", *place, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))]
+    for ranking in balls:
+        # A ball is counted, not ranked: no order of ties can change it, and random codes fill it by chance.
+        values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
+        values[LOOKUP, "random"] = [np.full(len(query), chance)]
+        curve = radius_curve(ranking)
+        curves.append(Curve("precision by recall", *place, curve.recall, curve.precision))
+    names = [*RANKED, *([LOOKUP] if balls else [])]
+    joined = {key: np.concatenate(parts) for key, parts in values.items()}
+    items = round(pairs / len(query))
+    return score_rows(names, joined, table.group[query], place, float(chance), items, resamples), curves
+
+
+def _rankings(
+    asked: np.ndarray, stored: np.ndarray, table: EmbeddingTable, query: np.ndarray, rows: np.ndarray, bits: int | None
+) -> Iterator[TiedRanking]:
+    """The rankings of all queries, each one's own study left out: of codes at once, of vectors in blocks."""
+    blocks = 1 if bits is not None else -(-len(query) * len(rows) // _CELLS)
+    for part in np.array_split(query, blocks):
+        arguments = asked[part], stored[rows], table.labels[part], table.labels[rows]
+        own = table.study[part], table.study[rows]
+        yield rank_vectors(*arguments, own=own) if bits is None else rank_codes(*arguments, bits, own=own)
+
+
+def _pair_scores(
+    asked: np.ndarray,
+    stored: np.ndarray,
+    table: EmbeddingTable,
+    query_split: str,
+    place: tuple[str, str, str],
+    resamples: int,
+) -> list[Score]:
+    """R@K among the items of the query's split that have both modalities; equal texts are one answer."""
+    rows = np.flatnonzero((table.split == query_split) & table.paired)
+    if not len(rows):
+        return []
+    group = answer_groups(table.select(rows))
+    ranks = pair_ranks(asked[rows], stored[rows], group, group)
+    answers = len(np.unique(group))
+    values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in RECALL_AT for ties in TIES}
+    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in RECALL_AT}
+    names = [f"R@{at}" for at in RECALL_AT]
+    return score_rows(names, values, table.group[rows], place, 1 / answers, answers, resamples)
+
+
+def score_rows(
+    names: list[str],
+    values: dict[tuple[str, str], np.ndarray],
+    groups: np.ndarray,
+    place: tuple[str, str, str],
+    chance: float,
+    items: int,
+    resamples: int,
+) -> list[Score]:
+    """One score a measure, of per-query values float64[Q] by (name, "expected" | "worst" | "best" | "random")."""
+    low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
+    means = {key: float(column.mean()) for key, column in values.items()}
+    return [
+        Score(
+            *place,
+            measure=name,
+            value=means[name, "expected"],
+            worst=means[name, "worst"],
+            best=means[name, "best"],
+            low=float(low[column]),
+            high=float(high[column]),
+            chance=chance,
+            random_order=means[name, "random"],
+            queries=len(groups),
+            items=items,
+        )
+        for column, name in enumerate(names)
+    ]
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

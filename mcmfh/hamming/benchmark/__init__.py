@@ -1,6 +1,0 @@
-"""The Hamming engine against faiss, usearch and numpy, in one run: `python jobs/benchmark.py hamming`."""
-
-from mcmfh.hamming.benchmark.report import write_report
-from mcmfh.hamming.benchmark.suite import SIZES, run_suite
-
-__all__ = ["SIZES", "run_suite", "write_report"]

@@ -1,0 +1,35 @@
+"""Reading a manifest as the configuration names it."""
+
+from mcmfh.archive.manifest import check_manifest, manifest_parts, read_manifest
+from mcmfh.archive.opened import Archive, Manifest
+from mcmfh.config import ArchiveConfig
+from mcmfh.embeddings.plan import usable_items, with_fingerprints
+from mcmfh.errors import InputError
+
+PART_ROWS = 1 << 18
+
+
+def read_archive(config: ArchiveConfig) -> Archive:
+    """Read and check the manifest. Raises InputError when there is none or it cannot be used."""
+    manifest = read_manifest(_uri(config), config.filters)
+    _refuse_empty(config, manifest.num_rows)
+    faults = check_manifest(manifest)
+    return Archive(usable_items(with_fingerprints(manifest), faults), faults, manifest.num_rows)
+
+
+def open_manifest(config: ArchiveConfig) -> Manifest:
+    """Find the manifest and its parts. Raises InputError when there is none."""
+    parts, rows = manifest_parts(_uri(config), PART_ROWS)
+    _refuse_empty(config, rows)
+    return Manifest(_uri(config), parts, rows)
+
+
+def _uri(config: ArchiveConfig) -> str:
+    if config.manifest is None:
+        raise InputError("no manifest is named; set archive.manifest to the URI of a Parquet or CSV file")
+    return config.manifest
+
+
+def _refuse_empty(config: ArchiveConfig, rows: int) -> None:
+    if not rows:
+        raise InputError(f"manifest '{config.manifest}' holds no rows; list the archive's items in it")

@@ -1,0 +1,38 @@
+"""Rows that are trained anew, on an archive's stored embeddings."""
+
+from mcmfh.archive.opened import Archive
+from mcmfh.config import Config
+from mcmfh.evaluation import Evaluation, write_report
+from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
+from mcmfh.pipeline.archive import read_archive
+from mcmfh.pipeline.comparison import ROWS, chosen_rows, compare
+from mcmfh.pipeline.embed import Progress
+from mcmfh.pipeline.evaluate import Evaluated
+from mcmfh.pipeline.train import embedding_table
+from mcmfh.store import files
+
+
+def compare_on_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
+    """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split."""
+    asked = config.evaluate
+    spec, table = embedding_table(config, archive)
+    split = "the manifest's split"
+    if asked.train_manifest:
+        other = config.archive.model_copy(update={"manifest": asked.train_manifest})
+        _, source = embedding_table(config, read_archive(other))
+        table, split = cross_dataset_split(source, table), "train on another dataset"
+    if asked.train_until:
+        table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
+    rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
+    root = files.join(files.absolute(config.store), "evaluations")
+    evaluations: list[Evaluation] = []
+    finished = files.join(root, "rows")
+    for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, finished), 1):
+        evaluations += found
+        if progress:
+            progress(done, len(rows) * asked.seeds)
+    names = [row.name for row in rows]
+    evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
+    name = files.digest([each.to_json() for each in evaluations])[:16]
+    note = f"{asked.compare}, {split}; encoder: {spec.name}"
+    return Evaluated(evaluations, write_report(evaluations, files.join(root, name), note=note))

@@ -1,0 +1,106 @@
+"""MCR against its alternatives on an archive's held-out pairs: one row at a time, each kept as soon as it is finished.
+
+A row is pretrained (resumed, found) like any encoder, embeds the test split, and is ranked by cosine: R@K and, with
+labels, P@K. Equal wall time: dual-stream gets as many epochs as the masked-only run's time pays for, by a ratio of
+step times that is measured once, here, and kept.
+
+python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretraining pretrain.size=tiny evaluate.seeds=1
+"""
+
+import io
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcmfh.archive.opened import Archive
+from mcmfh.archive.splits import with_splits
+from mcmfh.config import ArchiveConfig, Config, EncoderConfig
+from mcmfh.evaluation import Evaluation, evaluate, write_report
+from mcmfh.learning.local import chosen_device
+from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.pipeline.embed import Progress, embed_archive
+from mcmfh.pipeline.evaluate import Evaluated
+from mcmfh.pipeline.pretrain import pretrain_archive
+from mcmfh.pipeline.train import embedding_table
+from mcmfh.pretraining.settings import PretrainSettings
+from mcmfh.pretraining.step_time import contestants, step_seconds
+from mcmfh.store import files
+
+SPLIT = "test"
+
+
+def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, PretrainSettings]:
+    """What is compared, by name; `dual_cost`: time of a dual-stream step over that of a masked-only one."""
+    changes: dict[str, dict] = {
+        "masked-only, map first (MCR)": {},
+        "masked-only, pool first": {"aggregation": "pool_first"},
+        "dual-stream, equal epochs": {"stream": "dual"},
+        "dual-stream, equal wall time": {"stream": "dual", "epochs": max(1, round(base.epochs / dual_cost))},
+        "masked-only, no reconstruction": {"reconstruction": False},
+    }
+    return {name: base.model_copy(update=change) for name, change in changes.items()}
+
+
+def compare_pretraining(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
+    """Pretrain and evaluate every row with evaluate.seeds seeds; what was finished before is read."""
+    base = config.pretrain
+    contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
+    root = files.join(files.absolute(config.store), "evaluations")
+    root = files.join(root, f"pretraining-{files.digest([base.work, contents])[:16]}")
+    rows = pretraining_rows(base, _dual_cost(base, files.join(root, "cost.json")))
+    rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
+    found: list[Evaluation] = []
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    page = ""
+    for seed in range(config.evaluate.seeds):
+        for name, settings in rows.items():
+            uri = files.join(root, "rows", f"{files.digest(name)[:16]}-{seed}.json")
+            if not files.exists(uri):
+                files.create(uri, files.canonical_json(_measure(config, archive, name, settings, seed)))
+            row = files.read_json(uri)
+            found.append(Evaluation.from_json(row["evaluation"]))
+            seconds[name].append(row["seconds"])
+            spent = "; ".join(
+                f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
+            )
+            page = write_report(found, root, "Pretraining", f"cosine of embeddings; seconds of training: {spent}")
+            if progress:
+                progress(len(found), len(rows) * config.evaluate.seeds)
+    return Evaluated(sorted(found, key=lambda each: (list(rows).index(_row_of(each)), each.seed)), page)
+
+
+def _row_of(evaluation: Evaluation) -> str:
+    return evaluation.method.rpartition(", ")[0]
+
+
+def _dual_cost(base: PretrainSettings, uri: str) -> float:
+    if not files.exists(uri):
+        taken = step_seconds(contestants(base), device=chosen_device(base.device, "pretrain.device"))
+        cost = {"dual_over_masked": taken["dual-stream"] / taken["masked-only"]}
+        files.create(uri, files.canonical_json(cost))
+    return files.read_json(uri)["dual_over_masked"]
+
+
+def _measure(config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int) -> dict:
+    settings = settings.model_copy(update={"seed": seed})
+    trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
+    encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
+    embedding = config.model_copy(update={"encoder": encoder, "archive": held_out(config, archive)})
+    embed_archive(embedding, open_manifest(embedding.archive))
+    _, table = embedding_table(embedding, read_archive(embedding.archive))
+    method = f"{name}, {settings.epochs} epochs"
+    vectors = {"image": table.image, "report": table.report}
+    found = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
+    return {"evaluation": found.to_json(), "seconds": trained.seconds}
+
+
+def held_out(config: Config, archive: Archive) -> ArchiveConfig:
+    """The archive of the test split alone; its manifest is written to the store."""
+    items = with_splits(archive.items)
+    items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
+    sink = io.BytesIO()
+    pq.write_table(items, sink)
+    name = f"{files.digest(items['item_id'].to_pylist())[:16]}.parquet"
+    uri = files.join(files.absolute(config.store), "evaluations", "held-out", name)
+    files.create(uri, sink.getvalue())
+    return config.archive.model_copy(update={"manifest": uri})

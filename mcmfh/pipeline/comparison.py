@@ -1,0 +1,170 @@
+"""Several methods, the same embeddings and splits, several seeds: one Ray job, one task a (row, seed).
+
+A row is a named variant of the training settings, or a baseline. Ablations switch parts of the paper's recipe off one
+by one; what a part contributes is what the table says, whatever it says.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+
+from mcmfh import __version__
+from mcmfh.embeddings.table import EmbeddingTable
+from mcmfh.encoders import EncoderSpec
+from mcmfh.errors import InputError
+from mcmfh.evaluation import Evaluation, evaluate, evaluate_reranking
+from mcmfh.hashing.bundle import Bundle
+from mcmfh.hashing.codes import pack_codes
+from mcmfh.hashing.settings import TrainSettings, ablations
+from mcmfh.store import files
+
+
+@dataclass(frozen=True)
+class Row:
+    """`settings` of MCMFH (or ITQ) training, or the name of a `baseline`."""
+
+    name: str
+    settings: TrainSettings | None = None
+    baseline: str | None = None
+
+
+def _variant(base: TrainSettings, name: str, **changes: Any) -> Row:
+    given = {**base.model_dump(exclude_unset=True), **changes, "workers": 0, "min_workers": None, "log_dir": None}
+    return Row(name, TrainSettings.model_validate(given))
+
+
+def method_rows(base: TrainSettings) -> list[Row]:
+    """The default recipe, the paper's, the supervised one, and every baseline."""
+    from mcmfh.hashing.baselines import BASELINES
+
+    return [
+        _variant(base, "MCMFH (default recipe)"),
+        _variant(base, "MCMFH (every part of the paper)", recipe="paper"),
+        _variant(base, "MCMFH (supervised)", supervised=True),
+        *(Row(name, baseline=name) for name in BASELINES),
+    ]
+
+
+def ablation_rows(base: TrainSettings) -> list[Row]:
+    """The paper's recipe and, row by row, the same without one of its parts."""
+    return [_variant(settings, name) for name, settings in ablations(base).items()]
+
+
+def bit_rows(base: TrainSettings) -> list[Row]:
+    """The default recipe at five code lengths, trained at once on one trunk."""
+    return [_variant(base, "MCMFH (default recipe)", bits=(8, 16, 32, 64, 128))]
+
+
+ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
+    "methods": method_rows,
+    "ablation": ablation_rows,
+    "bits": bit_rows,
+}
+
+
+def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
+    """The rows whose name begins with one of `prefixes`; all without any. Raises InputError for one that names none."""
+    for prefix in prefixes:
+        if not any(row.name.startswith(prefix) for row in rows):
+            known = ", ".join(row.name for row in rows)
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {known}")
+    return [row for row in rows if row.name.startswith(prefixes or "")]
+
+
+def compare(
+    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...], folder: str
+) -> Iterator[list[Evaluation]]:
+    """Evaluations (one a code length) of each row and seed, as they finish; `bits` is what baselines are fitted at.
+
+    What has finished stands below `folder`, so that a comparison that was cut short goes on where it was.
+    """
+    # The encoder is not run: its canary would cost more than the training.
+    unread = replace(spec, name="precomputed")
+    contents = files.digest([files.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
+    todo: dict[ray.ObjectRef, str] = {}
+    shared = ray.put(table)
+    for row in rows:
+        for seed in range(seeds):
+            settings = row.settings.work if row.settings else None
+            name = files.digest([__version__, row.name, settings, seed, bits, spec.digest, contents])
+            uri = files.join(folder, f"{name}.json")
+            if files.exists(uri):
+                yield [Evaluation.from_json(each) for each in files.read_json(uri)]
+            else:
+                todo[_measure.remote(row, seed, shared, unread, bits)] = uri
+    while todo:
+        (finished, *_), _ = ray.wait(list(todo))
+        found: list[Evaluation] = ray.get(finished)
+        files.create(todo.pop(finished), files.canonical_json([each.to_json() for each in found]))
+        yield found
+
+
+def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:
+    """One evaluation a code length of a trained model on `table`, under the name `method`.
+
+    That of the shortest codes also says what a second look at its shortlist is worth: by its own logits, by the longest
+    codes, and by the real values these are the signs of.
+    """
+    logits = bundle.all_logits(table.image, table.report)
+    codes = {bits: {name: pack_codes(of[bits]) for name, of in logits.items()} for bits in bundle.bits}
+    found = [
+        evaluate(
+            codes[bits],
+            table,
+            bits,
+            method=method,
+            seed=bundle.shape.seed,
+            supervised=bundle.config["training"]["supervised"],
+        )
+        for bits in bundle.bits
+    ]
+    if table.labels.any():
+        short, long = bundle.bits[0], bundle.bits[-1]
+        own, real = ({name: of[bits] for name, of in logits.items()} for bits in (short, long))
+        longer = codes[long] if long > short else None
+        looks = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
+        found[0] = replace(found[0], scores=(*found[0].scores, *looks))
+    return found
+
+
+@ray.remote(num_cpus=1)
+def _measure(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...]) -> list[Evaluation]:
+    return _measure_baseline(row, seed, table, bits) if row.baseline else _measure_model(row, seed, table, spec)
+
+
+def _measure_model(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec) -> list[Evaluation]:
+    from mcmfh.hashing import load_bundle
+    from mcmfh.training.mcmfh import train
+
+    assert row.settings is not None
+    settings = row.settings.model_copy(update={"seed": seed})
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = load_bundle(train(table, settings, spec, folder, "row").bundle_uri)
+    return evaluate_bundle(bundle, table, row.name)
+
+
+def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[int, ...]) -> list[Evaluation]:
+    from mcmfh.hashing.baselines import make_baseline
+
+    found = []
+    for k in bits:
+        baseline = make_baseline(str(row.baseline))
+        codes = baseline.fit(table.of_split("train"), k, seed).hash(table)
+        real_valued = codes["image"].dtype.kind == "f"
+        found.append(
+            evaluate(
+                codes,
+                table,
+                None if real_valued else k,
+                method=row.name,
+                seed=seed,
+                supervised=baseline.supervised,
+            )
+        )
+        if real_valued:
+            break
+    return found

@@ -1,0 +1,116 @@
+"""What a job would come to, before it does anything: rows, bytes, memory and hours, from its plan and a sample.
+
+The sample is real work, fetched, decoded and encoded on a worker, and thrown away. Hashing and publishing run at memory
+speed and are not counted.
+"""
+
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+
+from mcmfh.archive.images import Limits
+from mcmfh.archive.loading import load_items
+from mcmfh.archive.opened import Manifest
+from mcmfh.bulk.embed import embeddings_folder
+from mcmfh.bulk.listing import listed, plan
+from mcmfh.config import Config
+from mcmfh.embeddings.plan import Unit
+from mcmfh.encoders import EncoderSpec, load_encoder
+from mcmfh.pipeline.embed import current_spec
+from mcmfh.store import files
+from mcmfh.store.layout import archive_root
+
+SAMPLE_UNITS = 4
+SAMPLE_ITEMS = 32  # of each
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Of one item on one core: seconds to load, seconds to encode, bytes of its files; and the worker's peak bytes."""
+
+    loading: float
+    encoding: float
+    bytes: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to do, and how long that takes on the cores and GPUs of this cluster."""
+
+    inputs: int
+    items: int
+    todo: int
+    cores: int
+    gpus: int
+    sample: Sample | None  # None where nothing is to do
+
+    @property
+    def hours(self) -> float:
+        if self.sample is None:
+            return 0.0
+        if self.gpus:
+            seconds = max(self.sample.loading / self.cores, self.sample.encoding / self.gpus)
+        else:
+            seconds = (self.sample.loading + self.sample.encoding) / self.cores
+        return self.todo * seconds / 3600
+
+    def __str__(self) -> str:
+        rows = f"{self.inputs:,} rows: {self.items:,} usable, {self.items - self.todo:,} embedded already"
+        if self.sample is None:
+            return f"{rows}; nothing to embed"
+        return (
+            f"{rows}, {self.todo:,} to embed: {self.todo * self.sample.bytes / 2**30:.2f} GiB to fetch, about "
+            f"{self.hours:.2g} hours on {self.cores} cores and {self.gpus} GPUs, "
+            f"{self.sample.memory / 2**20:.0f} MiB a worker"
+        )
+
+
+def estimate(config: Config, manifest: Manifest) -> Estimate:
+    """List, plan and sample. Nothing is embedded or published; the plan that is stored is the one the job will find."""
+    spec = current_spec(config)
+    embeddings = embeddings_folder(config.store, spec)
+    with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
+        planned = plan(config, listing, embeddings)
+    work = [unit for one in planned for unit in one.units]
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0)) if spec.device == "cuda" else 0
+    chosen = [work[i] for i in np.unique(np.linspace(0, len(work) - 1, SAMPLE_UNITS).astype(int))] if work else []
+    sample = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0)(take_sample)
+    return Estimate(
+        listing.inputs,
+        sum(one.items for one in planned),
+        sum(unit.rows for unit in work),
+        int(resources["CPU"]),
+        gpus,
+        ray.get(sample.remote(spec, chosen, config.archive.limits)) if work else None,
+    )
+
+
+def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample:
+    """Load and encode the first items of the chosen units, once to warm up and once by the clock."""
+    encoder = load_encoder(spec.name, spec.device, spec.source)
+    items = [item for unit in chosen for item in unit.items().slice(0, SAMPLE_ITEMS).to_pylist()]
+    sizes = [_size(item[name]) for item in items for name in ("image_uri", "report_uri") if item[name]]
+    seconds = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        loaded = list(load_items(items, limits))
+        pixels = np.array([spec.preprocessing(one.image) for one in loaded if one.image is not None])
+        between = time.perf_counter()
+        if len(pixels):
+            encoder.encode_images(pixels, fixed_batch=spec.batch_size)
+        encoder.encode_reports([one.report for one in loaded if one.report], fixed_batch=spec.batch_size)
+        seconds = [between - begun, time.perf_counter() - between]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Sample(seconds[0] / len(items), seconds[1] / len(items), sum(sizes) / len(items), memory)
+
+
+def _size(uri: str) -> int:
+    try:
+        return files.size(uri)
+    except OSError:  # it will be quarantined
+        return 0

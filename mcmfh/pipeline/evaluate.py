@@ -1,0 +1,63 @@
+"""Scores of a model, or of an encoder, on an archive's test split."""
+
+from dataclasses import dataclass
+
+from mcmfh.archive.opened import Archive
+from mcmfh.config import Config
+from mcmfh.errors import InputError
+from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
+from mcmfh.hashing import load_bundle, registry
+from mcmfh.hashing.baselines.cca import canonical_space
+from mcmfh.pipeline.comparison import evaluate_bundle
+from mcmfh.pipeline.train import embedding_table
+from mcmfh.store import files
+
+_CANONICAL = 256  # dimensions of the common space of an encoder that has none
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation a code length, and the URI of the page that shows them."""
+
+    evaluations: list[Evaluation]
+    report: str
+
+
+def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evaluated:
+    """Scores of a bundle on the archive's test split: from the store where they were computed before."""
+    spec, table = embedding_table(config, archive)
+    bundle = load_bundle(bundle_uri)
+    if spec.digest != bundle.config["encoder_digest"]:
+        raise InputError(
+            f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"
+        )
+    name = files.digest([bundle.bundle_digest, archive.items.drop_columns(["row"]).to_pylist()])[:16]
+    folder = files.join(files.absolute(config.store), "evaluations", name)
+    page = files.join(folder, "report.html")
+    if files.exists(page):
+        return Evaluated(read_evaluations(folder), page)
+    evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
+    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
+
+
+def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
+    """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
+
+    Where its images and reports have no common space, ridge CCA of the training pairs gives them one.
+    """
+    spec, table = embedding_table(config, archive)
+    image, report, method = table.image, table.report, f"encoder {spec.name}"
+    if spec.image_width != spec.report_width:
+        image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
+        method += ", ridge CCA"
+    found = [evaluate({"image": image, "report": report}, table, None, method=method)]
+    name = files.digest([each.to_json() for each in found])[:16]
+    folder = files.join(files.absolute(config.store), "evaluations", name)
+    return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
+
+
+def evaluate_latest(config: Config, archive: Archive) -> Evaluated:
+    """`evaluate_archive` of the model that hash.bundle names."""
+    if config.evaluate.train_until or config.evaluate.train_manifest:
+        raise InputError("a split by date or dataset needs models trained on it; set evaluate.compare=methods or bits")
+    return evaluate_archive(config, archive, registry.resolve(config.store, config.hash.bundle))

@@ -1,0 +1,15 @@
+"""The packaged tower's frozen stages, applied once instead of in every epoch."""
+
+import numpy as np
+
+from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
+from mcmfh.pretraining.pairs import Pairs
+
+
+def frozen_features(tower: PackagedImageTower, pairs: Pairs) -> Pairs:
+    """The pairs with float16[n, N, C] in place of pixels: the frozen stages see each picture once, not every epoch."""
+    device = next(tower.parameters()).device
+    maps = []
+    for start in range(0, len(pairs), 16):
+        maps.append(tower.patches(pairs[start : start + 16].tensors(device)[0]).half().cpu().numpy())
+    return Pairs(np.concatenate(maps) if maps else pairs.pixels, pairs.tokens)

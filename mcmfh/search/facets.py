@@ -1,0 +1,60 @@
+"""What a snapshot can be filtered by: each declared column with the values it takes, for a form to offer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcmfh.search.opening import Snapshot
+
+# A form offers so many values; a column with more is described by its range, or, being text, by nothing.
+MOST_VALUES = 50
+
+Facet = dict[str, Any]  # type; values: set, or None where there are too many; min and max, None for text
+
+
+def facets(snapshot: Snapshot) -> dict[str, Facet]:
+    """What each column takes in the live items of (a part of) a snapshot."""
+    return {name: combined([*_stretches(snapshot, name)]) for name in snapshot.document["filters"]}
+
+
+def combined(parts: Sequence[Facet]) -> Facet:
+    """The facet of a column from those of its parts."""
+    kinds = [part["type"] for part in parts if part["type"] != "null"] or ["null"]
+    values: set | None = set()
+    for part in parts:
+        if values is not None:
+            values = None if part["values"] is None else values | part["values"]
+        if values is not None and len(values) > MOST_VALUES:
+            values = None
+    lows = [part["min"] for part in parts if part["min"] is not None]
+    highs = [part["max"] for part in parts if part["max"] is not None]
+    return {"type": kinds[0], "values": values, "min": min(lows, default=None), "max": max(highs, default=None)}
+
+
+def offered(facet: Facet) -> Facet:
+    """{"type": …, "values": sorted list} or {"type": …, "min": a, "max": b} or, of text, {"type": …}."""
+    if facet["values"] is not None:
+        return {"type": facet["type"], "values": sorted(facet["values"])}
+    return {name: value for name, value in facet.items() if value is not None}
+
+
+def _stretches(snapshot: Snapshot, name: str):
+    everything = snapshot.live.all()
+    for start, column in snapshot.items.column(name):
+        if isinstance(column, pa.DictionaryArray):
+            column = column.dictionary_decode()
+        if not everything:
+            column = column.filter(pa.array(snapshot.live[start : start + len(column)]))
+        facet: Facet = {"type": str(column.type), "values": None, "min": None, "max": None}
+        try:
+            distinct = pc.unique(column).drop_null()
+        except pa.ArrowNotImplementedError:  # lists, such as labels
+            yield facet
+            continue
+        if len(distinct) <= MOST_VALUES:
+            facet["values"] = set(distinct.to_pylist())
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            facet |= pc.min_max(distinct).as_py()
+        yield facet

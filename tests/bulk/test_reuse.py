@@ -1,0 +1,110 @@
+"""Files that look new and hold the same are not encoded again; by the real loader and encoder step, without Ray."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import chaos_jobs
+from support.child import light_encoder
+
+from mcmfh.archive.images import Limits
+from mcmfh.archive.manifest import read_manifest
+from mcmfh.archive.order import key_ranges
+from mcmfh.bulk.embed import UnitEncoder, embeddings_folder, load_unit
+from mcmfh.bulk.listing import plan_range, take_in
+from mcmfh.embeddings import units
+from mcmfh.embeddings.plan import with_fingerprints
+from mcmfh.embeddings.stored import load_embeddings
+from mcmfh.encoders.base import Encoder
+from mcmfh.pipeline.archive import open_manifest
+from mcmfh.store import files
+
+SPEC = light_encoder.spec()
+ITEMS = 40
+
+
+class Counting(Encoder):
+    def __init__(self):
+        super().__init__(SPEC, light_encoder.Towers())
+        self.images = self.reports = 0
+
+    def encode_images(self, pixels, fixed_batch=None):
+        self.images += len(pixels)
+        return super().encode_images(pixels, fixed_batch)
+
+    def encode_reports(self, reports, fixed_batch=None):
+        self.reports += len(reports)
+        return super().encode_reports(reports, fixed_batch)
+
+
+@pytest.fixture
+def embed(new_job, tmp_path):
+    """Embeds what a manifest lists; (pictures, reports) that went through the encoder."""
+    job, runs = new_job(), iter(range(100))
+
+    def run(manifest: str, once_planned: Callable[[], object] = lambda: None) -> tuple[int, int]:
+        config = job.config(manifest)
+        folder, scratch = embeddings_folder(config.store, SPEC), f"file://{tmp_path}/scratch/{next(runs)}"
+        opened, encoder = open_manifest(config.archive), Counting()
+        for number, part in enumerate(opened.parts):
+            take_in(scratch, key_ranges(ITEMS, 1000), number, opened.uri, part, ())
+        planned = plan_range(scratch, key_ranges(ITEMS, 1000)[0], folder, 16, False)
+        once_planned()
+        step = UnitEncoder(lambda: encoder, SPEC.digest)
+        for unit in planned.units:
+            row = {"plan": [unit.plan], "row_group": [unit.row_group], "unit": [unit.digest], "rows": [unit.rows]}
+            step(load_unit(row, Limits(), SPEC.preprocessing), folder, False)
+        return encoder.images, encoder.reports
+
+    run.folder = embeddings_folder(job.config("none").store, SPEC)
+    return run
+
+
+def stored(folder: str, manifest: str):
+    return load_embeddings(folder, with_fingerprints(read_manifest(manifest)), (SPEC.image_width, SPEC.report_width))
+
+
+def pictures(manifest: str) -> list[str]:
+    uris = read_manifest(manifest)["image_uri"].to_pylist()
+    return [uri.removeprefix("file://") for uri in uris if uri and os.path.exists(uri.removeprefix("file://"))]
+
+
+def test_touched_files_are_read_and_not_encoded(embed, tmp_path):
+    manifest = chaos_jobs.write_archive(f"file://{tmp_path}/archive", ITEMS)
+    first = embed(manifest)
+    assert min(first) > ITEMS / 2
+    before = stored(embed.folder, manifest)
+    assert embed(manifest) == (0, 0)
+    for path in pictures(manifest):
+        os.utime(path, (1, 1))
+    done = units.done_units(embed.folder)
+    assert embed(manifest) == (0, 0)
+    assert units.done_units(embed.folder) != done
+    after = stored(embed.folder, manifest)
+    assert np.array_equal(before.image, after.image)
+    assert np.array_equal(before.report, after.report)
+    assert np.array_equal(before.has_image, after.has_image)
+
+
+def test_changed_bytes_are_encoded(embed, tmp_path):
+    manifest = chaos_jobs.write_archive(f"file://{tmp_path}/archive", ITEMS)
+    embed(manifest)
+    *_, one, two = pictures(manifest)
+    Path(one).write_bytes(Path(two).read_bytes())
+    assert embed(manifest) == (1, 0)
+
+
+def test_what_a_gc_took_meanwhile_is_encoded_again(embed, tmp_path):
+    manifest = chaos_jobs.write_archive(f"file://{tmp_path}/archive", ITEMS)
+    first = embed(manifest)
+    before = stored(embed.folder, manifest)
+    for path in pictures(manifest):
+        os.utime(path, (2, 2))
+    taken = [units.unit_uri(embed.folder, name) for name in units.done_units(embed.folder)]
+    assert embed(manifest, lambda: [files.delete(uri) for uri in taken]) == first
+    for name in units.done_units(embed.folder):
+        if units.unit_uri(embed.folder, name) in taken:
+            files.delete(files.join(embed.folder, "done", f"{name}.json"))
+    assert np.array_equal(before.image, stored(embed.folder, manifest).image)

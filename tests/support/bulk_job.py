@@ -1,0 +1,84 @@
+"""The bulk jobs in one process: real stores, plans, hashing and publishing; only Ray and the encoder are left out."""
+
+import pyarrow as pa
+import pytest
+from support import chaos_jobs
+from support.child import light_encoder
+
+from mcmfh.archive.loading import load_items
+from mcmfh.bulk import embed, listing
+from mcmfh.config import Config, load_config
+from mcmfh.embeddings import units
+from mcmfh.encoders.base import Encoder
+from mcmfh.pipeline import embed as embed_stage
+from mcmfh.pipeline import hash
+from mcmfh.pipeline.archive import open_manifest
+from mcmfh.store import files
+
+SPEC = light_encoder.spec()
+
+
+class Job:
+    """hash_archive over a manifest; counts what is encoded."""
+
+    def __init__(self, folder: str, bundle: str):
+        self.folder, self.bundle = folder, bundle
+        self.store = files.join(folder, "store")
+        self.encoded = 0
+
+    def config(self, manifest: str, *more: str) -> Config:
+        settings = [f"store={self.store}", f"archive.manifest={manifest}", f"hash.bundle={self.bundle}"]
+        return load_config(
+            [*settings, "embed.unit_items=16", "archive.max_failure_rate=0.5", *more], read_default=False
+        )
+
+    def run(self, manifest: str, *more: str) -> hash.Published:
+        config = self.config(manifest, *more)
+        return hash.hash_archive(config, open_manifest(config.archive))
+
+    def embed(self, config, spec, plan):
+        encoder = Encoder(spec, light_encoder.Towers())
+        for unit in plan:
+            items = unit.items()
+            loaded = list(load_items(items.select(["image_uri", "report", "report_uri"]).to_pylist()))
+            table = items.select(["item_id", "fingerprint", "row"])
+            for name in ("reason", "image_sha256", "report_sha256", "report"):
+                table = table.append_column(name, pa.array([getattr(one, name) for one in loaded], "string"))
+            pixels = [spec.preprocessing(one.image) for one in loaded if one.image is not None]
+            texts = [one.report for one in loaded if one.report is not None]
+            self.encoded += unit.rows
+            vectors = encoder.encode_images(pixels, 16), encoder.encode_reports(texts, 16)
+            for modality, values in zip(("image", "report"), vectors):
+                rows = iter(values)
+                column = [None if getattr(one, modality) is None else next(rows) for one in loaded]
+                kind = pa.list_(pa.float32(), light_encoder.WIDTH)
+                table = table.append_column(f"{modality}_embedding", pa.array(column, kind))
+            marker = units.write_unit(embed.embeddings_folder(config.store, spec), unit.digest, table)
+            yield embed.UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
+
+
+def inline(function, calls):
+    return (function(*call) for call in calls)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory) -> tuple[str, str]:
+    """Two models."""
+    root = f"file://{tmp_path_factory.mktemp('bundles')}"
+    return chaos_jobs.save_model(root, 0), chaos_jobs.save_model(root, 1)
+
+
+@pytest.fixture
+def new_job(bundles, tmp_path, monkeypatch):
+    """Makes a Job with a store of its own."""
+
+    def make(name: str = "job") -> Job:
+        job = Job(f"file://{tmp_path}/{name}", bundles[0])
+        monkeypatch.setattr(embed_stage.embedding, "embed", job.embed)
+        return job
+
+    for module in (hash, listing):
+        monkeypatch.setattr(module, "each", inline)
+    for module in (embed_stage, hash):
+        monkeypatch.setattr(module, "current_spec", lambda config: SPEC)
+    return make
