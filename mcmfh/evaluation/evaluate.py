@@ -22,6 +22,7 @@ from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_ro
 from mcmfh.evaluation.radius import lookup_precision, radius_curve
 from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
+from mcmfh.learning.validation import CUTOFFS
 
 # name → (measure, items that it looks at: None = all)
 RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
@@ -33,7 +34,6 @@ RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
     "P@50": (partial(precision, at=50), 50),
 }
 LOOKUP = "lookup ≤ 2"
-RECALL_AT = (1, 5, 10)
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 # Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.
 _CELLS = 500_000
@@ -145,9 +145,9 @@ def _pair_scores(
     group = answer_groups(table.select(rows))
     ranks = pair_ranks(asked[rows], stored[rows], group, group)
     answers = len(np.unique(group))
-    values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in RECALL_AT for ties in TIES}
-    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in RECALL_AT}
-    names = [f"R@{at}" for at in RECALL_AT]
+    values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in CUTOFFS for ties in TIES}
+    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
+    names = [f"R@{at}" for at in CUTOFFS]
     return score_rows(names, values, table.group[rows], place, 1 / answers, answers, resamples)
 
 

@@ -8,6 +8,7 @@ chance that it is among the first K is (K − c)/t, cut to 0 … 1.
 import numpy as np
 
 from mcmfh.evaluation.ranking import cosine
+from mcmfh.hamming import hamming_distances
 
 
 def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expected") -> np.ndarray:
@@ -62,7 +63,4 @@ def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int =
 def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:
     if query.dtype != np.uint8:
         return np.round(-cosine(query, database), 6)
-    distance = np.zeros((len(query), len(database)), np.int16)
-    for byte in range(query.shape[1]):
-        distance += np.bitwise_count(query[:, byte, None] ^ database[None, :, byte])
-    return distance
+    return hamming_distances(query[:, None], database)

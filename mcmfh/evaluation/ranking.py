@@ -13,6 +13,7 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation.pairs import equal_pairs
+from mcmfh.hamming import hamming_distances
 from mcmfh.hamming.histograms import distance_histograms
 
 TIES = ("expected", "worst", "best")
@@ -72,7 +73,7 @@ def rank_codes(
     items, relevant = distance_histograms(query_codes, database_codes, query_labels, database_labels, bits, threads)
     if own is not None:
         query, item = equal_pairs(*own)
-        distance = np.bitwise_count(query_codes[query] ^ database_codes[item]).sum(1, dtype=np.int64)
+        distance = hamming_distances(query_codes[query], database_codes[item])
         np.subtract.at(items, (query, distance), 1)
         np.subtract.at(relevant, (query, distance), (query_labels[query] & database_labels[item]).any(1))
     return TiedRanking(items, relevant)

@@ -18,6 +18,7 @@ from mcmfh.evaluation.pairs import equal_pairs
 from mcmfh.evaluation.protocols import HEADLINE_DATABASES, PROTOCOLS, database_rows, present
 from mcmfh.evaluation.ranking import TIES, TiedRanking, cosine, rank_codes, rank_scores
 from mcmfh.evaluation.scores import Score
+from mcmfh.hamming import hamming_distances
 
 # (query row, item rows int[S]) → float[S], higher is nearer
 Rescore = Callable[[int, np.ndarray], np.ndarray]
@@ -25,7 +26,7 @@ Rescore = Callable[[int, np.ndarray], np.ndarray]
 
 def by_code(query_codes: np.ndarray, database_codes: np.ndarray) -> Rescore:
     """Minus the Hamming distance of codes uint8[·, B] of any length."""
-    return lambda query, items: -np.bitwise_count(query_codes[query] ^ database_codes[items]).sum(1, dtype=np.float64)
+    return lambda query, items: -hamming_distances(database_codes[items], query_codes[query]).astype(np.float64)
 
 
 def asymmetric(query_logits: np.ndarray, database_codes: np.ndarray) -> Rescore:
@@ -63,7 +64,7 @@ def reranked(
     items, relevant = np.zeros((2, len(query_codes), shortlist + 1), np.int64)
     for query, code in enumerate(query_codes):
         hits = (query_labels[query] & database_labels).any(1)
-        distance = np.bitwise_count(code ^ database_codes).sum(1, dtype=np.int64)
+        distance = hamming_distances(database_codes, code)
         candidates = np.delete(np.arange(len(database_codes)), left_out[query])
         near = candidates[np.argsort(distance[candidates], kind="stable")[:shortlist]]
         ranking = rank_scores(rescore(query, near)[None], hits[near][None])

@@ -9,6 +9,7 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming.codes import check_codes, code_bytes
+from mcmfh.hamming.distances import hamming_distances
 from mcmfh.hamming.selection import NO_DISTANCE, NO_ROW
 
 _BYTE_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
@@ -38,8 +39,7 @@ def rerank_by_code(ids: np.ndarray, query_codes: np.ndarray, column: np.ndarray)
     `query_codes` uint8 [Q, B], of the same length as the column's.
     """
     query_codes = check_codes(query_codes, 8 * column.shape[1], "query codes")
-    differing = column[np.maximum(ids, 0)] ^ query_codes[:, None]
-    distances = np.bitwise_count(differing).sum(axis=2, dtype=np.int32)
+    distances = hamming_distances(column[np.maximum(ids, 0)], query_codes[:, None]).astype(np.int32)
     distances[ids == NO_ROW] = NO_DISTANCE
     order = np.lexsort((ids, distances), axis=1)
     return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)

@@ -33,6 +33,9 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
     An item is never compared with itself in a modality of the query, and its own other half counts only as the same
     study.
     """
+    # Brings numba, which of all training workers only the one that measures has to load.
+    from mcmfh.hamming import hamming_distances
+
     labelled = bool(labels.any())
     if labelled:
         relevant = (labels.astype(np.float32) @ labels.T.astype(np.float32)) > 0
@@ -41,7 +44,7 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
     others = ~np.eye(len(study), dtype=bool)
     bits = 8 * codes["image"].shape[1]
     tables: dict[str, Any] = {"meaning": "relevant" if labelled else "same study", "items": len(study)}
-    between = {(a, b): hamming_matrix(codes[a], codes[b]) for a in MODALITIES for b in MODALITIES}
+    between = {(a, b): hamming_distances(codes[a][:, None], codes[b]) for a in MODALITIES for b in MODALITIES}
     for query, asked in QUERIES.items():
         bins = len(asked) * bits + 1
         distance, counted = {}, {}
@@ -70,9 +73,3 @@ def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins
         "positives": positives.tolist(),
         "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
     }
-
-
-def hamming_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """int16[Q, N] distances of packed codes uint8[Q, K/8] and uint8[N, K/8]."""
-    a, b = (2.0 * np.unpackbits(codes, axis=1).astype(np.float32) - 1 for codes in (a, b))
-    return np.rint((a.shape[1] - a @ b.T) / 2).astype(np.int16)

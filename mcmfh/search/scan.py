@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcmfh.hamming import hamming_distances
+
 if TYPE_CHECKING:
     from mcmfh.search.opening import Snapshot
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 def distances_by_shard(
     snapshot: "Snapshot", column: str, codes: np.ndarray, mask: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows int64 [n], summed distances uint16 [n]) of each shard's live rows that have a code and pass `mask`."""
+    """(rows int64 [n], summed distances int16 [n]) of each shard's live rows that have a code and pass `mask`."""
     start = 0
     for tensors in snapshot.codes:
         stored = tensors[column]
@@ -26,9 +28,9 @@ def distances_by_shard(
         there &= (snapshot.live if mask is None else mask)[start:end]
         within = np.flatnonzero(there)
         asked = stored if len(within) == len(stored) else stored[within]
-        total = np.zeros(len(asked), np.uint16)
+        total = np.zeros(len(asked), np.int16)
         for code in codes:
-            total += _differing(asked, code)
+            total += hamming_distances(asked, code)
         yield start + within, total
         start = end
 
@@ -37,7 +39,7 @@ def nearest_by_sum(
     snapshot: "Snapshot", column: str, codes: np.ndarray, k: int, radius: int, mask: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(rows int64, distances int32) of the k least (summed distance, row), up to `radius`."""
-    rows, distances = np.zeros(0, np.int64), np.zeros(0, np.uint16)
+    rows, distances = np.zeros(0, np.int64), np.zeros(0, np.int16)
     for more, totals in distances_by_shard(snapshot, column, codes, mask):
         # Rows ascend, so of later ones at the same distance none comes before the k found.
         limit = min(radius, int(distances[-1]) - 1 if len(rows) == k else radius)
@@ -59,10 +61,3 @@ def distance_counts(snapshot: "Snapshot", column: str, codes: np.ndarray, mask: 
     for _, totals in distances_by_shard(snapshot, column, codes, mask):
         counts += np.bincount(totals, minlength=bins)
     return counts
-
-
-def _differing(stored: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Bits in which each row of uint8 [n, B] differs from uint8 [B]."""
-    word = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if stored.shape[1] % kind().itemsize == 0)
-    differing = np.bitwise_count(stored.view(word) ^ np.ascontiguousarray(code).view(word))
-    return differing[:, 0] if differing.shape[1] == 1 else differing.sum(axis=1, dtype=np.uint16)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh.evaluation import evaluate
-from mcmfh.hashing.calibration import calibrate, falling_rate, hamming_matrix
+from mcmfh.hashing.calibration import calibrate, falling_rate
 from mcmfh.hashing.validation import validation_scores
 
 
@@ -24,12 +24,6 @@ def test_scores_are_those_of_the_evaluation():
         assert scores[way]["mAP"] == pytest.approx(full.score("mAP@all", direction, "unseen").value)
         assert scores[way]["R@5"] == pytest.approx(full.score("R@5", direction, "own split").value)
     assert set(validation_scores(codes, replace(table, labels=table.labels[:, :0]))["chance"]) == {"R@1", "R@5", "R@10"}
-
-
-def test_hamming_matrix():
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 256, (5, 3), np.uint8), rng.integers(0, 256, (7, 3), np.uint8)
-    assert np.array_equal(hamming_matrix(a, b), np.bitwise_count(a[:, None] ^ b[None]).sum(-1))
 
 
 @settings(max_examples=30, deadline=None)

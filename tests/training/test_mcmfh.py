@@ -10,8 +10,8 @@ from support.planted import SPEC, planted_table, small
 from support.training_kills import kill_a_worker_after, killed_at_step
 
 from mcmfh.errors import InputError
+from mcmfh.hamming import hamming_distances
 from mcmfh.hashing import fitting, load_bundle
-from mcmfh.hashing.calibration import hamming_matrix
 from mcmfh.training.mcmfh import train
 
 
@@ -24,7 +24,7 @@ def topic_precision(uri, table):
     """Share of the 10 nearest test reports of each test image that have its topic."""
     test = table.of_split("test")
     codes = load_bundle(uri).hash_embeddings(test.image, test.report)
-    nearest = hamming_matrix(codes["image"], codes["report"]).argsort(1, kind="stable")[:, :5]
+    nearest = hamming_distances(codes["image"][:, None], codes["report"]).argsort(1, kind="stable")[:, :5]
     return (test.labels[nearest] & test.labels[:, None]).any(2).mean()
 
 
