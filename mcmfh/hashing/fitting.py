@@ -5,7 +5,6 @@ epoch-boundary checkpoint goes on exactly as if it had never stopped.
 Shapes: n rows of this worker · D_I, D_T embedding widths · G guide width · C labels.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mcmfh.hashing import targets
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
 from mcmfh.learning.gather import gather_rows, rank, world_size
+from mcmfh.learning.schedule import one_cycle
 
 
 @dataclass
@@ -39,14 +39,6 @@ class Pairs:
         """Split float32[n, D_I + D_T + G + C] into its parts, on `device`."""
         image, report, guide, labels = rows.to(device).split(list(widths), 1)
         return cls(image.contiguous(), report.contiguous(), guide.contiguous(), labels > 0)
-
-
-def one_cycle(step: int, total: int, peak: float) -> float:
-    """Learning rate of `step` in [0, total): cosine up from peak/25 in the first 30 %, cosine down to peak/25·10⁻⁴
-    (Smith & Topin 2018, the shape of torch's OneCycleLR)."""
-    turn = max(0.3 * total - 1, 1e-9)
-    low, share = (peak / 25, 1 - step / turn) if step <= turn else (peak / 25e4, (step - turn) / (total - 1 - turn))
-    return low + (peak - low) * (1 + math.cos(math.pi * share)) / 2
 
 
 def make_optimizer(trainee: Trainee, settings: TrainSettings) -> torch.optim.AdamW:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mcmfh.hashing.experts import gating_loss
 from mcmfh.hashing.model import Logits, Views
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.learning.contrast import contrast
 from mcmfh.learning.gather import gather_rows
 
 MAX_SCALE = 40.0
@@ -68,14 +69,8 @@ def sign(h: Tensor) -> Tensor:
     return h + (torch.where(h > 0, 1.0, -1.0) - h).detach()
 
 
-def contrast(a_BK: Tensor, b_BK: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of softmax(scale · cos) against the targets, both ways; one-hot targets make it NT-Xent."""
-    similarity_BB = scale * F.normalize(a_BK, dim=-1) @ F.normalize(b_BK, dim=-1).T
-    return (F.cross_entropy(similarity_BB, target_BB) + F.cross_entropy(similarity_BB.T, target_BB)) / 2
-
-
 def within(a_BK: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
-    """The same inside one modality, each item's likeness to itself left out of both sides."""
+    """`contrast` within one modality; an item's similarity to itself counts on neither side."""
     itself = torch.eye(len(a_BK), dtype=torch.bool, device=a_BK.device)
     unit_BK = F.normalize(a_BK, dim=-1)
     similarity_BB = (scale * unit_BK @ unit_BK.T).masked_fill(itself, -1e4)

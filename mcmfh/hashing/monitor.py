@@ -7,7 +7,8 @@ from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.experts import expert_load
 from mcmfh.hashing.model import Mcmfh, Views
-from mcmfh.hashing.validation import WAYS, sample, validation_scores
+from mcmfh.hashing.validation import sample, validation_scores
+from mcmfh.learning.validation import DIRECTIONS
 
 
 @torch.inference_mode()
@@ -22,7 +23,7 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
         codes = {name: pack_codes(getattr(views, name)[k].float().cpu().numpy()) for name in ("image", "report")}
         scores = validation_scores(codes, few)
         for measure in set(scores["chance"]) & {"R@10", "mAP"}:
-            scalars[f"validation/{measure}/{k}"] = float(np.mean([scores[way][measure] for way in WAYS]))
+            scalars[f"validation/{measure}/{k}"] = float(np.mean([scores[way][measure] for way in DIRECTIONS]))
         on = np.stack([np.unpackbits(c, axis=1).mean(0) for c in codes.values()])
         scalars[f"bits/mean_bias/{k}"] = float(np.abs(on - 0.5).mean())
     for i, layer in enumerate(expert_loads(model, few, views)):

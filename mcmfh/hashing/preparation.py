@@ -14,9 +14,8 @@ from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher
 from mcmfh.hashing.validation import sample
+from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.store.files import digest
-
-LEAST_PAIRS = 16
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from mcmfh.embeddings.table import EmbeddingTable
+from mcmfh.learning.validation import CUTOFFS, DIRECTIONS
 
-CUTOFFS = (1, 5, 10)
 LARGEST = 4096  # items that are compared with each other; more says nothing new and costs the square
-WAYS = {"image_to_report": ("image", "report"), "report_to_image": ("report", "image")}
 
 
 def sample(validation: EmbeddingTable) -> EmbeddingTable:
@@ -31,7 +30,7 @@ def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) ->
     group = answer_groups(table)
     labelled = table.labels.any(1)
     scores: dict[str, dict[str, float]] = {}
-    for way, (asked, stored) in WAYS.items():
+    for way, (asked, stored) in DIRECTIONS.items():
         ranks = pair_ranks(codes[asked], codes[stored], group, group)
         scores[way] = {f"R@{k}": float(pair_recall(ranks, k).mean()) for k in CUTOFFS}
         chance = {f"R@{k}": min(1.0, k / len(np.unique(group))) for k in CUTOFFS}

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LEAST_PAIRS = 16  # train pairs; a training refuses fewer
+
 
 class RunSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -16,7 +16,7 @@ from mcmfh.archive.opened import Archive
 from mcmfh.archive.splits import with_splits
 from mcmfh.config import ArchiveConfig, Config, EncoderConfig
 from mcmfh.evaluation import Evaluation, evaluate, write_report
-from mcmfh.learning.local import chosen_device
+from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.pipeline.embed import Progress, embed_archive
 from mcmfh.pipeline.evaluate import Evaluated

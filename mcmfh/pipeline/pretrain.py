@@ -17,7 +17,7 @@ from mcmfh.encoders.mcr_towers.bundle import save_towers
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
-from mcmfh.hashing.preparation import LEAST_PAIRS
+from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings

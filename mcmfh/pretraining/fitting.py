@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mcmfh.errors import InputError
-from mcmfh.hashing.fitting import one_cycle
 from mcmfh.learning.gather import rank, world_size
+from mcmfh.learning.schedule import one_cycle
 from mcmfh.pretraining.feed import Feed
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings

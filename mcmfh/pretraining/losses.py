@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mcmfh.encoders.mcr_towers.masking import Mask
-from mcmfh.hashing.losses import contrast
+from mcmfh.learning.contrast import contrast
 from mcmfh.learning.gather import gather_rows
 
 

@@ -9,8 +9,8 @@ import torch
 from mcmfh.encoders.mcr_towers.model import Mcr
 from mcmfh.encoders.mcr_towers.vocabulary import PAD
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
-from mcmfh.hashing.validation import CUTOFFS, WAYS
 from mcmfh.learning.gather import rank
+from mcmfh.learning.validation import CUTOFFS, DIRECTIONS
 from mcmfh.pretraining import losses
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.trainee import Trainee
@@ -39,7 +39,7 @@ def recall(model: Mcr, pairs: Pairs) -> dict[str, dict[str, float]]:
     answers, group = np.unique(pairs.tokens, axis=0, return_inverse=True)
     group = group.ravel()
     found = {}
-    for way, (asked, stored) in WAYS.items():
+    for way, (asked, stored) in DIRECTIONS.items():
         ranks = pair_ranks(vectors[asked], vectors[stored], group, group)
         found[way] = {f"R@{k}": round(float(pair_recall(ranks, k).mean()), 6) for k in CUTOFFS}
     return {**found, "chance": {f"R@{k}": min(1.0, round(k / len(answers), 6)) for k in CUTOFFS}}
@@ -76,4 +76,4 @@ def watch(trainee: Trainee, validation: Pairs) -> dict[str, float]:
     if not len(validation) or rank() > 0:
         return {}
     found = recall(trainee.model, validation)
-    return {"validation/R@10": sum(found[way]["R@10"] for way in WAYS) / len(WAYS)}
+    return {"validation/R@10": sum(found[way]["R@10"] for way in DIRECTIONS) / len(DIRECTIONS)}

@@ -25,7 +25,7 @@ from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
 from mcmfh.learning.checkpoint import unpack_state
-from mcmfh.learning.local import chosen_device
+from mcmfh.learning.device import chosen_device
 from mcmfh.store import files
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 

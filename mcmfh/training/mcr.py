@@ -18,8 +18,8 @@ from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.learning.checkpoint import unpack_state
+from mcmfh.learning.device import chosen_device
 from mcmfh.learning.gather import rank, world_size
-from mcmfh.learning.local import chosen_device
 from mcmfh.pretraining.feed import from_memory, from_stream
 from mcmfh.pretraining.fitting import bare, fit, make_optimizer
 from mcmfh.pretraining.frozen_features import frozen_features

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mcmfh.learning.checkpoint import pack_state, unpack_state
-from mcmfh.learning.local import scalar_writer
 from mcmfh.learning.run_settings import RunSettings
+from mcmfh.learning.scalars import scalar_writer
 from mcmfh.store import files
 
 STATE = "state.safetensors"
