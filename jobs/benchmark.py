@@ -1,4 +1,4 @@
-"""Measure speed against what one would use instead; jobs/stress.py measures what must survive.
+"""Measure speed against peers. (jobs/stress.py measures what must survive.)
 
 python jobs/benchmark.py hamming --output build/benchmark
 python jobs/benchmark.py bulk --part packaged --workers 2 --manifest manifest.csv --output build/benchmark
@@ -24,7 +24,7 @@ def hamming(output: Path = OUTPUT, largest: int = 10**8) -> None:
 @app.command()
 def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, units: int = 4, rounds: int = 2,
          tokenizer: Path | None = None, rival: Path | None = None, output: Path = OUTPUT) -> None:  # fmt: skip
-    """The embedding job's cost: --part packaged | dicom | biomedclip | trivial | clip-retrieval (by Python --rival)."""
+    """The embedding job's cost: --part packaged | dicom | biomedclip | trivial | clip-retrieval (with --rival)."""
     from mcmfh.benchmarks.bulk import run_part, write_report
 
     typer.echo(write_report(run_part(part, manifest, workers, units, rounds, tokenizer, rival, typer.echo), output))

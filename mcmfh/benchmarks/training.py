@@ -20,19 +20,22 @@ ROUNDS = 3
 
 
 def run_training(pairs: int) -> str:
-    """`measure_training` in words, on a Ray of its own."""
+    """Connect to Ray, run `measure_training` and return its result as text."""
     ray_session.connect(ClusterConfig())
-    found = measure_training(pairs)
-    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in found["step"].values())
+    measured = measure_training(pairs)
+    plain, ray = (f"{seconds * 1e3:.0f} ms" for seconds in measured["step"].values())
     return (
-        f"training loop, {pairs} pairs, {found['bits']} bits at once: {found['loop']:.1f} s\n"
-        f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {found['ratio']:.3f}"
+        f"training loop, {pairs} pairs, {measured['bits']} bits at once: {measured['loop']:.1f} s\n"
+        f"a step on one thread: {plain} plain, {ray} as a worker of Ray Train, ratio {measured['ratio']:.3f}"
     )
 
 
 def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) -> dict[str, Any]:
-    """Seconds of the default recipe's training loop on this machine's cores, checkpoints and validation included, and
-    median seconds a step, plain and as one worker of Ray Train, each on one thread, taking turns. Ray must be up."""
+    """Seconds of the default recipe's training loop, and median seconds of a step with and without Ray Train.
+
+    The loop runs on all cores, with checkpoints and validation. Steps run on one thread, in this process and in one
+    worker of Ray Train by turns. Ray must be connected.
+    """
     table = correlated_table(pairs)
     loop = _train(table, TrainSettings(bits=bits))[0]
     steps: dict[str, list[float]] = {"plain": [], "ray": []}
@@ -47,7 +50,7 @@ def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) ->
 
 
 def correlated_table(pairs: int) -> EmbeddingTable:
-    """`pairs` train items and an eighth as many for validation; both modalities show one hidden vector of 32 floats."""
+    """`pairs` train items and an eighth as many for validation, both modalities noisy projections of one vector."""
     random = np.random.default_rng(0)
     items = pairs + pairs // 8
     hidden = random.standard_normal((items, 32))
@@ -70,7 +73,7 @@ def _train(table: EmbeddingTable, settings: TrainSettings) -> tuple[float, list[
     encoder = EncoderSpec("precomputed", "", "", ImagePreprocessing(), *WIDTHS, "cpu")
     with tempfile.TemporaryDirectory() as folder:
         logged = settings.model_copy(update={"log_dir": str(Path(folder) / "log")})
-        found = train(table, logged, encoder, folder, "run")
+        result = train(table, logged, encoder, folder, "run")
         events = EventAccumulator(str(logged.log_dir))
         events.Reload()
-        return found.loop_seconds, [event.value for event in events.Scalars("time/step")]
+        return result.loop_seconds, [event.value for event in events.Scalars("time/step")]

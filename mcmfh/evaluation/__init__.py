@@ -1,4 +1,4 @@
-"""Measures that treat ties fairly, protocols that do not leak, and a report that says chance beside every score."""
+"""Measures that treat ties fairly, protocols that do not leak, and a report that puts chance beside every score."""
 
 from mcmfh.evaluation.average_precision import mean_average_precision
 from mcmfh.evaluation.evaluate import evaluate

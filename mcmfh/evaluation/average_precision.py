@@ -16,18 +16,20 @@ def average_precision(ranking: TiedRanking, at: int | None = None, ties: str = "
     ranking = ranking.resolved(ties)
     relevant = ranking.relevant.sum(1)
     divisor = relevant if at is None else np.minimum(relevant, at)
-    return tie_sums(ranking, at).sum(1) / np.maximum(divisor, 1)
+    result: np.ndarray = tie_sums(ranking, at).sum(1) / np.maximum(divisor, 1)
+    return result
 
 
 def tie_sums(ranking: TiedRanking, at: int | None = None) -> np.ndarray:
-    """float64[Q, D]: the expected precision at its relevant positions that each step adds; none beyond `at`."""
+    """float64[Q, D]: each step's part of the summed expected precision at relevant positions; 0 beyond `at`."""
     n, r = ranking.items, ranking.relevant.astype(float)
     before = np.cumsum(n, 1) - n
     relevant_before = np.cumsum(ranking.relevant, 1) - ranking.relevant
     counted = n if at is None else np.clip(at - before, 0, n)
     h = _harmonic_difference(before, counted)
     slope = (r - 1) / np.maximum(n - 1, 1)
-    return r / np.maximum(n, 1) * ((relevant_before + 1) * h + slope * (counted - (before + 1) * h))
+    result: np.ndarray = r / np.maximum(n, 1) * ((relevant_before + 1) * h + slope * (counted - (before + 1) * h))
+    return result
 
 
 def mean_average_precision(
@@ -51,4 +53,5 @@ def mean_average_precision(
 
 def _harmonic_difference(before: np.ndarray, count: np.ndarray) -> np.ndarray:
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, (before + count).max(initial=0) + 1))])
-    return harmonic[before + count] - harmonic[before]
+    result: np.ndarray = harmonic[before + count] - harmonic[before]
+    return result

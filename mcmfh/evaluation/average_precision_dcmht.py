@@ -1,8 +1,9 @@
 """mAP "@5000" as the DCMHT lineage computes it: the mean precision at the first `at` RELEVANT items, ranked anywhere.
 
-Equal to AP@all where a query has no more than `at` relevant items. In the tie that the cut runs through only the first
-m of r relevant items count. Position i holds one of them, with X relevant ones before it in the tie, when X ≤ m − 1:
-X is hypergeometric, and its truncated mean is E[X; X ≤ c] = (i−1)(r−1)/(n−1) · P(X' ≤ c − 1) with one item fewer.
+Equal to AP@all where a query has no more than `at` relevant items. In the tie that the `at`-th relevant item falls
+into, only the first m of r relevant items count. A relevant item at position i of the tie counts when X ≤ m − 1 others
+precede it. X is hypergeometric, and its truncated mean is E[X; X ≤ c] = (i−1)(r−1)/(n−1) · P(X' ≤ c − 1), where X' is
+drawn with one item fewer.
 """
 
 import numpy as np
@@ -20,7 +21,8 @@ def average_precision_dcmht(ranking: TiedRanking, at: int = 5000, ties: str = "e
     for query in np.flatnonzero(~whole[:, -1]):
         step = int(np.argmin(whole[query]))
         sums[query] += _cut_step(ranking.items[query], ranking.relevant[query], step, at)
-    return sums / np.maximum(np.minimum(ranking.relevant.sum(1), at), 1)
+    result: np.ndarray = sums / np.maximum(np.minimum(ranking.relevant.sum(1), at), 1)
+    return result
 
 
 def _cut_step(items: np.ndarray, relevant: np.ndarray, step: int, at: int) -> float:

@@ -1,6 +1,8 @@
-"""All measures of a set of codes, under every protocol it has the codes for, against every database.
+"""All measures of a set of codes, against every database, under each protocol whose codes it holds.
 
-Shapes: N items of the table · Q queries. Without labels only R@K can be measured, and only R@K is returned.
+Shapes: N items of the table · Q queries. A table without labels gets R@K and nothing else.
+
+A *condition* is (protocol, direction, database): what a score is measured under.
 """
 
 from collections import defaultdict
@@ -24,7 +26,7 @@ from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
 from mcmfh.learning.validation import CUTOFFS
 
-# name → (measure, items that it looks at: None = all)
+# name → (measure, how many items of the ranking it reads; None: all)
 RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
     "mAP@all": (average_precision, None),
     "mAP@50": (partial(average_precision, at=50), 50),
@@ -68,14 +70,16 @@ def evaluate(
             query = np.flatnonzero((table.split == query_split) & present(table, asked))
             for database in databases:
                 rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
-                place = (protocol.name, direction, database)
+                condition = (protocol.name, direction, database)
                 if table.labels.any():
-                    found = _label_scores(codes[asked], codes[stored], table, query, rows, bits, place, resamples)
-                    scores += found[0]
-                    curves += found[1]
+                    more_scores, more_curves = _label_scores(
+                        codes[asked], codes[stored], table, query, rows, bits, condition, resamples
+                    )
+                    scores += more_scores
+                    curves += more_curves
             if protocol.name == SINGLE:
-                place = (protocol.name, direction, "own split")
-                scores += _pair_scores(codes[asked], codes[stored], table, query_split, place, resamples)
+                condition = (protocol.name, direction, "own split")
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, condition, resamples)
     return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves))
 
 
@@ -86,7 +90,7 @@ def _label_scores(
     query: np.ndarray,
     rows: np.ndarray,
     bits: int | None,
-    place: tuple[str, str, str],
+    condition: tuple[str, str, str],
     resamples: int,
 ) -> tuple[list[Score], list[Curve]]:
     query = query[table.labels[query].any(1)]  # nothing is relevant to an item without labels
@@ -106,23 +110,25 @@ def _label_scores(
         if bits is not None:
             balls.append(ranking)
     chance = relevant / max(1, pairs)
-    curves = [Curve("precision by rank", *place, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))]
+    curves = [
+        Curve("precision by rank", *condition, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))
+    ]
     for ranking in balls:
-        # A ball is counted, not ranked: no order of ties can change it, and random codes fill it by chance.
+        # Lookup counts the items of a ball, so ties cannot change it. In random order its value is chance.
         values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
         values[LOOKUP, "random"] = [np.full(len(query), chance)]
         curve = radius_curve(ranking)
-        curves.append(Curve("precision by recall", *place, curve.recall, curve.precision))
+        curves.append(Curve("precision by recall", *condition, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
     items = round(pairs / len(query))
-    return score_rows(names, joined, table.group[query], place, float(chance), items, resamples), curves
+    return score_rows(names, joined, table.group[query], condition, float(chance), items, resamples), curves
 
 
 def _rankings(
     asked: np.ndarray, stored: np.ndarray, table: EmbeddingTable, query: np.ndarray, rows: np.ndarray, bits: int | None
 ) -> Iterator[TiedRanking]:
-    """The rankings of all queries, each one's own study left out: of codes at once, of vectors in blocks."""
+    """The rankings of all queries without each query's own study: codes in one pass, vectors in blocks of queries."""
     blocks = 1 if bits is not None else -(-len(query) * len(rows) // _CELLS)
     for part in np.array_split(query, blocks):
         arguments = asked[part], stored[rows], table.labels[part], table.labels[rows]
@@ -135,10 +141,10 @@ def _pair_scores(
     stored: np.ndarray,
     table: EmbeddingTable,
     query_split: str,
-    place: tuple[str, str, str],
+    condition: tuple[str, str, str],
     resamples: int,
 ) -> list[Score]:
-    """R@K among the items of the query's split that have both modalities; equal texts are one answer."""
+    """R@K among those items of the queries' split that have both modalities; equal texts are one answer."""
     rows = np.flatnonzero((table.split == query_split) & table.paired)
     if not len(rows):
         return []
@@ -148,24 +154,27 @@ def _pair_scores(
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in CUTOFFS for ties in TIES}
     values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
     names = [f"R@{at}" for at in CUTOFFS]
-    return score_rows(names, values, table.group[rows], place, 1 / answers, answers, resamples)
+    return score_rows(names, values, table.group[rows], condition, 1 / answers, answers, resamples)
 
 
 def score_rows(
     names: list[str],
     values: dict[tuple[str, str], np.ndarray],
     groups: np.ndarray,
-    place: tuple[str, str, str],
+    condition: tuple[str, str, str],
     chance: float,
     items: int,
     resamples: int,
 ) -> list[Score]:
-    """One score a measure, of per-query values float64[Q] by (name, "expected" | "worst" | "best" | "random")."""
+    """One score for each measure in `names`.
+
+    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random").
+    """
     low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
     means = {key: float(column.mean()) for key, column in values.items()}
     return [
         Score(
-            *place,
+            *condition,
             measure=name,
             value=means[name, "expected"],
             worst=means[name, "worst"],

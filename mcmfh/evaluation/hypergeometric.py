@@ -1,4 +1,4 @@
-"""The law of drawing from a tie: how many of m items taken from n, r of them relevant, are relevant."""
+"""The hypergeometric distribution: how many of m items drawn from a tie of n are relevant, when r of the n are."""
 
 import numpy as np
 
@@ -12,7 +12,8 @@ def probability(n: np.ndarray, r: np.ndarray, m: np.ndarray, x: np.ndarray) -> n
 
     def log_choose(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         b = np.clip(b, 0, a)
-        return log_factorial[a] - log_factorial[b] - log_factorial[a - b]
+        result: np.ndarray = log_factorial[a] - log_factorial[b] - log_factorial[a - b]
+        return result
 
     return np.where(possible, np.exp(log_choose(r, x) + log_choose(n - r, m - x) - log_choose(n, m)), 0.0)
 
@@ -20,7 +21,7 @@ def probability(n: np.ndarray, r: np.ndarray, m: np.ndarray, x: np.ndarray) -> n
 def cumulative_by_draws(n: int, r: int, most: int) -> np.ndarray:
     """float64[n + 1]: P(at most `most` relevant among m drawn), for m = 0 … n.
 
-    Drawing one more item leaves the event only from exactly `most`: F(m+1) = F(m) − p_m(most)·(r − most)/(n − m).
+    The next draw can exceed `most` only from exactly `most`: F(m+1) = F(m) − p_m(most)·(r − most)/(n − m).
     """
     if most < 0:
         return np.zeros(n + 1)

@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap over queries, in whole groups, because queries of one patient are not independent."""
+"""How certain a mean is: a bootstrap over whole groups of queries, for queries of one patient are not independent."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(low [M], high [M]): percentile interval of the mean of each column of values float64[Q, M].
 
-    Each resample draws as many of the groups [Q] as there are, with replacement.
+    `groups` [Q] names the group of each query. A resample draws as many groups as exist, with replacement.
     """
     _, group = np.unique(groups, return_inverse=True)
     count = np.bincount(group)

@@ -1,7 +1,7 @@
-"""What codes score when they know nothing: the permutation null.
+"""The score of codes that carry no information: the permutation null.
 
-Constant or skewed codes move a score away from P(relevant) without carrying information. The honest zero is
-therefore the score of the SAME codes when those of the side in question are dealt out anew among its items.
+Constant or skewed codes move a score away from P(relevant) without carrying information. The zero to compare with is
+therefore the score of the SAME codes after those of one side were permuted among its items.
 """
 
 import numpy as np
@@ -22,18 +22,22 @@ def permutation_null(
 ) -> np.ndarray:
     """float64[permutations], sorted: mAP@all with the codes of one `side` ("query" | "database") permuted.
 
-    Permute the side whose codes are on trial (the images, say), not the one that knows its labels: that one's codes
-    hang together, and breaking them up makes the null too narrow. The 95 % null is its 2.5 % to 97.5 % quantile.
+    Permute the side whose codes are in question (the images, say). The other side's codes agree with its labels, and
+    permuting those would make the null too narrow. The 95 % null is the 2.5 % to 97.5 % quantile.
     """
     random = np.random.default_rng(seed)
 
-    def dealt(codes: np.ndarray, name: str) -> np.ndarray:
+    def permuted(codes: np.ndarray, name: str) -> np.ndarray:
         return random.permutation(codes) if name == side else codes
 
     scores = [
         average_precision(
             rank_codes(
-                dealt(query_codes, "query"), dealt(database_codes, "database"), query_labels, database_labels, bits
+                permuted(query_codes, "query"),
+                permuted(database_codes, "database"),
+                query_labels,
+                database_labels,
+                bits,
             )
         ).mean()
         for _ in range(permutations)

@@ -1,8 +1,8 @@
 """R@K without labels: is the query's own partner among the first K answers?
 
-Items of one study, or with equal texts, are ONE answer: it stands at the least distance of its members and takes one
-place. A tie is shared out: with c answers closer than the right one and t tied with it (itself included), the
-chance that it is among the first K is (K − c)/t, cut to 0 … 1.
+Items of one study, or with equal texts, are ONE answer, at the least distance of its members. With c answers closer
+than the right one and t tied with it (itself included), the right one is among the first K with probability
+(K − c)/t, clipped to 0 … 1.
 """
 
 import numpy as np
@@ -12,22 +12,25 @@ from mcmfh.hamming import hamming_distances
 
 
 def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expected") -> np.ndarray:
-    """float64[Q]: P(the own answer is among the first `at`), for (closer, tied) of `pair_ranks`."""
+    """float64[Q]: P(the query's own answer is among the first `at`), given (closer, tied) of `pair_ranks`."""
     closer, tied = ranks
     if ties == "best":
         return (closer < at).astype(float)
     if ties == "worst":
-        return (closer + tied <= at).astype(float)
-    return np.clip((at - closer) / tied, 0.0, 1.0)
+        result: np.ndarray = (closer + tied <= at).astype(float)
+        return result
+    result: np.ndarray = np.clip((at - closer) / tied, 0.0, 1.0)
+    return result
 
 
 def pair_ranks(
     query: np.ndarray, database: np.ndarray, query_group: np.ndarray, database_group: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(closer int64[Q], tied int64[Q]): answers before the query's own group, and tied with it, itself included.
+    """(closer int64[Q], tied int64[Q]): the answers nearer than the query's own group, and those tied with it, itself
+    included.
 
-    `query`, `database`: codes uint8[·, B] (Hamming) or vectors float[·, D] (cosine). `…_group`: int, as of
-    `answer_groups`; every query's group must stand in the database.
+    `query`, `database`: codes uint8[·, B] (Hamming) or vectors float[·, D] (cosine). `…_group`: int, as
+    `answer_groups` gives them; every query's group must occur in the database.
     """
     order = np.argsort(database_group, kind="stable")
     groups, starts = np.unique(database_group[order], return_index=True)
@@ -47,17 +50,18 @@ def pair_ranks(
 
 
 def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int = 200, seed: int = 0) -> np.ndarray:
-    """float64[N]: `pair_recall` of the group of each database row when the database is ordered at random (simulated).
+    """float64[N]: `pair_recall` of each database row's group when the database is in random order (simulated).
 
-    A group with many members comes first more often than 1 in the number of groups; equal rows are one member.
+    A group with many members comes first more often than others. Equal rows count as one member, because they tie.
     """
     groups, own = np.unique(group, return_inverse=True)
     members = np.unique(np.column_stack([own, np.unique(database, axis=0, return_inverse=True)[1].ravel()]), axis=0)
-    # First places of groups in a random order of their members: exponential clocks, as fast as a group is large.
+    # The rank of each group's first member in a random order: exponential clocks whose rate is the size of the group.
     size = np.bincount(members[:, 0])
     first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
     last = np.partition(first, min(at, len(groups)) - 1, axis=1)[:, [min(at, len(groups)) - 1]]
-    return (first <= last).mean(0)[own]
+    result: np.ndarray = (first <= last).mean(0)[own]
+    return result
 
 
 def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ def equal_pairs(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def answer_groups(table: EmbeddingTable) -> np.ndarray:
-    """int64[N]: equal numbers = one answer, that is items of one study or with equal texts, and what these connect."""
+    """int64[N]: each item's answer. Items of one study or with equal texts share it, also through others."""
     nameless = np.char.add("item ", np.arange(len(table)).astype(str))
     links = [np.unique(names, return_inverse=True)[1] for names in (table.study, _or(table.text_key, nameless))]
     group = np.arange(len(table))

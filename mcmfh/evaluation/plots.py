@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +11,14 @@ from mcmfh.evaluation.scores import Evaluation, summarise
 
 
 def all_plots(evaluations: Sequence[Evaluation]) -> list[str]:
-    """SVG documents; none for what the evaluations do not hold."""
+    """SVG documents; a plot for which the evaluations hold no data is left out."""
     drawn = [score_by_bits(evaluations, "mAP@all"), score_by_bits(evaluations, "R@10")]
     drawn += [curves(evaluations, kind) for kind in ("precision by rank", "precision by recall")]
     return [svg for svg in drawn if svg]
 
 
 def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
-    """Single/single scores on what the model has not seen, both directions, over the code length; "" for one point."""
+    """Single/single scores on unseen items over the code length, both directions; "" where there is only one point."""
     rows = [
         row
         for row in summarise(evaluations)
@@ -54,18 +55,18 @@ def curves(evaluations: Sequence[Evaluation], kind: str) -> str:
     chosen: dict[str, Evaluation] = {}
     for each in sorted(evaluations, key=lambda each: (each.bits or 1 << 30, each.seed)):
         chosen.setdefault(each.method, each)
-    found = [
+    labelled = [
         (f"{method} ({each.bits or 'real'})", curve)
         for method, each in chosen.items()
         for curve in each.curves
         if curve.kind == kind and curve.protocol == SINGLE and curve.database == "unseen"
     ]
-    if not found:
+    if not labelled:
         return ""
-    directions = list(dict.fromkeys(curve.direction for _, curve in found))
+    directions = list(dict.fromkeys(curve.direction for _, curve in labelled))
     figure, panels = _panels(directions)
     for axes, direction in zip(panels, directions):
-        for label, curve in found:
+        for label, curve in labelled:
             if curve.direction == direction:
                 axes.plot(curve.x, curve.y, marker=".", label=label)
         ranks = kind == "precision by rank"
@@ -77,15 +78,15 @@ def curves(evaluations: Sequence[Evaluation], kind: str) -> str:
     return _svg(figure, panels[0])
 
 
-def _panels(titles: Sequence[str]):
-    # The object interface: pyplot keeps figures in a global and wants a display.
+def _panels(titles: Sequence[str]) -> tuple[Any, Any]:
+    # Not pyplot, which keeps figures in a global and wants a display.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2 * len(titles), 3.6), layout="constrained")
     return figure, figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
 
 
-def _svg(figure, legend) -> str:
+def _svg(figure: Any, legend: Any) -> str:
     from matplotlib import rc_context
 
     legend.legend(fontsize=7, frameon=False)

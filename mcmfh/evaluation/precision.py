@@ -13,7 +13,8 @@ def precision(ranking: TiedRanking, at: int, ties: str = "expected") -> np.ndarr
 
 
 def precision_by_rank(ranking: TiedRanking, at: Sequence[int]) -> np.ndarray:
-    """float64[Q, len(at)]: `precision` at several ranks. Inside a tie the expected relevant items grow linearly."""
+    """float64[Q, len(at)]: `precision` at several ranks. Within a tie the expected hits grow linearly."""
     items, relevant = (np.pad(np.cumsum(table, 1), ((0, 0), (1, 0))) for table in (ranking.items, ranking.relevant))
-    found = [np.interp(at, *query) for query in zip(items, relevant)]
-    return np.array(found).reshape(len(items), len(at)) / np.array(at)
+    hits = [np.interp(at, *query) for query in zip(items, relevant)]
+    result: np.ndarray = np.array(hits).reshape(len(items), len(at)) / np.array(at)
+    return result

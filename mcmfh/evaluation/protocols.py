@@ -1,4 +1,4 @@
-"""Who asks, and who is asked: three protocols, and three databases for each."""
+"""What is a query and what is a database item: three protocols, and three databases for each."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ PROTOCOLS = (
     Protocol(SINGLE, {"image→report": ("image", "report"), "report→image": ("report", "image")}),
     # Archive items that have both modalities may be stored under one fused code; queries still have one.
     Protocol("single/paired", {"image→study": ("image", "fused"), "report→study": ("report", "fused")}),
-    # A query that was fused with its own report already holds the answer. Named so wherever it is printed.
+    # A query that was fused with its own report already holds the answer; the name says so wherever it is printed.
     Protocol(
         "paired/paired (leaky, for comparison only)",
         {
@@ -44,8 +44,9 @@ def present(table: EmbeddingTable, codes: str) -> np.ndarray:
 def database_rows(table: EmbeddingTable, database: str, query_split: str) -> np.ndarray:
     """bool[N]: "seen" = items of the training split, "unseen" = those of the query's own split, "all" = every item.
 
-    A query's own study never stands in its database; ranking leaves it out.
+    Ranking leaves a query's own study out of its database.
     """
     if database == "all":
         return np.ones(len(table), bool)
-    return table.split == {"seen": "train", "unseen": query_split}[database]
+    result: np.ndarray = table.split == {"seen": "train", "unseen": query_split}[database]
+    return result

@@ -1,4 +1,4 @@
-"""The Hamming ball: precision and recall by radius, and lookup within a fixed radius. No order of ties changes them."""
+"""Precision and recall within a Hamming radius, for one radius or all. No order of ties changes them."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,15 @@ from mcmfh.evaluation.ranking import TiedRanking
 
 
 def lookup_precision(ranking: TiedRanking, radius: int = 2) -> np.ndarray:
-    """float64[Q]: the relevant share of the items within `radius`; a lookup that finds nothing counts 0."""
+    """float64[Q]: the share of relevant items among those within `radius`; 0 where the ball is empty."""
     items, relevant = (table[:, : radius + 1].sum(1) for table in (ranking.items, ranking.relevant))
-    return relevant / np.maximum(items, 1)
+    result: np.ndarray = relevant / np.maximum(items, 1)
+    return result
 
 
 @dataclass(frozen=True)
 class RadiusCurve:
-    """Entry d is about the ball of radius d. Precision is the mean over `answered` queries, recall over all."""
+    """Entry d is for radius d. Precision is the mean over the queries whose ball is not empty, recall over all."""
 
     precision: tuple[float, ...]
     recall: tuple[float, ...]

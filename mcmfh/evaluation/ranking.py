@@ -1,8 +1,8 @@
 """A ranking with ties: how many items, and how many relevant ones, stand at each of its steps.
 
-Sixteen bits over thousands of items tie massively, and whatever order a sort leaves inside a tie would then decide the
-score. Here a ranking is therefore two small tables and nothing else. Every measure is a function of them, so it treats
-ties fairly, and no ranking of codes is ever sorted.
+Codes of 16 bits over thousands of items tie often, and a score of a sorted list would depend on the order that the
+sort leaves inside ties. Here a ranking is two small tables of counts. Every measure is a function of them, so it
+treats ties fairly, and codes are never sorted.
 
 Shapes: Q queries · N database items · D steps, nearest first; for codes step d is Hamming distance d.
 """
@@ -10,6 +10,7 @@ Shapes: Q queries · N database items · D steps, nearest first; for codes step 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation.pairs import equal_pairs
@@ -23,11 +24,11 @@ TIES = ("expected", "worst", "best")
 class TiedRanking:
     """One ranking a query. Measures are functions (ranking, …, ties) → float64[Q]."""
 
-    items: np.ndarray  # int64[Q, D]: items at each step
-    relevant: np.ndarray  # int64[Q, D]: the relevant ones among them
+    items: NDArray[np.int64]  # [Q, D]: items at each step
+    relevant: NDArray[np.int64]  # [Q, D]: the relevant ones among them
 
     def resolved(self, ties: str) -> "TiedRanking":
-        """The ranking whose ties fall as badly ("worst") or as well ("best") as they can; "expected" leaves them."""
+        """The ranking with its ties in the "worst" or the "best" order for the query; "expected" changes nothing."""
         if ties == "expected":
             return self
         if ties not in TIES:
@@ -40,11 +41,11 @@ class TiedRanking:
         return TiedRanking(*interleaved)
 
     def shuffled(self) -> "TiedRanking":
-        """All items tied in one step: what a measure gives it is exactly its expectation under a random order."""
+        """All items tied in one step: a measure of it is the expectation of that measure under a random order."""
         return TiedRanking(self.items.sum(1, keepdims=True), self.relevant.sum(1, keepdims=True))
 
     def head(self, items: int) -> "TiedRanking":
-        """The steps until every query has seen `items` items, and all that follows as one more step."""
+        """The first steps, enough for each query to reach `items` items; the later ones merged into one more step."""
         steps = int((np.cumsum(self.items, 1) < items).sum(1).max(initial=0)) + 1
         if steps >= self.items.shape[1]:
             return self
@@ -86,7 +87,7 @@ def rank_vectors(
     database_labels: np.ndarray,
     own: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> TiedRanking:
-    """The ranking by cosine of real vectors float[·, D]: the ceiling that hashing approaches. O(Q·N) memory."""
+    """The ranking by cosine of vectors float[·, D], the ceiling for hashing. Takes O(Q·N) memory."""
     counted = np.ones((len(query_vectors), len(database_vectors)), bool)
     if own is not None:
         counted[equal_pairs(*own)] = False
@@ -114,6 +115,8 @@ def cosine(query_vectors: np.ndarray, database_vectors: np.ndarray) -> np.ndarra
 
     def unit(vectors: np.ndarray) -> np.ndarray:
         vectors = vectors.astype(np.float32)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        result: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return result
 
-    return unit(query_vectors) @ unit(database_vectors).T
+    result: np.ndarray = unit(query_vectors) @ unit(database_vectors).T
+    return result

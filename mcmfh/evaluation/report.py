@@ -16,14 +16,14 @@ _EXPLANATION = {
     "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
     "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one",
-    "random order": "what this very measure gives to a database in random order (exact; R@K: simulated)",
+    "random order": "the value of the same measure for a database in random order (exact; R@K: simulated)",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
-    "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items found there: not comparable with the former",
+    "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items among them: not comparable with mAP@50",
     "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",
     "lookup ≤ 2": "precision within Hamming radius 2; an empty lookup counts 0",
     "R@K": "the query's own partner among the first K answers; items of one study or with equal texts are one answer",
     "seen / unseen / all": "database of training items / of the other items of the queries' split / of all items; "
-    "a query's own study never stands in it",
+    "a query's own study is never in it",
 }
 
 _STYLE = """
@@ -55,13 +55,13 @@ def write_report(
 
 
 def read_evaluations(folder: str) -> list[Evaluation]:
-    """What `write_report` wrote."""
+    """The evaluations that `write_report` wrote below `folder`."""
     document = files.read_json(files.join(files.absolute(folder), "evaluations.json"))
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 
 def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -> str:
-    """The page: no script, no link, plots as inline SVG."""
+    """The page as HTML, without scripts or links; plots are inline SVG."""
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p class=note>{html.escape(note)}</p>" if note else ""]
     if headline := headline_rows(evaluations):
         columns = [(name, i == 0) for i, name in enumerate(headline[0])]
@@ -71,10 +71,12 @@ def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -
     for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):
         for protocol in dict.fromkeys(row.score.protocol for row in rows if row.supervised is supervised):
             chosen = [row for row in rows if row.supervised is supervised and row.score.protocol == protocol]
-            opened = " open" if protocol == SINGLE else ""
+            unfolded = " open" if protocol == SINGLE else ""
             kind = " class=leaky" if "leaky" in protocol else ""
             table = _table(COLUMNS, [cells(row) for row in chosen])
-            parts += [f"<details{opened}{kind}><summary>{heading}, {html.escape(protocol)}</summary>{table}</details>"]
+            parts += [
+                f"<details{unfolded}{kind}><summary>{heading}, {html.escape(protocol)}</summary>{table}</details>"
+            ]
     words = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in _EXPLANATION.items())
     parts += [f"<h2>Words</h2><dl>{words}</dl>"]
     body = "\n".join(part for part in parts if part)

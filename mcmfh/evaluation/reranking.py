@@ -1,9 +1,9 @@
-"""What a second look at a short list is worth: 16-bit codes find it, something finer orders it.
+"""What re-ranking a shortlist is worth: 16-bit codes select the shortlist, finer scores order it.
 
-Three second looks: the query's own real-valued logits against the stored codes (asymmetric: the archive stores nothing
-more), a longer code column, and real-valued vectors (what the archive would have to keep for the best order).
+Three finer scores are measured: the query's real-valued logits against the stored codes (asymmetric; the archive
+stores nothing more), a longer code column, and real-valued vectors (which the archive would have to store as well).
 
-Shapes: Q queries · N items · S short list · K bits.
+Shapes: Q queries · N items · S shortlist · K bits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from mcmfh.evaluation.ranking import TIES, TiedRanking, cosine, rank_codes, rank
 from mcmfh.evaluation.scores import Score
 from mcmfh.hamming import hamming_distances
 
-# (query row, item rows int[S]) → float[S], higher is nearer
+# (query row, item rows int[S]) → float[S]; a greater score ranks first
 Rescore = Callable[[int, np.ndarray], np.ndarray]
 
 
@@ -35,7 +35,8 @@ def asymmetric(query_logits: np.ndarray, database_codes: np.ndarray) -> Rescore:
 
     def score(query: int, items: np.ndarray) -> np.ndarray:
         sign = 2.0 * np.unpackbits(database_codes[items], axis=1, bitorder="little", count=bits) - 1
-        return sign @ query_logits[query]
+        result: np.ndarray = sign @ query_logits[query]
+        return result
 
     return score
 
@@ -54,9 +55,9 @@ def reranked(
     shortlist: int = 200,
     own: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> TiedRanking:
-    """The ranking after `rescore` ordered the `shortlist` nearest codes; all other items tie behind them.
+    """The ranking in which `rescore` orders the `shortlist` nearest codes and all other items tie behind them.
 
-    The list is cut as the search engine cuts it, by (distance, row). `own` as in `rank_codes`.
+    The shortlist is cut by (distance, row), as the search engine cuts it. `own` as in `rank_codes`.
     """
     left_out: list[list[int]] = [[] for _ in query_codes]
     for query, item in zip(*equal_pairs(*own)) if own is not None else ():
@@ -85,18 +86,19 @@ def evaluate_reranking(
     databases: Sequence[str] = HEADLINE_DATABASES,
     resamples: int = 1000,
 ) -> list[Score]:
-    """mAP@50 (both conventions) of `codes` alone and after each second look that is given, single/single.
+    """mAP@50 (both conventions, single/single) of `codes` alone and after re-ranking by each score that is given.
 
-    All by modality ("image", "report"), rows are the items of `table`: codes uint8[N, bits/8], the logits
-    float[N, bits] they are the signs of, longer codes uint8[N, ·], vectors float[N, D]. Needs labels.
+    Each mapping is by modality ("image", "report") and its rows are the items of `table`: `codes` uint8[N, bits/8];
+    `logits` float[N, bits], whose signs are the codes; `longer` codes uint8[N, ·]; `vectors` float[N, D]. The table
+    needs labels.
     """
-    looks: list[tuple[str, Callable[..., Rescore], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
+    rescorers: list[tuple[str, Callable[..., Rescore], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
     if logits is not None:
-        looks.append(("asymmetric", asymmetric, logits, codes))
+        rescorers.append(("asymmetric", asymmetric, logits, codes))
     if longer is not None:
-        looks.append((f"{8 * longer['image'].shape[1]}-bit codes", by_code, longer, longer))
+        rescorers.append((f"{8 * longer['image'].shape[1]}-bit codes", by_code, longer, longer))
     if vectors is not None:
-        looks.append(("real-valued vectors", by_vector, vectors, vectors))
+        rescorers.append(("real-valued vectors", by_vector, vectors, vectors))
     scores: list[Score] = []
     for direction, (asked, stored) in PROTOCOLS[0].directions.items():
         query = np.flatnonzero((table.split == query_split) & present(table, asked) & table.labels.any(1))
@@ -106,10 +108,10 @@ def evaluate_reranking(
             own = table.study[query], table.study[rows]
             alone = rank_codes(*arguments, bits, own=own)
             rankings = {f"{bits} bits alone": alone}
-            for name, look, of_query, of_database in looks:
-                rescore = look(of_query[asked][query], of_database[stored][rows])
+            for name, rescorer, of_query, of_database in rescorers:
+                rescore = rescorer(of_query[asked][query], of_database[stored][rows])
                 rankings[f"{bits} bits, first {shortlist} by {name}"] = reranked(*arguments, rescore, shortlist, own)
-            place = (PROTOCOLS[0].name, direction, database)
+            condition = (PROTOCOLS[0].name, direction, database)
             items = round(alone.items.sum() / max(1, len(query)))
             for name, ranking in rankings.items():
                 values: dict[tuple[str, str], np.ndarray] = {}
@@ -117,5 +119,5 @@ def evaluate_reranking(
                     values |= {(f"{measure}, {name}", ties): function(ranking, at=50, ties=ties) for ties in TIES}
                     values[f"{measure}, {name}", "random"] = function(ranking.shuffled(), at=50)
                 names = list(dict.fromkeys(measure for measure, _ in values))
-                scores += score_rows(names, values, table.group[query], place, alone.chance, items, resamples)
+                scores += score_rows(names, values, table.group[query], condition, alone.chance, items, resamples)
     return scores

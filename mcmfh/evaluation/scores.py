@@ -1,4 +1,4 @@
-"""What an evaluation found: plain frozen records, and their mean over seeds."""
+"""The results of an evaluation as frozen records, and their mean over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,9 +15,9 @@ from mcmfh.evaluation.protocols import HEADLINE_DATABASES, SINGLE
 class Score:
     """One measure of one direction against one database.
 
-    `value` is the expectation over the order of ties, `worst` and `best` its bounds, `low`–`high` the 95 % bootstrap
-    interval over queries. `chance` = P(a random pair is relevant); `random_order` = the same measure
-    when the database is ranked at random (exact; R@K: simulated), which its own convention gives for nothing.
+    `value` is the expectation over the order of ties; `worst` and `best` are its bounds; `low` to `high` is the 95 %
+    bootstrap interval over queries. `chance` is P(a random pair is relevant). `random_order` is the value that the
+    measure gives to a database in random order (exact; for R@K simulated).
     """
 
     protocol: str
@@ -35,7 +35,8 @@ class Score:
     items: int
 
     @property
-    def place(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, str, str, str]:
+        """What identifies a score within an evaluation."""
         return self.protocol, self.direction, self.database, self.measure
 
 
@@ -57,25 +58,25 @@ class Evaluation:
     bits: int | None  # None: real-valued vectors, ranked by cosine
     seed: int
     query_split: str
-    supervised: bool  # the method looked at labels, be it only to choose a setting
+    supervised: bool  # the method used labels, if only to choose a setting
     scores: tuple[Score, ...]
     curves: tuple[Curve, ...]
 
     def score(self, measure: str, direction: str, database: str, protocol: str = SINGLE) -> Score:
-        """The one score of that place. Raises KeyError."""
+        """The score of that measure under that condition. Raises KeyError if it was not measured."""
         for score in self.scores:
-            if score.place == (protocol, direction, database, measure):
+            if score.key == (protocol, direction, database, measure):
                 return score
         raise KeyError((protocol, direction, database, measure))
 
     def mean(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
         """Mean of the single/single scores of `measure` over both directions and `databases`; nan without labels."""
-        found = [
+        values = [
             score.value
             for score in self.scores
             if score.protocol == SINGLE and score.measure == measure and score.database in databases
         ]
-        return float(np.mean(found)) if found else float("nan")
+        return float(np.mean(values)) if values else float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` gives the same evaluation back."""
@@ -102,20 +103,23 @@ class Summary:
     sd: float
 
 
+_Row = tuple[str, int | None, bool, Score]
+
+
 def summarise(evaluations: Sequence[Evaluation]) -> list[Summary]:
-    """One row for each method, bits and score, over the seeds, in the order they were given."""
+    """The mean over seeds of each method, code length and score, in the order of `evaluations`."""
     rows = [(each.method, each.bits, each.supervised, score) for each in evaluations for score in each.scores]
-    order: dict[tuple, int] = {}
+    order: dict[tuple[object, ...], int] = {}
     for method, bits, supervised, score in rows:
-        order.setdefault((method, bits, supervised, *score.place), len(order))
+        order.setdefault((method, bits, supervised, *score.key), len(order))
 
-    def key(row: tuple) -> int:
-        return order[(*row[:3], *row[3].place)]
+    def rank(row: _Row) -> int:
+        return order[(*row[:3], *row[3].key)]
 
-    return [_mean([*group]) for _, group in groupby(sorted(rows, key=key), key=key)]
+    return [_mean([*group]) for _, group in groupby(sorted(rows, key=rank), key=rank)]
 
 
-def _mean(rows: list[tuple[str, int | None, bool, Score]]) -> Summary:
+def _mean(rows: list[_Row]) -> Summary:
     method, bits, supervised, first = rows[0]
     scores = [row[3] for row in rows]
     numbers = [field.name for field in fields(Score) if field.type is float]

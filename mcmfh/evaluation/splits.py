@@ -1,4 +1,4 @@
-"""Other ways to stand train against test: by time, and one dataset against another. No group stands on both sides."""
+"""Other splits into train and test: by date, and one dataset against another. No group is on both sides."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from mcmfh.errors import InputError
 
 
 def temporal_split(table: EmbeddingTable, cut: str, validation_percent: int = 10) -> EmbeddingTable:
-    """Train before the ISO date `cut`, test from it on; a validation part of the earlier groups is set aside.
+    """Train on items before the ISO date `cut`, test on the others; some of the earlier groups become validation.
 
-    Of a group with items on both sides only the earlier ones stay (a patient known from training is no new patient).
+    A group with items on both sides keeps only the earlier ones: a patient of the training set is no new patient.
     Items without a date are left out. Raises InputError when a side is empty.
     """
     table = table.select(table.date != "")
     early = table.date < cut
-    known = np.isin(table.group, table.group[early])
-    return _two_sides(table, early, ~early & ~known, validation_percent, f"date {cut}")
+    trained = np.isin(table.group, table.group[early])
+    return _two_sides(table, early, ~early & ~trained, validation_percent, f"date {cut}")
 
 
 def cross_dataset_split(source: EmbeddingTable, target: EmbeddingTable, validation_percent: int = 10) -> EmbeddingTable:
     """Train and validate on `source`, test on the whole of `target`; label columns are matched by name.
 
-    Source items whose group or whose report text also stands in the target are left out. Both tables must come from
+    Source items whose group or report text also occurs in the target are left out. Both tables must come from
     the same encoder. Raises InputError when a side is empty.
     """
     table = join_tables([source, target])
     first = np.arange(len(table)) < len(source)
     texts = target.text_key[target.text_key != ""]
     shared = np.isin(table.group, target.group) | np.isin(table.text_key, texts)
-    # A group goes as a whole, or its other items would still tell of the target's.
+    # A group is left out as a whole: its other items would still leak what they share with the target.
     shared = np.isin(table.group, table.group[shared])
     return _two_sides(table, first & ~shared, ~first, validation_percent, "the two datasets")
 
 
 def join_tables(tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
-    """The tables one below the other, with the labels of all. Raises InputError when embedding widths differ."""
+    """The tables concatenated, with the label columns of all. Raises InputError when embedding widths differ."""
     names = tuple(sorted({name for table in tables for name in table.label_names}))
     column = {name: i for i, name in enumerate(names)}
     labels = [np.zeros((len(table), len(names)), bool) for table in tables]
@@ -55,7 +55,7 @@ def join_tables(tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
 
 
 def group_percentile(groups: np.ndarray) -> np.ndarray:
-    """int[N] in 0 … 99: sha1(group) % 100, the same for a group in every archive and every run."""
+    """int[N] in 0 … 99: sha1(group) % 100, so that a group has the same number in every archive and run."""
     names, inverse = np.unique(groups, return_inverse=True)
     return np.array([int(hashlib.sha1(str(name).encode()).hexdigest(), 16) % 100 for name in names], int)[inverse]
 

@@ -1,4 +1,4 @@
-"""Scores as tables: the same rows on the console and in the HTML report."""
+"""Scores as tables, with the same rows on the console and in the HTML report."""
 
 from collections.abc import Sequence
 
@@ -61,15 +61,15 @@ def score_table(
 
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
-    """A header, then one row a method: for each code length the mean of four mAP@all (seen, unseen; both ways), in
-    brackets that of the two unseen ones, and chance. [] without labels."""
+    """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
+    in brackets the mean of the two unseen ones; and chance. [] without labels."""
     labelled = [each for each in evaluations if not np.isnan(each.mean())]
     lengths = sorted({each.bits for each in labelled}, key=_order)
     rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance"]]
     for method, supervised in dict.fromkeys((each.method, each.supervised) for each in labelled):
-        mine = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
-        chance = np.mean([s.chance for s in mine[0].scores if s.protocol == SINGLE and s.measure == "mAP@all"])
-        values = [_headline([each for each in mine if each.bits == bits]) for bits in lengths]
+        own = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
+        chance = np.mean([s.chance for s in own[0].scores if s.protocol == SINGLE and s.measure == "mAP@all"])
+        values = [_headline([each for each in own if each.bits == bits]) for bits in lengths]
         rows.append([method + (" (supervised)" if supervised else ""), *values, f"{chance:.3f}"])
     return rows if labelled else []
 

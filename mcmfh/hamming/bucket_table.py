@@ -1,10 +1,11 @@
-"""Exact search over codes of at most 22 bits: all items of one code stand together in a bucket.
+"""Exact search over codes of at most 22 bits: the items of one code share a bucket.
 
-A query walks the buckets at Hamming distance 0, 1, 2 … from its own and stops when it has k items, so the cost depends
-on how far the k-th neighbour is and not on N. Where most codes are unused, rings are wide and empty; then one popcount
-pass over the list of occupied buckets is cheaper, and the walk changes to it ring by ring as the two costs compare.
+A query walks the buckets at Hamming distance 0, 1, 2 … from its own code and stops when it has k items, so that the
+cost depends on the distance of the k-th neighbour and not on N. Where most codes are unused, these rings are wide and
+empty, and one popcount pass over the list of occupied buckets is cheaper. The walk compares both costs before every
+ring.
 
-Memory: 4 bytes an item and 4 bytes a code. The code of an item is implied by where it stands.
+Memory: 4 bytes an item and 4 bytes a code. An item's code is implied by its bucket.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ class BucketTable:
     """Codes of at most 22 bits as one uint32 array: 2**bits + 1 offsets, then the rows, by (code, row)."""
 
     def __init__(self, table: np.ndarray, bits: int):
-        """Wrap a table, copied nowhere. Raises InputError unless its offsets are sound; rows are checked when met."""
+        """Wrap a table without copying it. Raises InputError unless its offsets are sound; searches check the rows."""
         self.bits, self.table = bits, table
         self._search = compiled(bucket_kernels.search, bucket_kernels.SEARCH)
         offsets = table[: (1 << bits) + 1]
@@ -46,7 +47,7 @@ class BucketTable:
 
     @property
     def derived_nbytes(self) -> int:
-        """Bytes held beside the table: the list of occupied buckets."""
+        """Bytes of the list of occupied buckets, which is not part of the table."""
         return self.occupied.nbytes
 
     def search(self, queries, k, allowed, dead, radius):
@@ -59,7 +60,7 @@ class BucketTable:
     def codes(self) -> np.ndarray:
         """uint8 [N, B]: the codes in row order, read back from the buckets."""
         counts = np.diff(self.table[: (1 << self.bits) + 1])
-        values = np.zeros(self.rows, "<u4")  # a damaged file may name a row twice and another never
+        values = np.zeros(self.rows, "<u4")  # zeros, because a damaged file may lack a row
         rows = self.table[(1 << self.bits) + 1 :]
         if rows.max(initial=0) >= max(self.rows, 1):
             raise InputError("the index is damaged: a row lies outside it; build it again")

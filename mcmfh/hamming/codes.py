@@ -1,4 +1,4 @@
-"""What a hash code is, and the word layouts the kernels read.
+"""What a hash code is, and the layouts of words that the kernels read.
 
 Shapes: N items, Q queries, B = ceil(bits/8) bytes a code. Bit 0 is the least significant bit of byte 0
 (`numpy.packbits(bitorder="little")`); bits beyond the code's length are zero.

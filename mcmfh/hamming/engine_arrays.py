@@ -1,4 +1,4 @@
-"""Which arrays make up each engine: what an index file holds of it, and what a file must hold to be taken for one."""
+"""The arrays of each engine: what an index file holds of it, and what a file must hold to be accepted."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def arrays_of(engine: Any) -> dict[str, np.ndarray]:
     return {
         "words": engine.scan.words,
         "offsets": engine.offsets,
-        "places": engine.places,
+        "places": engine.bucket_rows,
         "rest": engine.rest,
         "costs": engine.costs,
     }
@@ -31,9 +31,9 @@ def arrays_of(engine: Any) -> dict[str, np.ndarray]:
 def engine_from(
     facts: dict[str, Any], arrays: dict[str, np.ndarray], verify: bool
 ) -> tuple[BucketTable | Scan | MultiIndex, np.ndarray | None]:
-    """An engine over arrays, copied nowhere, and the ids if there are any.
+    """An engine over arrays, which are not copied, and the ids or None.
 
-    Raises InputError unless every type and shape is what the engine's kernels take for granted.
+    Raises InputError unless every type and shape is what the engine's kernels rely on.
     """
     bits, ids = facts["bits"], arrays.get("ids")
     if type(bits) is not int or facts["layout"] not in ("inline", "reference"):
@@ -61,12 +61,12 @@ def engine_from(
 def _multi_index(scan: Scan, arrays: dict[str, np.ndarray], inline: bool) -> MultiIndex:
     tables, n = -(-scan.bits // KEY_BITS), scan.rows
     offsets = _expect(arrays, "offsets", np.uint32, tables, (1 << KEY_BITS) + 1)
-    places = _expect(arrays, "places", np.uint32, tables, n)
+    bucket_rows = _expect(arrays, "places", np.uint32, tables, n)
     rest = _expect(arrays, "rest", np.uint16, tables, (tables - 1) * n + CHUNK if inline else 0)
     costs = _expect(arrays, "costs", np.float64, 4)
     if not (np.isfinite(costs).all() and (costs > 0).all()):
         raise InputError("its costs are not positive numbers")
-    return MultiIndex(scan, offsets, places, rest, costs)
+    return MultiIndex(scan, offsets, bucket_rows, rest, costs)
 
 
 def _expect(arrays: dict[str, np.ndarray], name: str, dtype: type, *shape: int | None) -> np.ndarray:

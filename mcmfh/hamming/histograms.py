@@ -1,8 +1,8 @@
 """How many items, and how many relevant ones, lie at each Hamming distance from each query.
 
 Every ranking measure that treats ties fairly is a function of these two small tables (McSherry & Najork 2008), so no
-ranking is ever sorted. Work is Q x N popcounts in cache-sized blocks; memory is the two tables and the packed inputs,
-whatever Q x N is.
+ranking is sorted. The work is Q x N popcounts in cache-sized blocks. Memory holds the two tables and the packed inputs
+only.
 """
 
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def _long(query_codes, database_codes, query_labels, database_labels, bits) -> C
 def _count(q_codes, n_codes, q_labels, n_labels, items, relevant):
     queries, n, bins, block = q_codes.shape[1], n_codes.shape[1], items.shape[1], 2048
     distance, shared = np.empty(block, np.uint16), np.empty(block, np.uint16)
-    # Four counters a bin: equal neighbours, the normal case, would wait for each other's store in a single one.
+    # Four counters a bin: neighbours often have equal distances, and increments of one counter wait for each other.
     counts = np.empty((4, 2 * bins), np.int64)
     for q in range(queries):
         counts[:] = 0

@@ -33,7 +33,7 @@ _DTYPES = {"|u1", "<u2", "<u4", "<u8", "<i8", "<f8"}
 
 
 def save_arrays(path: str | Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write a file that appears whole or not at all, replacing what stood there."""
+    """Write the file atomically, replacing one of the same name."""
     path = Path(path)
     little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     entries: dict[str, dict] = {}

@@ -1,4 +1,4 @@
-"""What numba does not name: three machine instructions, and functions that cost nothing to call."""
+"""What numba lacks: three machine instructions, and functions whose calls cost nothing."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +15,7 @@ def intrinsic(function: Callable) -> Callable[..., Any]:
 
 
 def part(function: Callable) -> Callable[..., Any]:
-    """A function that becomes part of each kernel that calls it, for nothing; it must not allocate or slice arrays.
+    """A function that is inlined into each kernel that calls it; it must not allocate or slice arrays.
 
     Without `_nrt=False` numba counts references to every array argument, two locked instructions a call: four times
     the whole time of a short query.
@@ -25,7 +25,7 @@ def part(function: Callable) -> Callable[..., Any]:
 
 
 def allocating_part(function: Callable) -> Callable[..., Any]:
-    """The same for a function that makes arrays; to be called outside loops."""
+    """An inlined function that may allocate arrays; to be called outside loops."""
     return njit(forceinline=True)(function)
 
 
@@ -51,7 +51,7 @@ def trailing_zeros(typing_context, x):
 
 @intrinsic
 def prefetch(typing_context, array, index):
-    """Ask the cache for array[index] of a one-dimensional array; any index is harmless, nothing is read."""
+    """Prefetch array[index] of a one-dimensional array into the cache; any index is harmless: nothing is read."""
 
     def codegen(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -68,9 +68,10 @@ def prefetch(typing_context, array, index):
 def compiled(function: Callable, signature: Any) -> Callable[..., Any]:
     """The machine code of a kernel for one signature, made now or taken from numba's cache, and called directly.
 
-    Made when an engine is, so that importing costs nothing and an index compiles only what it runs. The call skips
-    numba's look at each argument, which costs a quarter of a whole query; the caller answers for the types. numba's
-    cache notices a change of the kernel's own file only: after editing a `part` elsewhere, delete __pycache__.
+    It is made when an engine is built, so that importing costs nothing and an index compiles only what it runs. Calls
+    skip numba's check of each argument, which takes a quarter of a whole query; the caller must pass the right types.
+    numba's cache notices changes of the kernel's own file only: after editing a `part` in another file, delete
+    __pycache__.
     """
     kernel = _kernel(function, signature)
     return kernel.overloads[kernel.signatures[0]].entry_point

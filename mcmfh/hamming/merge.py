@@ -1,4 +1,4 @@
-"""One answer out of several: of shards of an archive, or of an index and what was added to it since."""
+"""Merges answers: of the shards of an archive, or of an index and the items added to it since."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ def merge_answers(answers: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple
     """The k least (distance, id) of each query among answers to the same queries.
 
     Each answer is (int32 [Q, ·], int64 [Q, ·]) as `HammingIndex.search` gives it, padding included; ids must be
-    distinct over all answers. Returns int32 [Q, k] and int64 [Q, k], padded alike. The result does not depend on how
-    the items were spread over the answers, if each holds its own k nearest.
+    distinct over all answers. Returns int32 [Q, k] and int64 [Q, k], padded alike. If each
+    answer holds the k nearest of its items, the result does not depend on how the items are split.
     """
     distances = np.concatenate([distance for distance, _ in answers], axis=1)
     ids = np.concatenate([id_ for _, id_ in answers], axis=1)

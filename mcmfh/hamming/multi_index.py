@@ -1,8 +1,8 @@
-"""Exact search over codes of more than 22 bits: m tables of 16-bit keys, and a scan for the queries they do not suit.
+"""Exact search over codes of more than 22 bits: m tables of 16-bit keys, and a scan for other queries.
 
-Near neighbours agree with the query in most of their bits, so in some table they stand in a bucket near its key. How
-far the tables must be searched depends on the query; at every step the engine compares what finishing would cost with
-what a scan costs, in times measured when the index was built.
+Near neighbours agree with the query in most bits, so that some table has them in a bucket near the query's key. How far
+the tables must be searched depends on the query. At every step the engine compares the cost of finishing with that of a
+scan, by times measured when the index was built.
 
 Two layouts. "inline" keeps the other keys of an item beside it in every bucket, so that a bucket is compared in one
 run of vector instructions: 2 (m - 1) + 4 bytes an item and table. "reference" keeps rows only, 4 bytes, and fetches a
@@ -22,9 +22,9 @@ from mcmfh.hamming.multi_index_kernels import CHUNK, KEY_BITS, LAST_RING, search
 from mcmfh.hamming.scan import Scan, word_type
 from mcmfh.hamming.selection import empty_answer
 
-# Fewer rows than this are scanned: in less time than it takes to look into empty buckets.
+# Fewer rows than this are scanned, which takes less time than looking into empty buckets.
 LEAST_ROWS = 1 << 14
-# From this many queries on a scan reads each block of codes for several of them.
+# A scan of at least this many queries reads each block of codes once for several queries.
 _SHARED = 8
 
 
@@ -34,9 +34,9 @@ class MultiIndex:
     def __init__(self, scan: Scan, offsets: np.ndarray, rows: np.ndarray, rest: np.ndarray, costs: np.ndarray):
         """Wrap arrays, copied nowhere. `costs` float64 [4]: seconds a bucket, a candidate, a scan, a shared scan."""
         self.scan, self.bits, self.rows = scan, scan.bits, scan.rows
-        self.offsets, self.places, self.rest, self.costs = offsets, rows, rest, costs
+        self.offsets, self.bucket_rows, self.rest, self.costs = offsets, rows, rest, costs
         self._single_costs, self._shared_costs = costs[[0, 1, 2]], costs[[0, 1, 3]]
-        self._known = scan.words, offsets, rows, rest, *_masks(), _chance_unmet(self.bits)
+        self._arrays = scan.words, offsets, rows, rest, *_masks(), _chance_unmet(self.bits)
         self._search = compiled(multi_index_kernels.search, search_signature(word_type(self.bits)))
         if offsets[:, 0].any() or (offsets[:, -1] != self.rows).any() or (offsets[:, 1:] < offsets[:, :-1]).any():
             raise InputError("the index is damaged: its bucket offsets are not in order; build it again")
@@ -67,7 +67,7 @@ class MultiIndex:
         return distances, rows
 
     def _probe(self, queries, allowed, dead, costs, reach, distances, rows, fallen, work):
-        falls = self._search(*self._known, costs, queries, allowed, dead, reach, distances, rows, fallen, work)
+        falls = self._search(*self._arrays, costs, queries, allowed, dead, reach, distances, rows, fallen, work)
         if falls < 0:
             raise InputError("the index is damaged: a row lies outside it; build it again")
         if falls == len(queries):
@@ -103,32 +103,32 @@ def _chance_unmet(bits: int) -> np.ndarray:
 def _measured_costs(index: MultiIndex, codes: np.ndarray) -> np.ndarray:
     """Seconds a bucket, a candidate, a scan, a scan shared by many queries; float64 [4]."""
     random = np.random.default_rng(0)
-    known = codes[random.integers(0, len(codes), 16)]
-    strangers = random.integers(0, 256, known.shape, dtype=np.uint8)
+    stored = codes[random.integers(0, len(codes), 16)]
+    strangers = random.integers(0, 256, stored.shape, dtype=np.uint8)
     strangers[:, -1] &= 255 >> (-index.bits % 8)
     all_rows = np.empty(0, np.uint8)
 
     def timed(call) -> float:
-        start = time.thread_time()  # of the processor, so that a busy machine does not distort the comparison
+        begun = time.thread_time()  # processor time, so that a busy machine does not distort the comparison
         call()
-        return time.thread_time() - start
+        return time.thread_time() - begun
 
     def scan(queries):
         return timed(lambda: index.scan.search(queries, 10, all_rows, all_rows, index.bits))
 
-    def probe(index, queries, radius):  # no scan is so dear that this should fall back on it
+    def probe(index, queries, radius):  # with infinite cost for a scan, the probe never falls back on it
         work, (distances, rows) = np.zeros(2), empty_answer(16, 10)
         reach, fallen = np.full(16, radius), np.empty(16, np.int64)
         units = np.array([32.0, 1.0, np.inf])
         took = timed(lambda: index._probe(queries, all_rows, all_rows, units, reach, distances, rows, fallen, work))
         return took, *work
 
-    # A candidate's time from one great bucket, a bucket's from what is left of the time of many small ones.
+    # One great bucket gives the time of a candidate; many small ones, less their candidates, that of a bucket.
     heaped = np.full_like(index.offsets, min(index.rows, 1 << 18))
     heaped[:, 0], heaped[:, -1] = 0, index.rows
-    heap = MultiIndex(index.scan, heaped, index.places, index.rest, index.costs)
-    candidate = min(took / items for took, _, items in (probe(heap, np.zeros_like(known), 0) for _ in range(3)))
-    runs = (probe(index, queries, rings * len(heaped) - 1) for queries in (strangers, known) for rings in (2, 3, 3))
+    heap = MultiIndex(index.scan, heaped, index.bucket_rows, index.rest, index.costs)
+    candidate = min(took / items for took, _, items in (probe(heap, np.zeros_like(stored), 0) for _ in range(3)))
+    runs = (probe(index, queries, rings * len(heaped) - 1) for queries in (strangers, stored) for rings in (2, 3, 3))
     bucket = min(max(took - candidate * items, 0) / buckets for took, buckets, items in runs)
     single = min(scan(strangers[i : i + 1]) for i in range(len(strangers)))  # warm, as in a run of queries
     return np.array([max(bucket, 5e-9), candidate, single, scan(strangers) / len(strangers)])

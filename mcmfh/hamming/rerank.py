@@ -1,7 +1,7 @@
-"""A finer order for a shortlist: by the query's real-valued logits, or by a second, longer code column.
+"""Re-orders a shortlist: by the query's real-valued logits, or by a second, longer code column.
 
-The shortlist is `ids` int64 [Q, n] as a search gave them, -1 where it found fewer. `column` is uint8 [N, B], the stored
-codes by id: for an index with its default ids, the column it was built from. Only the rows asked for are read, so a
+The shortlist is `ids` int64 [Q, n] of a search, padded with -1. `column` is uint8 [N, B], the stored codes by id: for
+an index with default ids, the column it was built from. Only the rows of the shortlist are read, so that a
 memory-mapped column stays on disk.
 """
 
@@ -19,7 +19,7 @@ def rerank_by_logits(ids: np.ndarray, logits: np.ndarray, column: np.ndarray) ->
     """Scores float32 [Q, n] and ids [Q, n], in the order (greatest score, id).
 
     `logits` float [Q, bits]: positive where the query's bit is 1. The score of a code is the sum of ± logit over its
-    bits: unlike the Hamming distance it forgives a bit about which the query was unsure. Score -inf marks padding.
+    bits. Unlike the Hamming distance, it weighs a bit by how certain the query is about it. Padding has score -inf.
     """
     width = code_bytes(logits.shape[1])
     if column.dtype != np.uint8 or column.ndim != 2 or column.shape[1] != width:
@@ -48,12 +48,13 @@ def rerank_by_code(ids: np.ndarray, query_codes: np.ndarray, column: np.ndarray)
 def score_table(logits: np.ndarray) -> np.ndarray:
     """Scores float32 [Q, 65536] of every 16-bit code under logits [Q, 16]; a code's number is its bytes' little-endian.
 
-    Worth it where one query scores more than some thousand codes: an archive, not a shortlist.
+    This pays off where one query scores more than some thousand codes: for an archive, not for a shortlist.
     """
     if logits.ndim != 2 or logits.shape[1] != 16:
         raise InputError(f"score_table takes logits of shape [Q, 16], not {list(logits.shape)}")
     low, high = _byte_scores(logits)
-    return (high[:, :, None] + low[:, None, :]).reshape(len(logits), -1)
+    result: np.ndarray = (high[:, :, None] + low[:, None, :]).reshape(len(logits), -1)
+    return result
 
 
 def _byte_scores(logits: np.ndarray) -> np.ndarray:
@@ -62,4 +63,5 @@ def _byte_scores(logits: np.ndarray) -> np.ndarray:
     padded = np.zeros((queries, code_bytes(bits) * 8), np.float32)
     padded[:, :bits] = logits
     signs = 2 * _BYTE_BITS.astype(np.float32) - 1
-    return np.einsum("qbi,vi->bqv", padded.reshape(queries, -1, 8), signs)
+    result: np.ndarray = np.einsum("qbi,vi->bqv", padded.reshape(queries, -1, 8), signs)
+    return result

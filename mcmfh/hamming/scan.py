@@ -1,8 +1,9 @@
 """Exact search by comparing the query with every code, at the speed of memory.
 
-Codes stand in planes of machine words. A block of codes is skipped when the least distance in it, which the vector unit
-finds without a branch, is not below the k-th distance so far; that decides nearly every block. Rows ascend, so an equal
-distance later never displaces an earlier row. Queries go in groups, so that a block is read from memory once for all.
+Codes are stored in planes of machine words. The vector unit finds the least distance in a block of codes without a
+branch, and the block is skipped unless that is below the k-th distance so far; nearly every block is. Rows ascend, so a
+later row at an equal distance never displaces an earlier one. Queries are handled in groups, so that a block is read
+from memory once for the whole group.
 """
 
 from typing import Any
@@ -79,8 +80,9 @@ def distance_to(words, row, query, g):
 
 @part
 def lower(counts, g, below, have, k):
-    """The least distance to which k of the items found reach: only nearer ones are still of interest, or equal ones of
-    a lesser row. `counts` [G, ·] holds the items found at each distance, `have` those up to `below`."""
+    """(the distance within which k of the items so far lie, how many lie within it): farther items are of no interest.
+
+    `counts` [G, ·] holds the items so far at each distance, `have` those up to `below`."""
     while have - counts[g, below] >= k:
         have -= counts[g, below]
         below -= 1
@@ -89,9 +91,9 @@ def lower(counts, g, below, have, k):
 
 @part
 def _least(words, start, stop, query, g, room):
-    # The least distance among rows start … stop - 1 from query g of the group. A slice has no negative places, so
-    # that its loop is free of the test for them and becomes vector code; casting back stops
-    # arithmetic on narrow words from widening to 64 bits.
+    # The least distance among rows start … stop - 1 from query g of the group. A slice has no negative indices, so its
+    # loop needs no test for them and becomes vector code. Casting back keeps arithmetic on narrow words from widening
+    # to 64 bits.
     word = words.dtype.type
     least = word(2**16)
     if words.shape[0] == 1:

@@ -1,4 +1,4 @@
-"""Choosing the k least keys: the parts that every search kernel is made of.
+"""Selecting the k least keys: the parts that all search kernels share.
 
 A key is `distance << 32 | row`, so that comparing keys compares (distance, row), and rows stand in order of id. A
 shortlist collects keys unsorted and sorts only when it is full: cheaper than a heap, which pays at every key.
@@ -17,8 +17,8 @@ ONE = np.uint64(1)
 BYTE = np.uint64(255)
 ANY = np.uint64(2**64 - 1)
 
-# Kernels take what belongs to an index as read-only arrays: a memory-map is read-only, and for numba that is another
-# type, which without being named here would cost a compilation at the first query.
+# Arrays of an index are declared read-only, because a memory-map is. For numba that is a type of its own: not declaring
+# it would cost a compilation at the first query.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 QUERIES = types.Array(types.uint8, 2, "C", readonly=True)
 ROWS = types.Array(types.uint32, 1, "C", readonly=True)
@@ -35,7 +35,7 @@ def is_kept(row, allowed, dead):
     return not (dead.size and (dead[row >> 3] >> (row & 7)) & 1)
 
 
-# With a signature, for it allocates: compiled on behalf of a `part` it would not be allowed to.
+# Has a signature of its own because it allocates, which code compiled within a `part` must not do.
 @njit(types.void(types.Array(types.uint64, 1, "C"), types.int64), nogil=True, cache=True)
 def sort_keys(keys, n):
     """Put keys[:n] in ascending order, with keys[n : 2 n] for scratch: radix passes over the bytes that differ."""
@@ -73,7 +73,7 @@ def sort_keys(keys, n):
 
 @allocating_part
 def new_shortlist(k):
-    """An empty shortlist for the k least keys: its places, as many for sorting, and last the limit of interest."""
+    """An empty shortlist for the k least keys: room for keys, as much for sorting, and last the limit of interest."""
     keys = np.empty(4 * max(k, 32) + 1, np.uint64)
     keys[-1] = ANY
     return keys

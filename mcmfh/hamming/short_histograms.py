@@ -1,8 +1,8 @@
 """Distance histograms for codes of at most 16 bits, 512 items an instruction.
 
-Codes and labels are turned on their side: plane p holds bit p of every item, 64 items a word. XOR with the query's bit
-is then a choice of complement, the 16 planes are added by carry-save adders into a 5-bit number in every lane, and the
-items at a distance are the population count of "these five bits say d". No item is ever looked at alone.
+Codes and labels are transposed: plane p holds bit p of every item, 64 items a word. XOR with the query's bit either
+complements a plane or leaves it. Carry-save adders sum the 16 planes into a 5-bit distance in every lane, and a
+population count of the lanes whose five bits equal d gives the items at distance d.
 """
 
 import numpy as np
@@ -27,11 +27,11 @@ def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant
     """Fill items and relevant, int64 [Q, bits + 1], from bool [Q, bits], bool [Q, C] and the planes of n items."""
     flips = np.zeros((len(query_bits), BITS), np.uint64)
     flips[:, : query_bits.shape[1]] = np.where(query_bits, np.uint64(2**64 - 1), np.uint64(0))
-    found = np.zeros((2, len(query_bits), BITS + 2), np.int64)
-    compiled(_count, _SIGNATURE)(flips, query_labels.view(np.uint8), code_planes.ravel(), label_planes, found)
+    totals = np.zeros((2, len(query_bits), BITS + 2), np.int64)
+    compiled(_count, _SIGNATURE)(flips, query_labels.view(np.uint8), code_planes.ravel(), label_planes, totals)
     # The zero codes that fill the last block lie as far from a query as it has ones.
-    found[0, np.arange(len(query_bits)), query_bits.sum(axis=1)] -= 64 * len(code_planes) * _BLOCK - n
-    items[:], relevant[:] = found[:, :, : items.shape[1]]
+    totals[0, np.arange(len(query_bits)), query_bits.sum(axis=1)] -= 64 * len(code_planes) * _BLOCK - n
+    items[:], relevant[:] = totals[:, :, : items.shape[1]]
 
 
 @part
@@ -43,7 +43,7 @@ def _add(a, b, c):
 
 @part
 def _sum_planes(x, f, at, level, w):
-    # The number of ones at place w of the 16 planes in x, complemented by f, as five bits. Flat arrays and constant
+    # The number of ones in word w of the 16 planes in x, complemented by f, as five bits. Flat arrays and constant
     # steps, or the compiler could not see that the planes do not overlap, and would add one word at a time.
     i = at + w
     s1, t1 = _add(x[i] ^ f[0], x[i + _BLOCK] ^ f[1], x[i + 2 * _BLOCK] ^ f[2])
@@ -66,7 +66,7 @@ def _sum_planes(x, f, at, level, w):
     level[w + 4 * _BLOCK] = e1 & e2
 
 
-def _count(flips, query_labels, planes, labels, found):
+def _count(flips, query_labels, planes, labels, totals):
     level, shared = np.zeros(5 * _BLOCK, np.uint64), np.zeros(_BLOCK, np.uint64)
     none, every = np.uint64(0), np.uint64(2**64 - 1)
     for block in range(labels.shape[0]):
@@ -110,10 +110,10 @@ def _count(flips, query_labels, planes, labels, found):
                     odd += popcount(one)
                     both_shared += popcount(here & shared[w])
                     odd_shared += popcount(one & shared[w])
-                found[0, q, d] += np.int64(both - odd)
-                found[0, q, d + 1] += np.int64(odd)
-                found[1, q, d] += np.int64(both_shared - odd_shared)
-                found[1, q, d + 1] += np.int64(odd_shared)
+                totals[0, q, d] += np.int64(both - odd)
+                totals[0, q, d + 1] += np.int64(odd)
+                totals[1, q, d] += np.int64(both_shared - odd_shared)
+                totals[1, q, d + 1] += np.int64(odd_shared)
 
 
 _PLANES = types.Array(types.uint64, 2, "C", readonly=True)

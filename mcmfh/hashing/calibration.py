@@ -1,7 +1,7 @@
-"""What a distance means: P(relevant | distance) on validation items, or P(same study | distance) without labels.
+"""P(relevant | distance) on validation items, or P(same study | distance) without labels.
 
 A distance of 3 says nothing to a reader; "8 of 10 validation pairs at this distance shared a finding" does. The
-figure is of the validation set: with many more items in an archive, the same study stands among more strangers.
+figure holds for the validation set: a larger archive has more unrelated items at the same distance.
 """
 
 from typing import Any
@@ -13,8 +13,9 @@ QUERIES = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Rate per distance, made to fall with it (pool adjacent violators, Ayer et al. 1955); one pseudo-pair of the
-    base rate at each distance gives those never seen a value."""
+    """The rate at each distance, made to fall with the distance (pool adjacent violators, Ayer et al. 1955).
+
+    Each distance gets one more pair at the base rate, so that distances without pairs have a rate too."""
     base = positives.sum() / max(pairs.sum(), 1)
     blocks: list[list[float]] = []  # positives, pairs, distances pooled
     for positive, count in zip(positives + base, pairs + 1.0):
@@ -28,12 +29,12 @@ def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> dict[str, Any]:
     """Tables named "<query>-<target>" of codes uint8[N, K/8], labels bool[N, C] (C may be 0) and studies str[N].
 
-    A query is "image", "report" or "both", whose distance is the sum of the two; a target is "image", "report" or
-    "study", which is as near as the nearest of its items in either modality, and relevant when one of them is.
-    An item is never compared with itself in a modality of the query, and its own other half counts only as the same
-    study.
+    A query is "image", "report" or "both"; the distance of "both" is the sum of the two. A target is "image", "report"
+    or "study". A study's distance is the least of its items' in either modality, and it is relevant when one of its
+    items is. An item is never compared with itself in a modality of the query. The other modality of the query's own
+    item counts only where the table is about the same study.
     """
-    # Brings numba, which of all training workers only the one that measures has to load.
+    # Imported late because it loads numba, which only the worker that calibrates needs.
     from mcmfh.hamming import hamming_distances
 
     labelled = bool(labels.any())
@@ -65,7 +66,7 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
     return tables
 
 
-def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins: int) -> dict[str, list]:
+def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins: int) -> dict[str, list[Any]]:
     pairs = np.bincount(distance[counted], minlength=bins)
     positives = np.bincount(distance[counted & relevant], minlength=bins)
     return {

@@ -1,10 +1,10 @@
-"""MODEL_CARD.md: what a bundle is, what it was measured at and what it is not, in words."""
+"""MODEL_CARD.md: what a bundle is, its scores and its limits, for people."""
 
 from typing import Any
 
 
 def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dict[str, Any]) -> str:
-    """Markdown, without any time: it is part of the bundle's digest."""
+    """The card as Markdown. It holds no time, because it enters the bundle's digest."""
     shape, training = config["shape"], config["training"]
     how = "supervised by labels" if training.get("supervised") else "trained without labels"
     lines = [
@@ -23,8 +23,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
     ]
     for k, scores in metrics.get("validation", {}).items():
         for measure in scores["chance"]:
-            found = [f"{scores[way][measure]:.3f}" for way in ("image_to_report", "report_to_image", "chance")]
-            lines.append(" | ".join([f"| {k}", measure, *found, ""]).rstrip())
+            cells = [f"{scores[way][measure]:.3f}" for way in ("image_to_report", "report_to_image", "chance")]
+            lines.append(" | ".join([f"| {k}", measure, *cells, ""]).rstrip())
     for i, layer in enumerate(metrics.get("expert_load", [])):
         lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
     meaning = next((table["meaning"] for table in calibration.values()), "unknown")

@@ -1,13 +1,14 @@
-"""The training loop, alone or as one of W workers: what Ray Train runs and what runs without it.
+"""The training loop, the same in one process and in each worker of Ray Train.
 
-Randomness is a function of (seed, epoch, rank), drawn anew at every epoch's start: a run resumed from an
-epoch-boundary checkpoint goes on exactly as if it had never stopped.
+The random generator is seeded at the start of every epoch by (seed, epoch, rank). A run resumed from a checkpoint at
+an epoch's end therefore continues exactly as if it had not stopped.
 Shapes: n rows of this worker · D_I, D_T embedding widths · G guide width · C labels.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from mcmfh.learning.schedule import one_cycle
 
 @dataclass
 class Pairs:
-    """This worker's train items that have both modalities, on the training device."""
+    """This worker's train pairs, on the training device."""
 
     image: Tensor  # float32[n, D_I]
     report: Tensor  # float32[n, D_T]
@@ -42,14 +43,17 @@ class Pairs:
 
 
 def make_optimizer(trainee: Trainee, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW; the contrast's scale is not decayed."""
+    """AdamW; weight decay spares the scale of the contrast."""
     weights = [p for p in trainee.model.parameters() if p.requires_grad]
-    groups: list[dict] = [{"params": weights}, {"params": list(trainee.objective.parameters()), "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": weights},
+        {"params": list(trainee.objective.parameters()), "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def batches(n: int, settings: TrainSettings) -> Iterator[Tensor]:
-    """Row numbers of each step of an epoch in a fresh order; an incomplete last batch is left out unless it is all."""
+    """The rows of each step of an epoch, in a fresh order. An incomplete batch is left out unless it is all."""
     size = min(n, settings.batch_size // world_size())
     order = torch.randperm(n)
     for start in range(0, n - size + 1, size):
@@ -86,10 +90,12 @@ def fit(
     first_epoch: int = 0,
     after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, scalars: None,
 ) -> None:
-    """Train from `first_epoch` to the last; `after_epoch(epoch, scalars)`, called every `checkpoint_every` epochs and
-    after the last, may checkpoint and report. Scalars: the epoch's mean loss terms, and seconds a step.
+    """Train from `first_epoch` to the last.
 
-    `module` is a Trainee, bare or wrapped in DistributedDataParallel; every worker must hold as many rows.
+    `after_epoch(epoch, scalars)` is called every `checkpoint_every` epochs and after the last, to checkpoint and
+    report. The scalars are the epoch's mean loss terms and the seconds a step took.
+
+    `module` is a Trainee, bare or wrapped in DistributedDataParallel. All workers must hold equally many rows.
     """
     steps = max(1, len(pairs) // min(len(pairs), settings.batch_size // world_size()))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if pairs.image.is_cuda else []):

@@ -1,6 +1,6 @@
 """The fusion transformer: attention between the image and the report of ONE study, never across the batch.
 
-Shapes: B batch · 2 tokens (image, report) · D width. A modality that is not there is a learnt MISSING token.
+Shapes: B batch · 2 tokens (image, report) · D width. A learnt MISSING token stands for an absent modality.
 """
 
 import torch
@@ -52,7 +52,7 @@ class FusionTransformer(nn.Module):
             assert self.missing_2D is not None, "a lone modality needs missing_token"
             image_BD = self.missing_2D[0].expand_as(given) if image_BD is None else image_BD
             report_BD = self.missing_2D[1].expand_as(given) if report_BD is None else report_BD
-        elif self.training and self.missing_2D is not None:  # pairs, too, learn to do without one side, never both
+        elif self.training and self.missing_2D is not None:  # training pairs lose one side at random, never both
             draw_B1 = torch.rand(len(given), 1, device=given.device)
             image_BD = torch.where(draw_B1 < self.missing_dropout, self.missing_2D[0], image_BD)
             report_BD = torch.where(draw_B1 > 1 - self.missing_dropout, self.missing_2D[1], report_BD)

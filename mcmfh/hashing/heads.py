@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 
 class Dropout(nn.Module):
-    """torch's dropout; on the CPU its mask compares 16 random bits an entry with p, which is rounded to 1/65,536:
-    torch's own mask was a fifth of a training step."""
+    """torch's dropout with a faster mask on the CPU: it compares 16 random bits an entry with p, which is thereby
+    rounded to 1/65,536. Drawing torch's own mask took a fifth of a training step."""
 
     def __init__(self, p: float):
         super().__init__()
@@ -27,7 +27,7 @@ class Dropout(nn.Module):
 
 
 class HashHead(nn.Module):
-    """[B, D] → logits [B, K] for every K. All K learn together: one training serves every code length."""
+    """[B, D] → logits [B, K] for every K. All K are trained together, so that one training gives every code length."""
 
     def __init__(self, width: int, hidden: int, bits: Sequence[int], input_dropout: float, dropout: float):
         super().__init__()

@@ -1,7 +1,7 @@
 """Joint ITQ: a closed-form hash of paired embeddings, in seconds and without labels or gradient steps.
 
-CCA gives both modalities one space, its leading K directions are rotated so that signs lose least (ITQ, Gong et
-al., TPAMI 2013), image and report rows stacked. The result is one affine map per modality and K.
+CCA maps both modalities to one space. Its first K directions are rotated so that taking signs loses least (ITQ, Gong
+et al., TPAMI 2013; image and report rows stacked). The result is one affine map per modality and K.
 Shapes: N items · D embedding width · K bits.
 """
 
@@ -43,7 +43,7 @@ class LinearHash(nn.Module):
         return head
 
     def logits(self, image: Tensor | None = None, report: Tensor | None = None) -> dict[str, Logits]:
-        """{"image" | "report": {K: float[B, K]}} of what is given, each from its own modality alone."""
+        """{"image" | "report": {K: float[B, K]}} of the inputs that are not None, each from its input alone."""
         given = {"image": image, "report": report}
         result: dict[str, Logits] = {}
         for name, x in given.items():
@@ -54,7 +54,7 @@ class LinearHash(nn.Module):
 
 
 def fit_itq(image_ND: np.ndarray, report_ND: np.ndarray, bits: Sequence[int], seed: int) -> LinearHash:
-    """Hash of K-dimensional CCA spaces, each K with its own rotation. Embeddings as they come from the encoder."""
+    """Fit the hash of each K, with its own CCA directions and rotation, on embeddings as the encoder gives them."""
     model = LinearHash(image_ND.shape[1], report_ND.shape[1], bits)
     fit_standard(model.standardise, image_ND, report_ND)
     image, report = (
@@ -65,7 +65,7 @@ def fit_itq(image_ND: np.ndarray, report_ND: np.ndarray, bits: Sequence[int], se
         maps = [side[:, :k] * cca.correlation[:k] for side in (cca.image, cca.report)]
         space = np.concatenate([unit(image @ maps[0]), unit(report @ maps[1])])
         r = rotation(space, seed)
-        if len(r) < k:  # fewer canonical directions than bits: the other bits look at random mixtures of them
+        if len(r) < k:  # fewer canonical directions than bits: the other bits are signs of random mixtures of them
             r = np.concatenate([r, np.random.default_rng(seed).standard_normal((len(r), k - len(r)))], 1)
         for name, side in zip(("image", "report"), maps):
             layer = nn.Linear(len(side), k)

@@ -1,4 +1,4 @@
-"""The objective: soft contrast between code views over the global batch, and what keeps codes well spread.
+"""The objective: soft contrast between code views over the global batch, and terms that spread the codes well.
 
 Shapes: B global batch · K bits · E experts. P[B, B] are the targets, each row a distribution over the batch.
 """
@@ -17,7 +17,7 @@ MAX_SCALE = 40.0
 
 
 class Objective(nn.Module):
-    """Holds the learnt scale of the contrast; everything else is a function of the views and the targets."""
+    """The loss as a function of views and targets; its one parameter is the learnt scale of the contrast."""
 
     def __init__(self, settings: TrainSettings):
         super().__init__()
@@ -25,8 +25,9 @@ class Objective(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(settings.logit_scale).log())
 
     def forward(self, views: Views, target_BB: Tensor) -> dict[str, Tensor]:
-        """Weighted terms by name, float32 scalars; the loss is their sum. `views` are this worker's rows, the
-        targets those of the global batch."""
+        """Weighted terms by name, float32 scalars; the loss is their sum.
+
+        `views` are this worker's rows; `target_BB` belongs to the global batch."""
         s = self.settings
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         image, report, fused = (_gathered(logits) for logits in (views.image, views.report, views.fused))
@@ -76,7 +77,7 @@ def within(a_BK: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
     similarity_BB = (scale * unit_BK @ unit_BK.T).masked_fill(itself, -1e4)
     others_BB = target_BB.masked_fill(itself, 0)
     total_B1 = others_BB.sum(1, keepdim=True)
-    # A row whose target is itself alone (one-hot) has nothing to say here.
+    # A row whose target is itself alone (one-hot) contributes nothing.
     return F.cross_entropy(similarity_BB, others_BB / total_B1.clamp(min=1e-8))
 
 
@@ -97,5 +98,5 @@ def quantisation(h_BK: Tensor) -> Tensor:
 
 
 def distillation(h_BK: Tensor, fused_BK: Tensor) -> Tensor:
-    """1 − cos to the fused code, which teaches and gets no gradient."""
+    """1 − cos to the fused code; the fused code gets no gradient."""
     return (1 - F.cosine_similarity(h_BK, fused_BK.detach(), dim=-1)).mean()

@@ -1,12 +1,11 @@
 """MCMFH on embeddings: standardise → (vote) → hash head per modality; in training a fused pair teaches both.
 
 Shapes: B batch · D_I, D_T embedding widths · D token width · K bits · E experts.
-The query has one modality: `logits` never mixes an item's image into its report's code, or a neighbour into either.
+A query has one modality. Accordingly `logits` computes the code of an image or a report from that input alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,14 +19,8 @@ from mcmfh.hashing.voting import DropoutVoting
 Logits = dict[int, Tensor]
 
 
-class Hasher(Protocol):
-    """What a bundle needs of a model; MCMFH and ITQ both are one."""
-
-    def logits(self, image: Tensor | None, report: Tensor | None) -> dict[str, Logits]: ...
-
-
 class Standardise(nn.Module):
-    """(x − mean) / sd of the train split, both kept as buffers so that a bundle needs nothing beside its weights."""
+    """(x − mean) / sd of the train split. Both are buffers, so that they are stored with the weights."""
 
     mean_D: Tensor
     sd_D: Tensor
@@ -42,7 +35,7 @@ class Standardise(nn.Module):
 
 
 def fit_standard(standardise: nn.ModuleDict, image_ND: np.ndarray, report_ND: np.ndarray) -> None:
-    """Take mean and sd from the train pairs."""
+    """Set mean and sd to those of the train pairs."""
     for name, x in (("image", image_ND), ("report", report_ND)):
         part = standardise[name]
         assert isinstance(part, Standardise)
@@ -52,7 +45,7 @@ def fit_standard(standardise: nn.ModuleDict, image_ND: np.ndarray, report_ND: np
 
 @dataclass
 class Views:
-    """What one training step sees of a batch; entries of parts that are off stay empty."""
+    """A batch as the loss sees it. What the settings switch off stays empty."""
 
     image: Logits
     report: Logits
@@ -62,7 +55,7 @@ class Views:
 
 
 class Mcmfh(nn.Module):
-    """The whole method; parts that the settings switch off do not exist."""
+    """The whole network. Parts that the settings switch off are not built."""
 
     def __init__(self, settings: ModelSettings, image_width: int, report_width: int, bits: Sequence[int], seed: int):
         super().__init__()
@@ -108,10 +101,11 @@ class Mcmfh(nn.Module):
     def _hash(self, modality: str, x_BD: Tensor) -> Logits:
         if self.settings.missing_token:
             return self._fuse(*((x_BD, None) if modality == "image" else (None, x_BD)))[0]
-        return self.heads[modality](x_BD)
+        logits: Logits = self.heads[modality](x_BD)
+        return logits
 
     def forward(self, image_BD: Tensor, report_BD: Tensor) -> Views:
-        """The views of paired items that the loss compares."""
+        """The views of a batch of pairs, for the loss."""
         image_BD, report_BD = self._embed("image", image_BD), self._embed("report", report_BD)
         views = Views(self._hash("image", image_BD), self._hash("report", report_BD))
         if self.settings.fusion:
@@ -119,7 +113,7 @@ class Mcmfh(nn.Module):
         return views
 
     def logits(self, image: Tensor | None = None, report: Tensor | None = None) -> dict[str, Logits]:
-        """{"image" | "report": {K: float[B, K]}} of what is given, each from its own modality alone."""
+        """{"image" | "report": {K: float[B, K]}} of the inputs that are not None, each from its input alone."""
         given = {"image": image, "report": report}
         return {name: self._hash(name, self._embed(name, x)) for name, x in given.items() if x is not None}
 

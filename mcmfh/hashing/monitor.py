@@ -1,4 +1,4 @@
-"""What is watched while training: losses, expert load, bit balance, scores on validation; TensorBoard scalars."""
+"""TensorBoard scalars of a training: scores on validation, balance of the bits, load of the experts."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mcmfh.learning.validation import DIRECTIONS
 
 @torch.inference_mode()
 def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
-    """Scalars by TensorBoard tag, measured on up to LARGEST validation pairs; {} without any."""
+    """Scalars by TensorBoard tag, measured on up to LARGEST validation pairs; {} without validation pairs."""
     if not len(validation):
         return {}
     few = sample(validation)
@@ -33,11 +33,12 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
 
 @torch.inference_mode()
 def expert_loads(model: Mcmfh, table: EmbeddingTable, views: Views | None = None) -> list[list[float]]:
-    """Of each layer with experts, the share of routing decisions that went to each of them; see `experts`."""
+    """For each layer with experts, each expert's share of the routing decisions; see `experts`."""
     views = views or _views(model, table)
     return [[round(float(share), 6) for share in expert_load(gate, model.settings.top_k)] for gate in views.gates]
 
 
 def _views(model: Mcmfh, table: EmbeddingTable) -> Views:
     device = next(model.parameters()).device
-    return model(torch.from_numpy(table.image).to(device), torch.from_numpy(table.report).to(device))
+    views: Views = model(torch.from_numpy(table.image).to(device), torch.from_numpy(table.report).to(device))
+    return views

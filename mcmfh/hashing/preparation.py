@@ -1,4 +1,4 @@
-"""From a table of embeddings to what training reads: checked pairs, the teacher's guide, the first model.
+"""From a table of embeddings to the input of training: checked pairs, the teacher's guide, the untrained model.
 
 Shapes: N train pairs · D_I, D_T embedding widths · G guide width · C labels.
 """
@@ -29,8 +29,8 @@ class Prepared:
     validation: EmbeddingTable
     teacher: str
     temperature: float
-    agreement: dict[str, float]  # of each candidate teacher, where one was chosen
-    fingerprint: str  # of everything that the trained weights depend on
+    agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
+    fingerprint: str  # digest of everything that the trained weights depend on
 
     @property
     def image(self) -> np.ndarray:
@@ -41,7 +41,7 @@ class Prepared:
         return self.rows[:, self.widths[0] : sum(self.widths[:2])]
 
     def first_model(self) -> Mcmfh:
-        """The model before its first step, with the standardisation of the train pairs."""
+        """The untrained model, with the standardisation of the train pairs."""
         model = self.shape.build()
         assert isinstance(model, Mcmfh)
         fit_standard(model.standardise, self.image, self.report)
@@ -81,7 +81,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
-    # Not of the guide: its last bits may depend on the linear algebra's thread count.
+    # The guide is left out: its last bits may depend on how many threads the linear algebra uses.
     contents = [digest(part.tobytes()) for part in (image, report, parts[3])]
     fingerprint = digest([settings.work, contents, teacher, temperature])
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
@@ -97,4 +97,5 @@ def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.n
 
 
 def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    return (x - train.mean(0)) / (train.std(0) + 1e-6)
+    result: np.ndarray = (x - train.mean(0)) / (train.std(0) + 1e-6)
+    return result

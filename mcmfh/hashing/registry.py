@@ -29,4 +29,5 @@ def resolve(store: str, bundle: str) -> str:
         raise InputError(
             f"store '{store}' holds no model; run jobs/train.py first, or set hash.bundle to a bundle's URI"
         )
-    return head[1]["bundle"]
+    result: str = head[1]["bundle"]
+    return result

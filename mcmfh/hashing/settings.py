@@ -1,7 +1,7 @@
 """Every switch of the method in one frozen object; a recipe names a tested combination of them.
 
-`recipe: default` is what did best on validation data without labels; `recipe: paper` has every part of MCMFH
-(arXiv 2512.06449) switched on. A field that is given wins over the recipe.
+`recipe: default` scored best on validation data without labels. `recipe: paper` switches on every part of MCMFH
+(arXiv 2512.06449). A field that is set overrides the recipe.
 """
 
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from mcmfh.learning.run_settings import RunSettings
 
 Bits = int | tuple[int, ...]
 
-# What a recipe changes against the defaults written at the fields.
+# Each recipe's differences from the defaults of the fields.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
@@ -56,8 +56,8 @@ class ModelSettings(BaseModel):
     experts: int = Field(1, ge=1)  # 1 is the plain feed-forward block
     top_k: int = Field(2, ge=1)
     expert_hidden: int = Field(2048, ge=1)
-    missing_token: bool = False  # a query goes through the fusion transformer, its other side MISSING
-    missing_dropout: float = Field(0.3, ge=0, le=0.5)  # then: how often a pair in training lacks each side
+    missing_token: bool = False  # queries pass the fusion transformer too, with a MISSING token as the other side
+    missing_dropout: float = Field(0.3, ge=0, le=0.5)  # with missing_token: how often training drops each side
 
 
 class TrainSettings(RunSettings, ModelSettings):
@@ -66,8 +66,8 @@ class TrainSettings(RunSettings, ModelSettings):
     recipe: Literal["default", "paper"] = "default"
     bits: Bits = 16  # one K or several, trained at once on one trunk
     epochs: int = Field(36, ge=1)
-    # A small archive gets as many epochs as make these steps: with 769 and 1,408 pairs, pair recall on validation was
-    # the same for 100 and for 250.
+    # A small archive gets more epochs, until it has this many steps. With 769 and 1,408 pairs, pair recall on
+    # validation was the same for 100 and for 250.
     min_steps: int = Field(100, ge=1)
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
     amp: bool = False
@@ -75,8 +75,8 @@ class TrainSettings(RunSettings, ModelSettings):
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(5.0, gt=0)
 
-    supervised: bool = False  # labels make the targets; always reported apart
-    labels: tuple[str, ...] = ()  # prefixes of the label names that count; () is all
+    supervised: bool = False  # labels make the targets; reported apart from unsupervised results
+    labels: tuple[str, ...] = ()  # prefixes of the label names to use; () uses all
     targets: Literal["graded", "onehot"] = "graded"
     teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
@@ -122,7 +122,7 @@ class TrainSettings(RunSettings, ModelSettings):
         return (self.bits,) if isinstance(self.bits, int) else tuple(sorted(self.bits))
 
 
-# What each part of the paper contributes: the paper's recipe without it.
+# The paper's recipe without each of its parts in turn: what a part contributes.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "all parts": {},
     "no voting": {"voting": "off"},
@@ -138,7 +138,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 def ablations(base: TrainSettings) -> dict[str, TrainSettings]:
-    """Settings of every row of the ablation table; `base` gives bits, seed, epochs and what else was set by hand."""
+    """Settings of each row of the ablation table, with the bits, seed, epochs, workers and device set in `base`."""
     kept = base.model_dump(include=base.model_fields_set - {"recipe"})
     given = {name: value for name, value in kept.items() if name in ("bits", "seed", "epochs", "workers", "device")}
     return {name: TrainSettings(**{"recipe": "paper", **given, **change}) for name, change in ABLATIONS.items()}

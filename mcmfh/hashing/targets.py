@@ -1,4 +1,4 @@
-"""Who is like whom in a batch: the distribution each code's neighbours are asked to follow.
+"""The targets of the contrast: for each item of a batch a distribution over the batch, by similarity.
 
 Shapes: B batch · G guide width · C labels.
 """
@@ -13,7 +13,7 @@ def graded(guide_BG: Tensor, temperature: float) -> Tensor:
 
 
 def one_hot(rows: int, device: torch.device) -> Tensor:
-    """Each item is like itself alone: the targets of plain NT-Xent."""
+    """Each item is similar to itself alone: the targets of plain NT-Xent."""
     return torch.eye(rows, device=device)
 
 

@@ -1,7 +1,7 @@
-"""Teachers: which items are alike, read off the train embeddings without any label.
+"""Teachers: which items are similar, judged by the train embeddings without labels.
 
-A contrast with one-hot targets pushes apart two studies of the same finding. A teacher gives every item a guide
-vector instead, and the cosine of two guides says how alike their codes should become.
+One-hot targets push apart two studies of the same finding. A teacher gives every item a guide vector instead, and the
+cosine of two guides says how similar the codes of their items should become.
 Shapes: N items · D_I, D_T embedding widths · G guide width. Embeddings come standardised.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Cca:
-    """Ridge CCA of the train pairs. [D_I, n], [D_T, n] projections and their canonical correlations [n]."""
+    """Ridge CCA of the train pairs: projections [D_I, n] and [D_T, n], and their canonical correlations [n]."""
 
     image: np.ndarray
     report: np.ndarray
@@ -20,7 +20,7 @@ class Cca:
 
 
 def ridge_cca(image: np.ndarray, report: np.ndarray, ridge_image: float = 0.3, ridge_report: float = 0.05) -> Cca:
-    """Canonical directions; each ridge is a share of the mean variance of its side (its trace over its width)."""
+    """Canonical directions of paired rows; a ridge is given as a share of its side's mean variance (trace / width)."""
     image, report = image.astype(np.float64), report.astype(np.float64)
     n = len(image)
     half = []
@@ -34,16 +34,17 @@ def ridge_cca(image: np.ndarray, report: np.ndarray, ridge_image: float = 0.3, r
 
 def unit(x: np.ndarray) -> np.ndarray:
     """Rows of length 1 (a zero row stays zero)."""
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A named way to guide vectors, and the temperature that turns their cosines into targets."""
+    """One way to compute guide vectors, and the temperature that turns their cosines into targets."""
 
     name: str
     temperature: float
-    # Of a CCA teacher; tuned on labelled validation items of one archive, tried on four others.
+    # The rest is for CCA teachers; tuned on labelled validation items of one archive, checked on four others.
     ridge_image: float = 0.3
     ridge_report: float = 0.3
     dims: int = 32
@@ -53,8 +54,8 @@ class Teacher:
     def guide(self, image: np.ndarray, report: np.ndarray) -> np.ndarray:
         """float32[N, G] unit rows for the train pairs.
 
-        cca, cca_even: both sides in the canonical space, its directions weighted by σ·(σ/σ₁)^power, the image side at
-        `image_share` of the report side. report, image, both: the embeddings themselves.
+        cca, cca_even: both sides in the canonical space, its directions weighted by σ·(σ/σ₁)^power; the image side
+        counts `image_share` of the report side. report, image, both: the embeddings themselves.
         """
         sides = [unit(image), unit(report)]
         if self.name.startswith("cca"):
@@ -77,14 +78,14 @@ TEACHERS = {
         Teacher("image", 0.2),
     )
 }
-# What "auto" chooses among, by preference. cca leans on the reports, cca_even suits reports that say less. Image
-# similarity alone always agrees well with itself and teaches little.
+# The candidates of "auto", the preferred ones first. cca trusts the reports more; cca_even suits reports that say less.
+# image is none of them: it always agrees well with itself and teaches little.
 CANDIDATES = ("cca", "cca_even", "both", "report")
-MARGIN = 0.01  # agreement that counts as a tie; the preferred candidate then wins
+MARGIN = 0.01  # a difference in agreement below this is a tie, which the preferred candidate wins
 
 
 def ridge_map(x: np.ndarray, guide: np.ndarray, ridge: float = 0.3) -> np.ndarray:
-    """[D, G] least-squares map from one modality to the guide: a student in closed form."""
+    """[D, G]: the ridge regression of the guide on one modality, a student in closed form."""
     x = x.astype(np.float64)
     covariance = x.T @ x / len(x)
     covariance += ridge * np.trace(covariance) / x.shape[1] * np.eye(x.shape[1])
@@ -94,24 +95,26 @@ def ridge_map(x: np.ndarray, guide: np.ndarray, ridge: float = 0.3) -> np.ndarra
 def agreement(
     train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray], guide: np.ndarray
 ) -> float:
-    """How well images alone and reports alone agree on which held-out items are alike, in the guide's terms.
+    """How well images alone and reports alone agree on which held-out items are similar, by the guide's measure.
 
-    (image, report) of the train pairs with their guide [N, G], and of held-out pairs. A closed-form student of each
-    modality places the held-out items; the result is the correlation of their cosines over all pairs of items. What
-    both sides can see is what cross-modal codes can carry, and no label is looked at.
+    `train` and `held_out` are (image, report) pairs; `guide` [N, G] belongs to `train`. A closed-form student of each
+    modality predicts the guides of the held-out items. The result is the correlation of the two students' cosines over
+    all pairs of items. Cross-modal codes can carry only what both modalities show, and no label is used.
     """
     cosines = []
     for x, y in zip(train, held_out):
-        placed = unit(y.astype(np.float64) @ ridge_map(x, guide))
-        cosines.append((placed @ placed.T)[np.triu_indices(len(placed), 1)])
+        predicted = unit(y.astype(np.float64) @ ridge_map(x, guide))
+        cosines.append((predicted @ predicted.T)[np.triu_indices(len(predicted), 1)])
     return float(np.corrcoef(*cosines)[0, 1])
 
 
 def choose_teacher(
     name: str, train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Teacher, np.ndarray, dict[str, float]]:
-    """(teacher, guide of the train pairs, agreement of each candidate): `name`, or for "auto" the first candidate that
-    agrees as well as any on the held-out pairs (cca where there are fewer than 16)."""
+    """(teacher, guide of the train pairs, agreement of each candidate).
+
+    The teacher is `name`. For "auto" it is the first candidate whose agreement on the held-out pairs is the greatest,
+    up to MARGIN; with fewer than 16 held-out pairs it is cca."""
     if name != "auto" or len(held_out[0]) < 16:
         teacher = TEACHERS["cca" if name == "auto" else name]
         return teacher, teacher.guide(*train), {}

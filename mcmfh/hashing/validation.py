@@ -1,4 +1,4 @@
-"""What a model scores on validation while it trains and in its bundle: pair recall, and mAP where there are labels."""
+"""Scores of a model on validation, during training and for its bundle: pair recall, and mAP where items have labels."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import numpy as np
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.learning.validation import CUTOFFS, DIRECTIONS
 
-LARGEST = 4096  # items that are compared with each other; more says nothing new and costs the square
+LARGEST = 4096  # items that are compared with one another; more items cost the square and change the scores little
 
 
 def sample(validation: EmbeddingTable) -> EmbeddingTable:
@@ -18,10 +18,10 @@ def sample(validation: EmbeddingTable) -> EmbeddingTable:
 def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) -> dict[str, dict[str, float]]:
     """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10", and with labels "mAP"}}.
 
-    codes: by modality, uint8[N, K/8], rows are the items of `table`, all of which have both; they are queries and
-    database. R@K counts equal texts as one answer, mAP leaves out a query's own study; ties count as their expectation.
+    `codes`: by modality, uint8[N, K/8], one row an item of `table`. Every item has both modalities and is query and
+    database item. R@K counts equal texts as one answer, mAP leaves out a query's own study, ties are in expectation.
     """
-    # These bring numba, which of all training workers only the one that measures has to load.
+    # Imported late because they load numba, which only the worker that computes scores needs.
     from mcmfh.evaluation.average_precision import average_precision
     from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
     from mcmfh.evaluation.pairs import answer_groups

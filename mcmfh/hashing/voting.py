@@ -1,4 +1,4 @@
-"""Dropout voting: a frozen residual MLP heard through M fixed dropout masks, whose outputs are averaged.
+"""Dropout voting: a frozen residual MLP under M fixed dropout masks, whose M outputs are averaged.
 
 Shapes: B batch · D width · M votes. The masks are drawn once from the seed and stored, so a code is reproducible.
 Frozen as in MCMFH (arXiv 2512.06449); masks, votes and the average are this project's choice.
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 class DropoutVoting(nn.Module):
     """vote(x) = normalise(mean_m normalise(x + W₂(mask_m ∘ gelu(W₁x)))).
 
-    `trained` lets the MLP learn (an ablation); otherwise its weights never change and get no gradient.
+    The MLP's weights get no gradient, unless `trained` (an ablation).
     """
 
     mask_MD: Tensor
@@ -32,4 +32,5 @@ class DropoutVoting(nn.Module):
         hidden_BD = F.gelu(self.inner(x_BD))
         voter_BMD = x_BD.unsqueeze(1) + self.outer(hidden_BD.unsqueeze(1) * self.mask_MD)
         vote_BD = F.normalize(voter_BMD, dim=-1).mean(1)
-        return F.normalize(vote_BD, dim=-1) * x_BD.shape[-1] ** 0.5
+        result: Tensor = F.normalize(vote_BD, dim=-1) * x_BD.shape[-1] ** 0.5
+        return result

@@ -1,6 +1,6 @@
-"""Epoch-boundary checkpoints as one safetensors blob: weights, optimiser state, the epoch, what they belong to.
+"""A checkpoint at the end of an epoch as one safetensors blob: weights, optimiser state, epoch, the run's fingerprint.
 
-No RNG state is in it: randomness is a function of seed, epoch and rank (see fitting.py).
+It needs no state of a random generator, because both trainings seed theirs anew in every epoch.
 """
 
 import json
@@ -13,7 +13,7 @@ from mcmfh.errors import InputError
 
 
 def pack_state(module: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, fingerprint: str) -> bytes:
-    """The state after `epoch` (counted from 0)."""
+    """The checkpoint after `epoch` (counted from 0)."""
     tensors = {f"module.{name}": x for name, x in module.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": x for name, x in state.items()}
@@ -24,7 +24,9 @@ def pack_state(module: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, 
 def unpack_state(
     data: bytes, fingerprint: str, module: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> int:
-    """Put the state back; returns the epoch to go on with. Raises InputError when it belongs to another run."""
+    """Load a checkpoint into `module` and `optimizer`; returns the next epoch.
+
+    Raises InputError when its fingerprint is another run's."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
     if header["fingerprint"] != fingerprint:
         raise InputError("this run name has a checkpoint of other settings or data; choose another run name")

@@ -1,4 +1,4 @@
-"""What every training run has, whatever it trains: its seed, its length, its global batch, and who shares the work."""
+"""Settings that both trainings have: seed, epochs, global batch, workers, device."""
 
 from typing import Any, Literal
 
@@ -8,15 +8,17 @@ LEAST_PAIRS = 16  # train pairs; a training refuses fewer
 
 
 class RunSettings(BaseModel):
+    """The common part of sections `train` and `pretrain` of ray_config.yaml."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)  # pairs in one contrast, over all workers
+    batch_size: int = Field(ge=2)  # pairs in one contrast, of all workers together
     workers: int = Field(0, ge=0)  # of Ray Train; 0 trains in this process, without Ray
-    min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
+    min_workers: int | None = Field(None, ge=1)  # fewer than `workers`: the run is elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars
+    log_dir: str | None = None  # folder on the first worker's machine for TensorBoard scalars
 
     @model_validator(mode="after")
     def _check_workers(self) -> "RunSettings":
@@ -29,10 +31,10 @@ class RunSettings(BaseModel):
 
     @property
     def work(self) -> dict[str, Any]:
-        """What the trained weights depend on, as JSON: where and on how many workers is not among it."""
+        """The settings that the trained weights depend on, as JSON: all but workers, device and log_dir."""
         return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
 
     @property
     def checkpoint_every(self) -> int:
-        """Epochs between checkpoints: each one, or forty in all."""
+        """Epochs between checkpoints, so that a run has at most forty."""
         return -(-self.epochs // 40)

@@ -1,4 +1,4 @@
-"""Rows that are trained anew, on an archive's stored embeddings."""
+"""Comparison of methods that are trained and evaluated on an archive's stored embeddings."""
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
@@ -27,8 +27,8 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     root = files.join(files.absolute(config.store), "evaluations")
     evaluations: list[Evaluation] = []
     finished = files.join(root, "rows")
-    for done, found in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, finished), 1):
-        evaluations += found
+    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, finished), 1):
+        evaluations += more
         if progress:
             progress(done, len(rows) * asked.seeds)
     names = [row.name for row in rows]

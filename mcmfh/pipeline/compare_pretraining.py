@@ -1,13 +1,15 @@
-"""MCR against its alternatives on an archive's held-out pairs: one row at a time, each kept as soon as it is finished.
+"""MCR against its alternatives on an archive's held-out pairs, one row at a time; finished rows are stored.
 
-A row is pretrained (resumed, found) like any encoder, embeds the test split, and is ranked by cosine: R@K and, with
-labels, P@K. Equal wall time: dual-stream gets as many epochs as the masked-only run's time pays for, by a ratio of
-step times that is measured once, here, and kept.
+A row is pretrained like any encoder (also resumed or reused), embeds the test split, and is ranked by cosine: R@K and,
+with labels, P@K. In the row of equal wall time, dual-stream gets as many epochs as fit the masked-only run's time. The
+ratio of step times that this needs is measured once and stored.
 
 python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretraining pretrain.size=tiny evaluate.seeds=1
 """
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,15 +25,16 @@ from mcmfh.pipeline.evaluate import Evaluated
 from mcmfh.pipeline.pretrain import pretrain_archive
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
-from mcmfh.pretraining.step_time import contestants, step_seconds
+from mcmfh.pretraining.step_time import both_streams, step_seconds
 from mcmfh.store import files
 
 SPLIT = "test"
+Measure = Callable[[Config, Archive, str, PretrainSettings, int], dict[str, Any]]
 
 
 def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, PretrainSettings]:
-    """What is compared, by name; `dual_cost`: time of a dual-stream step over that of a masked-only one."""
-    changes: dict[str, dict] = {
+    """The settings of each row, by name. `dual_cost`: seconds of a dual-stream step over those of a masked-only one."""
+    changes: dict[str, dict[str, Any]] = {
         "masked-only, map first (MCR)": {},
         "masked-only, pool first": {"aggregation": "pool_first"},
         "dual-stream, equal epochs": {"stream": "dual"},
@@ -41,32 +44,35 @@ def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, Pret
     return {name: base.model_copy(update=change) for name, change in changes.items()}
 
 
-def compare_pretraining(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
-    """Pretrain and evaluate every row with evaluate.seeds seeds; what was finished before is read."""
+def compare_pretraining(
+    config: Config, archive: Archive, progress: Progress | None = None, measure: Measure | None = None
+) -> Evaluated:
+    """Pretrain and evaluate every row with evaluate.seeds seeds, by `measure`, or read what is finished."""
+    measure = measure or pretrain_and_evaluate
     base = config.pretrain
     contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
     root = files.join(files.absolute(config.store), "evaluations")
     root = files.join(root, f"pretraining-{files.digest([base.work, contents])[:16]}")
     rows = pretraining_rows(base, _dual_cost(base, files.join(root, "cost.json")))
     rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
-    found: list[Evaluation] = []
+    evaluations: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""
     for seed in range(config.evaluate.seeds):
         for name, settings in rows.items():
             uri = files.join(root, "rows", f"{files.digest(name)[:16]}-{seed}.json")
             if not files.exists(uri):
-                files.create(uri, files.canonical_json(_measure(config, archive, name, settings, seed)))
+                files.create(uri, files.canonical_json(measure(config, archive, name, settings, seed)))
             row = files.read_json(uri)
-            found.append(Evaluation.from_json(row["evaluation"]))
+            evaluations.append(Evaluation.from_json(row["evaluation"]))
             seconds[name].append(row["seconds"])
             spent = "; ".join(
                 f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
             )
-            page = write_report(found, root, "Pretraining", f"cosine of embeddings; seconds of training: {spent}")
+            page = write_report(evaluations, root, "Pretraining", f"cosine of embeddings; seconds of training: {spent}")
             if progress:
-                progress(len(found), len(rows) * config.evaluate.seeds)
-    return Evaluated(sorted(found, key=lambda each: (list(rows).index(_row_of(each)), each.seed)), page)
+                progress(len(evaluations), len(rows) * config.evaluate.seeds)
+    return Evaluated(sorted(evaluations, key=lambda each: (list(rows).index(_row_of(each)), each.seed)), page)
 
 
 def _row_of(evaluation: Evaluation) -> str:
@@ -75,13 +81,16 @@ def _row_of(evaluation: Evaluation) -> str:
 
 def _dual_cost(base: PretrainSettings, uri: str) -> float:
     if not files.exists(uri):
-        taken = step_seconds(contestants(base), device=chosen_device(base.device, "pretrain.device"))
-        cost = {"dual_over_masked": taken["dual-stream"] / taken["masked-only"]}
+        seconds = step_seconds(both_streams(base), device=chosen_device(base.device, "pretrain.device"))
+        cost = {"dual_over_masked": seconds["dual-stream"] / seconds["masked-only"]}
         files.create(uri, files.canonical_json(cost))
-    return files.read_json(uri)["dual_over_masked"]
+    return float(files.read_json(uri)["dual_over_masked"])
 
 
-def _measure(config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int) -> dict:
+def pretrain_and_evaluate(
+    config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int
+) -> dict[str, Any]:
+    """{"evaluation", "seconds" of training} of one row and seed, as JSON."""
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
@@ -90,12 +99,12 @@ def _measure(config: Config, archive: Archive, name: str, settings: PretrainSett
     _, table = embedding_table(embedding, read_archive(embedding.archive))
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
-    found = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
-    return {"evaluation": found.to_json(), "seconds": trained.seconds}
+    evaluation = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
+    return {"evaluation": evaluation.to_json(), "seconds": trained.seconds}
 
 
 def held_out(config: Config, archive: Archive) -> ArchiveConfig:
-    """The archive of the test split alone; its manifest is written to the store."""
+    """The archive reduced to its test split, by a manifest that is written to the store."""
     items = with_splits(archive.items)
     items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
     sink = io.BytesIO()

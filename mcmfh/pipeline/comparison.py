@@ -1,7 +1,7 @@
-"""Several methods, the same embeddings and splits, several seeds: one Ray job, one task a (row, seed).
+"""Several methods on the same embeddings and splits, with several seeds: one Ray task for each (row, seed).
 
-A row is a named variant of the training settings, or a baseline. Ablations switch parts of the paper's recipe off one
-by one; what a part contributes is what the table says, whatever it says.
+A row of the comparison is a named variant of the training settings, or a baseline. Ablations switch off one part of the
+paper's recipe at a time.
 """
 
 import tempfile
@@ -50,7 +50,7 @@ def method_rows(base: TrainSettings) -> list[Row]:
 
 
 def ablation_rows(base: TrainSettings) -> list[Row]:
-    """The paper's recipe and, row by row, the same without one of its parts."""
+    """The paper's recipe, and one row for each of its parts without that part."""
     return [_variant(settings, name) for name, settings in ablations(base).items()]
 
 
@@ -67,25 +67,32 @@ ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
 
 
 def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
-    """The rows whose name begins with one of `prefixes`; all without any. Raises InputError for one that names none."""
+    """The rows whose name begins with one of `prefixes`; all rows for (). Raises InputError for a prefix of no row."""
     for prefix in prefixes:
         if not any(row.name.startswith(prefix) for row in rows):
-            known = ", ".join(row.name for row in rows)
-            raise InputError(f"no row begins with '{prefix}'; this comparison has {known}")
+            names = ", ".join(row.name for row in rows)
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {names}")
     return [row for row in rows if row.name.startswith(prefixes or "")]
 
 
 def compare(
-    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...], folder: str
+    rows: list[Row],
+    seeds: int,
+    table: EmbeddingTable,
+    spec: EncoderSpec,
+    bits: tuple[int, ...],
+    folder: str,
+    measure: Any = None,
 ) -> Iterator[list[Evaluation]]:
-    """Evaluations (one a code length) of each row and seed, as they finish; `bits` is what baselines are fitted at.
+    """Yield the evaluations (one a code length) of each row and seed as they finish.
 
-    What has finished stands below `folder`, so that a comparison that was cut short goes on where it was.
+    `bits`: the code lengths of baselines. Finished rows are stored below `folder`, so that an interrupted comparison
+    resumes. `measure` is the Ray function that trains and evaluates one (row, seed).
     """
-    # The encoder is not run: its canary would cost more than the training.
-    unread = replace(spec, name="precomputed")
+    # Models of a comparison are not kept, and running the encoder for their canary would cost more than training them.
+    unused = replace(spec, name="precomputed")
     contents = files.digest([files.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
-    todo: dict[ray.ObjectRef, str] = {}
+    todo: dict[ray.ObjectRef[Any], str] = {}
     shared = ray.put(table)
     for row in rows:
         for seed in range(seeds):
@@ -95,23 +102,23 @@ def compare(
             if files.exists(uri):
                 yield [Evaluation.from_json(each) for each in files.read_json(uri)]
             else:
-                todo[_measure.remote(row, seed, shared, unread, bits)] = uri
+                todo[(measure or _measure).remote(row, seed, shared, unused, bits)] = uri
     while todo:
         (finished, *_), _ = ray.wait(list(todo))
-        found: list[Evaluation] = ray.get(finished)
-        files.create(todo.pop(finished), files.canonical_json([each.to_json() for each in found]))
-        yield found
+        evaluations: list[Evaluation] = ray.get(finished)
+        files.create(todo.pop(finished), files.canonical_json([each.to_json() for each in evaluations]))
+        yield evaluations
 
 
 def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:
     """One evaluation a code length of a trained model on `table`, under the name `method`.
 
-    That of the shortest codes also says what a second look at its shortlist is worth: by its own logits, by the longest
-    codes, and by the real values these are the signs of.
+    The evaluation of the shortest codes also has the scores of re-ranking a shortlist: by their own logits, by the
+    longest codes, and by the logits of the longest codes.
     """
     logits = bundle.all_logits(table.image, table.report)
     codes = {bits: {name: pack_codes(of[bits]) for name, of in logits.items()} for bits in bundle.bits}
-    found = [
+    evaluations = [
         evaluate(
             codes[bits],
             table,
@@ -126,9 +133,9 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
         short, long = bundle.bits[0], bundle.bits[-1]
         own, real = ({name: of[bits] for name, of in logits.items()} for bits in (short, long))
         longer = codes[long] if long > short else None
-        looks = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
-        found[0] = replace(found[0], scores=(*found[0].scores, *looks))
-    return found
+        reranked = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
+        evaluations[0] = replace(evaluations[0], scores=(*evaluations[0].scores, *reranked))
+    return evaluations
 
 
 @ray.remote(num_cpus=1)
@@ -150,12 +157,12 @@ def _measure_model(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec
 def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[int, ...]) -> list[Evaluation]:
     from mcmfh.hashing.baselines import make_baseline
 
-    found = []
+    evaluations = []
     for k in bits:
         baseline = make_baseline(str(row.baseline))
         codes = baseline.fit(table.of_split("train"), k, seed).hash(table)
         real_valued = codes["image"].dtype.kind == "f"
-        found.append(
+        evaluations.append(
             evaluate(
                 codes,
                 table,
@@ -167,4 +174,4 @@ def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[in
         )
         if real_valued:
             break
-    return found
+    return evaluations

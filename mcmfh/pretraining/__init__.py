@@ -1,4 +1,4 @@
-"""MCR in torch: an archive's own images and reports → a pair of towers that embeds both. Usable without Ray."""
+"""MCR in torch: trains two towers that embed images and reports, on an archive's own pairs. Usable without Ray."""
 
 from mcmfh.encoders.mcr_towers.settings import TowerSettings
 from mcmfh.pretraining.settings import PretrainSettings

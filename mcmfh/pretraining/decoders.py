@@ -1,7 +1,7 @@
-"""What is hidden, made up from what is seen: one light decoder for patches and for word pieces (after MAE).
+"""The decoder that reconstructs hidden patches or word pieces from the visible ones (after MAE).
 
-Shapes: B batch · L places · U places seen · W tower width · H decoder width · O outputs (values of a patch, or word
-pieces) · M hidden places of the whole batch.
+Shapes: B batch · L positions · U visible positions · W tower width · H decoder width · O outputs (values of a patch,
+or word pieces) · M hidden positions of the whole batch.
 """
 
 import torch
@@ -11,7 +11,7 @@ from mcmfh.encoders.mcr_towers.masking import Mask
 
 
 class Decoder(nn.Module):
-    """The seen features at their places, one learnt vector at every other; a few layers; a linear read-out."""
+    """Visible features at their positions and one learnt vector at all others; a few layers; a linear output."""
 
     def __init__(self, width: int, layers: int, position_LH: Tensor, outputs: int):
         super().__init__()
@@ -26,12 +26,13 @@ class Decoder(nn.Module):
         self.read_out = nn.Linear(hidden, outputs)
 
     def forward(self, local_BUW: Tensor, mask: Mask) -> Tensor:
-        """float[M, O] of the hidden places, in the order of `x[mask.hidden_BL]`."""
+        """float[M, O] of the hidden positions, in the order of `x[mask.hidden_BL]`."""
         seen_BUH = self.enter(local_BUW)
         B, L = mask.present_BL.shape
-        # Places that are only padding in `index` do not exist: what is written there, nobody attends to.
+        # Padding in `index` writes to positions beyond a row's end, which attention ignores.
         index_BUH = mask.index_BU[..., None].expand_as(seen_BUH)
         x_BLH = self.unseen_H.to(seen_BUH.dtype).expand(B, L, -1).scatter(1, index_BUH, seen_BUH)
         absent_BL = None if mask.full else ~mask.present_BL
         x_BLH = self.layers(x_BLH + self.position_LH[:L], src_key_padding_mask=absent_BL)
-        return self.read_out(x_BLH[mask.hidden_BL])
+        result: Tensor = self.read_out(x_BLH[mask.hidden_BL])
+        return result

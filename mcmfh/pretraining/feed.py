@@ -1,6 +1,6 @@
 """Batches for one worker, from this process's memory or from a stream.
 
-A feed is a function of the epoch that yields this worker's batches in an order which depends on seed and epoch alone.
+A feed is a function of the epoch; it yields this worker's batches in an order that depends on seed and epoch alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Feed = Callable[[int], Iterator[Pairs]]
 
 
 def from_memory(pairs: Pairs, settings: PretrainSettings) -> Feed:
-    """A fresh order every epoch; an incomplete last batch is left out unless it is all."""
+    """A feed with a fresh order every epoch. An incomplete last batch is left out unless it is the only one."""
     size = min(len(pairs), settings.batch_size)
 
     def feed(epoch: int) -> Iterator[Pairs]:
@@ -27,9 +27,9 @@ def from_memory(pairs: Pairs, settings: PretrainSettings) -> Feed:
 
 
 def from_stream(shard: Any, settings: PretrainSettings, workers: int) -> Feed:
-    """This worker's share of a Ray Data stream (a DataIterator), shuffled within a window of eight batches.
+    """A feed of this worker's share of a Ray Data stream (a DataIterator), shuffled within a window of eight batches.
 
-    All workers' shares are equally long. A last batch that is not full is left out unless it is the first.
+    All workers' shares are equally long. An incomplete last batch is left out unless it is the only one.
     """
     size = settings.batch_size // workers
 

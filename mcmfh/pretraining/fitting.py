@@ -1,7 +1,7 @@
-"""The training loop, alone or as one of W workers: what Ray Train runs and what runs without it.
+"""The training loop, the same in one process and in each worker of Ray Train.
 
-Masks are drawn for the global batch by every worker alike, each taking its rows: a function of (seed, epoch, step).
-Nothing else is random, so a run resumed from an epoch's checkpoint goes on exactly as if it had never stopped.
+Every worker draws the masks of the whole global batch, by (seed, epoch, step), and takes its own rows of them. Nothing
+else is random, so a run resumed from a checkpoint at an epoch's end continues exactly as if it had not stopped.
 Shapes: b this worker's rows · N patches · L context.
 """
 
@@ -22,17 +22,17 @@ from mcmfh.pretraining.feed import Feed
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
-from mcmfh.pretraining.warm_start import started_towers
+from mcmfh.pretraining.warm_start import warm_started_towers
 
 
 def make_optimizer(trainee: Trainee, settings: PretrainSettings) -> torch.optim.AdamW:
-    """AdamW; only matrices are decayed. `peak` of a group is its highest learning rate."""
-    started = {id(p) for tower in started_towers(trainee.model, settings) for p in tower.parameters()}
+    """AdamW; only matrices get weight decay. `peak` of a parameter group is its highest learning rate."""
+    warm = {id(p) for tower in warm_started_towers(trainee.model, settings) for p in tower.parameters()}
     gentle = settings.tower_learning_rate or settings.learning_rate
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for p in trainee.parameters():
         if p.requires_grad:
-            peak = gentle if id(p) in started else settings.learning_rate
+            peak = gentle if id(p) in warm else settings.learning_rate
             decay = settings.weight_decay if p.ndim > 1 else 0.0
             group = groups.setdefault((peak, decay), {"params": [], "peak": peak, "weight_decay": decay})
             group["params"].append(p)
@@ -52,8 +52,9 @@ def step_terms(
 ) -> dict[str, Tensor]:
     """Loss terms of one batch under fresh masks."""
     pixels, tokens = pairs.tensors(device)
-    patches, places = draw_noise(len(pairs), settings, generator)
-    return module(pixels, tokens, patches.to(device), places[:, : tokens.shape[1]].to(device))
+    patches, positions = draw_noise(len(pairs), settings, generator)
+    result: dict[str, Tensor] = module(pixels, tokens, patches.to(device), positions[:, : tokens.shape[1]].to(device))
+    return result
 
 
 def train_step(
@@ -63,7 +64,7 @@ def train_step(
     settings: PretrainSettings,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """One step on the mean gradient of the batches of `group`; returns their mean loss terms, detached."""
+    """Take one step on the mean gradient of the batches of `group`; returns their mean loss terms, detached."""
     device = next(module.parameters()).device
     optimizer.zero_grad(set_to_none=True)
     mean: dict[str, Tensor] = {}
@@ -88,11 +89,12 @@ def fit(
     first_epoch: int = 0,
     after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, scalars: None,
 ) -> None:
-    """Train from `first_epoch` to the last; `after_epoch(epoch, scalars)`, called every `checkpoint_every` epochs and
-    after the last, may checkpoint and report. Scalars: the epoch's mean loss terms, and seconds a step.
+    """Train from `first_epoch` to the last.
 
-    `module` is a Trainee, bare or in DistributedDataParallel. `pairs`, of all workers, sets the pace of the learning
-    rate; a few may turn out unreadable.
+    `after_epoch(epoch, scalars)` is called every `checkpoint_every` epochs and after the last, to checkpoint and
+    report. The scalars are the epoch's mean loss terms and the seconds a step took. `module` is a Trainee, bare or
+    wrapped in DistributedDataParallel. `pairs`, the number of all workers together, sets the length of the learning
+    rate's schedule; a few of them may turn out unreadable. Raises InputError when all are.
     """
     steps = -(-max(1, pairs // settings.batch_size) // settings.accumulate)
     for epoch in range(first_epoch, settings.epochs):
@@ -117,7 +119,7 @@ def fit(
 
 
 def bare(module: nn.Module) -> Trainee:
-    """The Trainee inside what may be DistributedDataParallel."""
-    found = module.module if isinstance(module, DistributedDataParallel) else module
-    assert isinstance(found, Trainee)
-    return found
+    """The Trainee itself, without DistributedDataParallel around it."""
+    trainee = module.module if isinstance(module, DistributedDataParallel) else module
+    assert isinstance(trainee, Trainee)
+    return trainee

@@ -7,7 +7,7 @@ from mcmfh.pretraining.pairs import Pairs
 
 
 def frozen_features(tower: PackagedImageTower, pairs: Pairs) -> Pairs:
-    """The pairs with float16[n, N, C] in place of pixels: the frozen stages see each picture once, not every epoch."""
+    """The pairs with features float16[n, N, C] instead of pixels."""
     device = next(tower.parameters()).device
     maps = []
     for start in range(0, len(pairs), 16):

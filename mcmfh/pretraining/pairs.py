@@ -1,4 +1,4 @@
-"""Manifest rows → decoded pictures and word pieces. Decoding workers need no torch, so it is imported late.
+"""Manifest rows → decoded pictures and word pieces. Torch is imported late, because decoding workers do without it.
 
 Shapes: n pairs · S image side · L context.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Pairs:
     """Images with their reports."""
 
-    pixels: np.ndarray  # uint8[n, S, S, 3], or what frozen stages made of them (packaged_tower.py)
+    pixels: np.ndarray  # uint8[n, S, S, 3], or features of the frozen stages (packaged_tower.py)
     tokens: np.ndarray  # int32[n, L], PAD after each report's end
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class Pairs:
 def decode_pairs(
     rows: Sequence[Mapping[str, Any]], limits: Limits, preprocessing: ImagePreprocessing, vocabulary: Vocabulary
 ) -> Pairs:
-    """The pairs among manifest rows (image_uri, report, report_uri) that can be read; others are left out."""
+    """The pairs among manifest rows (image_uri, report, report_uri); rows that cannot be read are left out."""
     pixels, reports = [], []
     for loaded in load_items(rows, limits):
         if loaded.image is not None and loaded.report is not None:

@@ -1,6 +1,6 @@
-"""What pretraining has learnt, to look at: hidden patches made up again, and where in an image its report is found.
+"""Pictures of what pretraining has learnt: reconstructed patches, and which parts of an image match its report.
 
-The pictures hold what the archive's images show; keep them where the archive may be.
+The pictures show images of the archive and must be protected like the archive.
 Shapes: n pairs · N patches · P values of a patch · S image side.
 """
 
@@ -23,10 +23,10 @@ GREY = 0.5
 
 @torch.inference_mode()
 def reconstruction_picture(trainee: Trainee, pairs: Pairs) -> bytes | None:
-    """PNG, one row a pair: original, what the tower sees, and the hidden patches as the decoder makes them up.
+    """PNG, one row a pair: the original, what the tower sees, and the hidden patches as the decoder reconstructs them.
 
-    The decoder gives shape only (losses.patch_targets); brightness and contrast of each patch are put back from the
-    original, as MAE's own pictures do. None where nothing is made up, or features instead of pixels.
+    The decoder predicts standardised patches (losses.patch_targets); their brightness and contrast are taken from the
+    original, as in MAE's own pictures. None for towers without an image decoder or one that predicts features.
     """
     tower, settings = trainee.model.image_tower, trainee.settings
     if "image" not in trainee.decoders or not isinstance(tower, ImageTower):
@@ -37,20 +37,20 @@ def reconstruction_picture(trainee: Trainee, pairs: Pairs) -> bytes | None:
     noise = (torch.rand(*x.shape[:2], generator=generator) for x in (patches, tokens))
     mask, _ = trainee.masks(tokens, *noise)
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-    seen, made_up = patches.clone(), patches.clone()
+    seen, restored = patches.clone(), patches.clone()
     seen[mask.hidden_BL] = (GREY * 255 - tower.mean_P) / tower.deviation_P
     shape_MP = trainee.decoders["image"](tower(patches, mask), mask)
-    made_up[mask.hidden_BL] = shape_MP * variance[mask.hidden_BL].sqrt() + mean[mask.hidden_BL]
-    columns = [_picture(x * tower.deviation_P + tower.mean_P, settings.grid) for x in (patches, seen, made_up)]
-    return _draw([list(row) for row in zip(*columns)], ["original", "seen", "made up"], [""] * len(pairs))
+    restored[mask.hidden_BL] = shape_MP * variance[mask.hidden_BL].sqrt() + mean[mask.hidden_BL]
+    columns = [_picture(x * tower.deviation_P + tower.mean_P, settings.grid) for x in (patches, seen, restored)]
+    return _draw([list(row) for row in zip(*columns)], ["original", "seen", "reconstructed"], [""] * len(pairs))
 
 
 @torch.inference_mode()
 def attention_picture(model: Mcr, pairs: Pairs, vocabulary: Vocabulary, with_text: bool = True) -> bytes | None:
-    """PNG, one row a pair: image, the weight of each patch, and what it adds to the cosine with the pair's report.
+    """PNG, one row a pair: image, the weight of each patch, and what the patch adds to the cosine with the report.
 
-    The weights are a = softmax(w·z), the additions aᵢ zᵢ·u / ‖Σ aᵢ zᵢ‖, which sum to the cosine. None where local
-    features are not mapped before they are aggregated: then a cosine has no places.
+    The weights are a = softmax(w·z), the additions aᵢ zᵢ·u / ‖Σ aᵢ zᵢ‖, which sum to the cosine. None for
+    towers that aggregate before they map, because their cosine is not a sum over patches.
     """
     aggregation = model.image_aggregation
     if not isinstance(aggregation, MapFirst):
@@ -84,7 +84,7 @@ def _draw(rows: list[list[np.ndarray]], heads: list[str], texts: list[str]) -> b
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    room = ConstrainedLayoutEngine(rect=(0, 0.02, 1, 0.98))  # for the last row's words
+    room = ConstrainedLayoutEngine(rect=(0, 0.02, 1, 0.98))  # leaves space for the last row's text
     figure = Figure(figsize=(2.4 * len(heads), 2.6 * len(rows)), layout=room)
     panels = figure.subplots(len(rows), len(heads), squeeze=False)
     for axes, head in zip(panels[0], heads):

@@ -1,8 +1,8 @@
 """Every switch of MCR pretraining in one frozen object: section `pretrain` of ray_config.yaml.
 
-MCR (arXiv 2312.15840) publishes two ideas: masked images and masked reports are the SOLE input of contrast and
-reconstruction, and local features are mapped to the common space before they are aggregated. All numbers here are
-this project's, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
+MCR (arXiv 2312.15840) publishes two ideas. Masked images and masked reports are the SOLE input of contrast and
+reconstruction. Local features are mapped to the common space before they are aggregated. All numbers here are this
+project's own, after MAE (He et al. 2022) and MRM (Zhou et al. 2023).
 """
 
 from typing import Literal
@@ -16,27 +16,27 @@ from mcmfh.learning.run_settings import RunSettings
 class PretrainSettings(RunSettings, TowerSettings):
     """Section `pretrain` of ray_config.yaml."""
 
-    image_weights: str | None = None  # URI of a safetensors file of timm or open_clip to start the image tower from
+    image_weights: str | None = None  # URI of a safetensors file of timm or open_clip: warm start of the image tower
     vocabulary: str | None = None  # URI of a WordPiece vocab.txt; None: trained on the archive's reports
     vocabulary_size: int = Field(8192, ge=64)
 
-    stream: Literal["masked", "dual"] = "masked"  # dual: the contrast sees everything, in a pass of its own
+    stream: Literal["masked", "dual"] = "masked"  # dual: the contrast gets a second, unmasked pass
     reconstruction: bool = True
     image_mask: float = Field(0.75, ge=0, lt=1)
     report_mask: float = Field(0.5, ge=0, lt=1)
     decoder_layers: int = Field(2, ge=1)
-    temperature: float = Field(0.07, gt=0)  # where the learnt one begins
+    temperature: float = Field(0.07, gt=0)  # first value; it is learnt
 
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
-    accumulate: int = Field(1, ge=1)  # contrasts whose gradients are averaged before a step
+    accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
     learning_rate: float = Field(5e-4, gt=0)
-    tower_learning_rate: float | None = Field(None, gt=0)  # of towers that start from weights; None: the same
+    tower_learning_rate: float | None = Field(None, gt=0)  # of warm-started towers; None: learning_rate
     weight_decay: float = Field(0.05, ge=0)
     clip: float = Field(1.0, gt=0)
     amp: bool = False  # bfloat16 where it is safe
 
-    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, with the pictures in its memory
+    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process and keeps all pictures in its memory
 
     @model_validator(mode="after")
     def _check_batches(self) -> "PretrainSettings":
@@ -50,5 +50,5 @@ class PretrainSettings(RunSettings, TowerSettings):
 
     @property
     def towers(self) -> TowerSettings:
-        """The part that the towers are built from."""
+        """The settings that the towers are built from."""
         return TowerSettings(**self.model_dump(include=set(TowerSettings.model_fields)))

@@ -1,4 +1,4 @@
-"""How long a training step takes with one masked stream and with the usual two: medians, taking turns."""
+"""How long a training step takes with one masked stream and with the usual two: medians of steps that alternate."""
 
 import time
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 
 
-def contestants(settings: PretrainSettings) -> dict[str, PretrainSettings]:
-    """The same pretraining with one stream and with two."""
+def both_streams(settings: PretrainSettings) -> dict[str, PretrainSettings]:
+    """`settings` with one masked stream and with two, by name."""
     streams = {"masked-only": "masked", "dual-stream": "dual"}
     return {name: settings.model_copy(update={"stream": stream}) for name, stream in streams.items()}
 
 
 class Stepper:
-    """One contestant: whole training steps on made-up pairs, reports filling `fill` of the context."""
+    """Whole training steps of `settings` on random pairs, whose reports fill `fill` of the context on average."""
 
     def __init__(self, settings: PretrainSettings, device: str, fill: float = 0.75):
         pieces = [*SPECIAL, *(f"piece{i}" for i in range(settings.vocabulary_size - len(SPECIAL)))]
@@ -35,7 +35,7 @@ class Stepper:
         self.generator = torch.Generator().manual_seed(0)
 
     def step(self) -> float:
-        """Seconds of one step on the wall."""
+        """Wall-clock seconds of one step."""
         started = time.perf_counter()
         train_step(self.trainee, self.optimizer, [self.pairs], self.settings, self.generator)
         if next(self.trainee.parameters()).is_cuda:
@@ -44,9 +44,9 @@ class Stepper:
 
 
 def step_seconds(settings: Mapping[str, PretrainSettings], rounds: int = 5, device: str = "cpu") -> dict[str, float]:
-    """Median seconds of a step by contestant, after one step each that does not count."""
+    """Median seconds of a step of each `settings`, by name; `rounds` steps each, alternating, after one to warm up."""
     steppers = {name: Stepper(each, device) for name, each in settings.items()}
     for stepper in steppers.values():
         stepper.step()
-    times = [{name: stepper.step() for name, stepper in steppers.items()} for _ in range(rounds)]
-    return {name: float(np.median([taken[name] for taken in times])) for name in steppers}
+    rounds_taken = [{name: stepper.step() for name, stepper in steppers.items()} for _ in range(rounds)]
+    return {name: float(np.median([seconds[name] for seconds in rounds_taken])) for name in steppers}

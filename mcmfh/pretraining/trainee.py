@@ -1,6 +1,6 @@
 """Towers, decoders and temperature as one module, so that one DistributedDataParallel holds every trained parameter.
 
-Shapes: b this worker's rows · S image side · N patches · L tokens · V, U places seen.
+Shapes: b this worker's rows · S image side · N patches · L tokens · V, U visible positions.
 """
 
 import torch
@@ -26,7 +26,7 @@ class Trainee(nn.Module):
         self.model = Mcr(settings.towers, len(vocabulary), settings.seed)
         self.log_scale = nn.Parameter(torch.tensor(1 / settings.temperature).log())
         generator = torch.Generator().manual_seed(settings.seed)
-        # A report's key: a random linear hash of its tokens in 64 bits, wrapping around.
+        # For a report's key, a random linear hash of its tokens modulo 2⁶⁴.
         salt_L = torch.randint(-(2**63), 2**63 - 1, (settings.context,), generator=generator)
         self.register_buffer("salt_L", salt_L, persistent=False)
         self.register_buffer("special_O", torch.tensor(vocabulary.special), persistent=False)
@@ -37,7 +37,7 @@ class Trainee(nn.Module):
                 self._add_decoders(len(vocabulary))
 
     def _add_decoders(self, pieces: int) -> None:
-        """One for each side of which something is hidden."""
+        """Add a decoder for each side that the masks hide something of."""
         from timm.layers import build_sincos2d_pos_embed
 
         s = self.settings
@@ -51,7 +51,7 @@ class Trainee(nn.Module):
             self.decoders["report"] = Decoder(width, s.decoder_layers, position_LH, pieces)
 
     def masks(self, tokens_bL: Tensor, image_noise_bN: Tensor, report_noise_bL: Tensor) -> tuple[Mask, Mask]:
-        """What this batch shows of its pictures and of its reports; special tokens are always seen."""
+        """The masks of this batch's pictures and reports. Special tokens are always visible."""
         s = self.settings
         fixed_bL = torch.isin(tokens_bL, self.special_O)
         reports = mask_tokens(report_noise_bL, tokens_bL != PAD, fixed_bL, s.report_mask)
@@ -60,10 +60,10 @@ class Trainee(nn.Module):
     def forward(
         self, pixels_bSS3: Tensor, tokens_bL: Tensor, image_noise_bN: Tensor, report_noise_bL: Tensor
     ) -> dict[str, Tensor]:
-        """Loss terms by name of the global batch that these rows are a part of; the loss is their sum.
+        """Loss terms by name, of the global batch that these rows belong to; the loss is their sum.
 
-        pixels uint8 (or the float features that packaged_tower.py makes of them), tokens int64 (PAD after the end),
-        noise float32 in [0, 1): the greatest is hidden.
+        pixels: uint8, or the float features of packaged_tower.py; tokens: int64, PAD after the end; noise: float32 in
+        [0, 1), whose greatest values are hidden.
         """
         s = self.settings
         patches_bNP = self.model.image_tower.patches(pixels_bSS3)

@@ -1,4 +1,4 @@
-"""Towers that start from somebody's weights: a file of timm or open_clip, or the packaged encoder's."""
+"""Warm start of towers: from a file of timm or open_clip, or from the packaged encoder's weights."""
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -13,8 +13,8 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.store import files
 
 
-def started_towers(model: Mcr, settings: PretrainSettings) -> list[nn.Module]:
-    """Those that do not start from scratch."""
+def warm_started_towers(model: Mcr, settings: PretrainSettings) -> list[nn.Module]:
+    """The towers that do not start from random weights."""
     image = settings.image_weights or settings.image_tower == "packaged"
     return [*([model.image_tower] if image else []), *([model.report_tower] if settings.report_tower else [])]
 
@@ -31,13 +31,13 @@ def start_towers(model: Mcr, settings: PretrainSettings) -> None:
 
 
 def weight_versions(settings: PretrainSettings) -> dict[str, str]:
-    """What tells changed weights from those of before."""
-    found = {}
+    """The versions of the weights that a run starts from: a run's fingerprint depends on them."""
+    versions = {}
     if "packaged" in (settings.image_tower, settings.report_tower):
-        found["packaged"] = weights_digest()
+        versions["packaged"] = weights_digest()
     if settings.image_weights and files.exists(settings.image_weights):
-        found["image_weights"] = files.version(files.absolute(settings.image_weights))
-    return found
+        versions["image_weights"] = files.version(files.absolute(settings.image_weights))
+    return versions
 
 
 def start_image_tower(tower: ImageTower, uri: str) -> None:
@@ -52,7 +52,7 @@ def start_image_tower(tower: ImageTower, uri: str) -> None:
         raise InputError(f"pretrain.image_weights '{uri}' is not safetensors ({error}); convert it") from error
     vit = tower.vit
     try:
-        state = checkpoint_filter_fn(state, vit)  # knows timm's names, open_clip's, and open_clip around timm's
+        state = checkpoint_filter_fn(state, vit)  # accepts names of timm, of open_clip, and of timm within open_clip
         own = vit.state_dict()
         missing = sorted(own.keys() - state.keys())
         if not missing:

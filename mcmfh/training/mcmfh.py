@@ -1,8 +1,8 @@
-"""Train MCMFH on a table of embeddings: in this process, or on Ray Train workers; same loop, same result format.
+"""Train MCMFH on a table of embeddings, in this process or on Ray Train workers, with the same loop.
 
-The embeddings are small beside the images they came from, so each worker reads its Ray Data shard once and keeps it
-in memory; epochs then cost no I/O and a checkpoint needs no position in a stream. The contrast is global, the global
-batch constant: with W workers each takes batch_size / W rows. A run is resumed by its name.
+Embeddings are much smaller than their images, so each worker reads its Ray Data shard once and keeps it in memory.
+Epochs then need no I/O, and a checkpoint needs no position in a stream. The contrast spans the global batch, whose size
+is constant: each of W workers takes batch_size / W rows. A run is resumed by its name.
 
     result = train(table, TrainSettings(bits=(16, 64), workers=2), encoder, "s3://bucket/store", "first-run")
 """
@@ -38,7 +38,7 @@ class TrainResult:
     bundle_digest: str
     code_digest: str
     metrics: dict[str, Any]
-    loop_seconds: float  # of the training loop of this call: 0 when a finished run was asked for again
+    loop_seconds: float  # of the training loop in this call; nearly 0 when the run had finished before
 
 
 def train(
@@ -50,8 +50,8 @@ def train(
 ) -> TrainResult:
     """Train on the `train` items that have both modalities and write a bundle to `store`/bundles/<bundle digest>/.
 
-    Checkpoints lie in `store`/training/`run_name`; the same name goes on where it stopped. `settings.workers` = 0
-    runs here, otherwise Ray must be initialised.
+    Checkpoints are in `store`/training/`run_name`; a call with the same name resumes from them. `settings.workers` = 0
+    trains in this process; otherwise Ray must be initialised.
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
@@ -114,7 +114,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     from ray.train import get_dataset_shard
     from ray.train.torch import get_device, prepare_model
 
-    p = ray.get(config["what"])
+    p = ray.get(config["problem"])
     settings: TrainSettings = p["settings"]
     shard = [batch["data"] for batch in get_dataset_shard("train").iter_batches(batch_size=4096)]
     pairs = Pairs.from_rows(torch.from_numpy(np.concatenate(shard)), p["widths"], get_device())

@@ -1,8 +1,8 @@
-"""Pretrain MCR towers on an archive's own pairs: in this process, or on Ray Train workers; same loop, same result.
+"""Pretrain MCR towers on an archive's own pairs, in this process or on Ray Train workers, with the same loop.
 
-Pictures do not fit in memory, so Ray Data decodes them anew every epoch, on the processors that training leaves over,
-and each worker takes its share of the stream. A run is named by its settings and its items: a killed one goes on from
-its last checkpoint, a finished one is found.
+Pictures do not fit in memory. Ray Data therefore decodes them in every epoch, on the cores that training leaves free,
+and each worker takes its share of the stream. A run is named by its settings and items: a killed run resumes from its
+last checkpoint, a finished one is reused.
 
     pretrained = pretrain_archive(load_config(), read_archive(...))      → encoder.source
 """
@@ -38,29 +38,29 @@ BLOCK = 64  # pairs decoded as one block of a stream
 
 @dataclass(frozen=True)
 class Problem:
-    """One pretraining: what every worker is given."""
+    """One pretraining, as every worker receives it."""
 
     settings: PretrainSettings
     limits: Limits
     vocabulary: Vocabulary
     train: pa.Table  # columns CONTENT, one row a pair
     validation: pa.Table
-    fingerprint: str  # of everything that the trained weights depend on
+    fingerprint: str  # digest of everything that the trained weights depend on
 
     @property
     def preprocessing(self) -> ImagePreprocessing:
         return ImagePreprocessing(self.settings.image_size, self.settings.fit)
 
     def decode(self, rows: list[dict[str, Any]]) -> Pairs:
-        """The pairs that can be read."""
+        """The pairs among `rows` that can be read."""
         return decode_pairs(rows, self.limits, self.preprocessing, self.vocabulary)
 
     def watched(self) -> Pairs:
-        """The validation pairs that training is watched by."""
+        """The validation pairs that are measured during training."""
         return self.decode(self.validation.slice(0, WATCHED).to_pylist())
 
     def first_trainee(self) -> Trainee:
-        """What training begins with."""
+        """The trainee before its first step, with warm-started towers where the settings name weights."""
         keep_freed_memory()
         trainee = Trainee(self.settings, self.vocabulary)
         start_towers(trainee.model, self.settings)
@@ -75,7 +75,7 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
     if isinstance(trainee.model.image_tower, PackagedImageTower):
         pairs, held_out = (frozen_features(trainee.model.image_tower, each) for each in (pairs, held_out))
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
-    # Ray Train has the folder `run` to itself.
+    # Not the folder `run`, which belongs to Ray Train.
     resumed = resume_here(state, files.join(root, f"{run}.epochs"))
     fit(trainee, optimizer, from_memory(pairs, settings), settings, len(pairs), *resumed)
     return trainee
@@ -91,7 +91,7 @@ def train_on_workers(problem: Problem, root: str, run: str) -> Trainee:
         batch_size=None,
         num_cpus=0.5,
     )
-    # Less than a core a worker, so that on a small machine some are left to decode.
+    # Half a core for each worker, so that a small machine has cores left to decode.
     state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.5)
     trainee = problem.first_trainee()
     unpack_state(state, problem.fingerprint, trainee)
@@ -111,7 +111,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     from ray.train import get_dataset_shard
     from ray.train.torch import prepare_model
 
-    problem: Problem = ray.get(config["what"])
+    problem: Problem = ray.get(config["problem"])
     settings = problem.settings
     module = prepare_model(problem.first_trainee(), parallel_strategy_kwargs={"forward_sync_buffers": False})
     trainee = bare(module)

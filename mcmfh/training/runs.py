@@ -1,4 +1,4 @@
-"""A training run whatever it trains: its checkpoints, its scalars, and its workers; in this process or on Ray Train."""
+"""Runs of both trainings, in this process or on Ray Train: checkpoints, scalars and workers."""
 
 import tempfile
 from collections.abc import Callable
@@ -20,7 +20,7 @@ AfterEpoch = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What a checkpoint holds, whose it is, and what is watched: `watch()` gives more scalars by tag."""
+    """The state that a checkpoint holds, and the fingerprint of its run. `watch()` returns further scalars by tag."""
 
     trainee: nn.Module
     optimizer: Optimizer
@@ -32,12 +32,12 @@ class Run:
         return pack_state(self.trainee, self.optimizer, epoch, self.fingerprint)
 
     def restore(self, state: bytes) -> int:
-        """The epoch to go on with."""
+        """Load a checkpoint; returns the next epoch."""
         return unpack_state(state, self.fingerprint, self.trainee, self.optimizer)
 
 
 def resume_here(run: Run, uri: str) -> tuple[int, AfterEpoch]:
-    """(first epoch, what to do after each) of a run in this process, with its last two checkpoints below `uri`."""
+    """(first epoch, callback after each epoch) of a run in this process; keeps the last two checkpoints below `uri`."""
     done = files.names(uri)
     first_epoch = run.restore(files.read(files.join(uri, done[-1]))) if done else 0
     write = scalar_writer(run.log_dir)
@@ -52,7 +52,7 @@ def resume_here(run: Run, uri: str) -> tuple[int, AfterEpoch]:
 
 
 def resume_in_worker(run: Run) -> tuple[int, AfterEpoch]:
-    """The same in a worker of Ray Train, of which the first keeps the checkpoints and watches."""
+    """The same in a worker of Ray Train. The first worker alone writes checkpoints and calls `watch`."""
     from ray.train import Checkpoint, get_checkpoint, get_context, report
 
     first_epoch = 0
@@ -77,16 +77,16 @@ def resume_in_worker(run: Run) -> tuple[int, AfterEpoch]:
 
 def train_on_ray(
     worker: Callable[[dict[str, Any]], None],
-    what: Any,
+    problem: Any,
     dataset: Any,
     settings: RunSettings,
     root: str,
     name: str,
     cpus: float = 1.0,
 ) -> bytes:
-    """Run `worker({"what": reference to what})` on each of settings.workers, and return the state it ended with.
+    """Run `worker({"problem": reference to problem})` on settings.workers workers; returns the last checkpoint's state.
 
-    dataset: of Ray Data, its order kept; root, name: where the checkpoints go; cpus: of each worker.
+    dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores of a worker.
     """
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
@@ -98,7 +98,7 @@ def train_on_ray(
         workers = (settings.min_workers, settings.workers)
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"what": ray.put(what)},
+        train_loop_config={"problem": ray.put(problem)},
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, "GPU": int(use_gpu)}
         ),

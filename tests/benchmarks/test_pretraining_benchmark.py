@@ -7,13 +7,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mcmfh.benchmarks.pretraining import peak_bytes, run
 from mcmfh.pretraining.fitting import step_terms
-from mcmfh.pretraining.step_time import Stepper, contestants
+from mcmfh.pretraining.step_time import Stepper, both_streams
 
 
 @pytest.fixture(scope="module")
 def steppers() -> dict[str, Stepper]:
     settings = small(image_size=64, batch_size=4, context=48)
-    return {name: Stepper(each, "cpu") for name, each in contestants(settings).items()}
+    return {name: Stepper(each, "cpu") for name, each in both_streams(settings).items()}
 
 
 def counted(stepper: Stepper) -> tuple[int, int]:

@@ -148,8 +148,8 @@ def test_seeds_are_averaged_with_their_deviation(table):
     evaluations = [
         evaluate(codes_of(table, seed=seed), table, 16, "projection", seed, resamples=5) for seed in range(3)
     ]
-    place = ("single/single", "image→report", "unseen", "mAP@all")
-    (row,) = (row for row in summarise(evaluations) if row.score.place == place)
+    key = ("single/single", "image→report", "unseen", "mAP@all")
+    (row,) = (row for row in summarise(evaluations) if row.score.key == key)
     values = [evaluation.score("mAP@all", "image→report", "unseen").value for evaluation in evaluations]
     assert row.seeds == 3
     assert row.score.value == pytest.approx(np.mean(values))

@@ -59,7 +59,7 @@ def test_every_second_look_is_measured_beside_the_codes_alone(table):
     vectors = {"image": table.image[:, :20], "report": table.report}
     scores = evaluate_reranking(codes, table, 16, logits, codes_of(table, 64), vectors, shortlist=10, resamples=5)
     assert len(scores) == 2 * 2 * 4 * 2
-    by_name = {score.measure: score for score in scores if score.place[1:3] == ("image→report", "unseen")}
+    by_name = {score.measure: score for score in scores if score.key[1:3] == ("image→report", "unseen")}
     plain = evaluate(codes, table, 16, resamples=5).score("mAP@50", "image→report", "unseen")
     assert by_name["mAP@50, 16 bits alone"].value == pytest.approx(plain.value)
     assert set(by_name) >= {f"mAP@50, 16 bits, first 10 by {x}" for x in ("asymmetric", "64-bit codes")}

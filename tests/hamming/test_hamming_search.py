@@ -146,7 +146,7 @@ def test_both_ways_of_a_multi_index_and_its_own_choice(bits, kind, layout):
     measured = base.costs
     for scan_cost in (measured[2:], [np.inf, np.inf], [1e-12, 1e-12]):
         costs = np.array([*measured[:2], *scan_cost])
-        way = MultiIndex(base.scan, base.offsets, base.places, base.rest, costs)
+        way = MultiIndex(base.scan, base.offsets, base.bucket_rows, base.rest, costs)
         index._state = index._state._replace(base=way)
         equal(index.search(queries, 10), expected)
         equal(index.search(queries[3:4], 10), (expected[0][3:4], expected[1][3:4]))

@@ -103,26 +103,25 @@ def test_rows_of_the_comparison():
 
 
 @pytest.mark.slow
-def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path, monkeypatch):
-    from mcmfh.pipeline import compare_pretraining
+def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path):
+    from mcmfh.pipeline.compare_pretraining import compare_pretraining, pretrain_and_evaluate
 
     text = manifest.read_text().replace("validation", "test")
     (manifest.parent / "tested.csv").write_text(text)
     config = configured(manifest.parent / "tested.csv", tmp_path, epochs=1)
     config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"seeds": 1})})
     archive = read_archive(config.archive)
-    measure, measured = compare_pretraining._measure, []
+    measured = []
 
     def killed_at_the_third(*arguments):
         measured.append(arguments[2])
         if len(measured) == 3:
             raise Killed
-        return measure(*arguments)
+        return pretrain_and_evaluate(*arguments)
 
-    monkeypatch.setattr(compare_pretraining, "_measure", killed_at_the_third)
     with pytest.raises(Killed):
-        compare_pretraining.compare_pretraining(config, archive)
-    found = compare_pretraining.compare_pretraining(config, archive)
+        compare_pretraining(config, archive, measure=killed_at_the_third)
+    found = compare_pretraining(config, archive, measure=killed_at_the_third)
     assert len(measured) == 3 + 3, "two rows were kept"
     assert len(found.evaluations) == 5
     assert {s.measure for s in found.evaluations[0].scores} == {"R@1", "R@5", "R@10"}, "the archive has no labels"

@@ -1,6 +1,6 @@
-"""The encoder alone, in a process of its own: decodes its share, waits for a line on stdin, encodes, prints its time.
+"""The encoder alone in a process: decodes its share, waits for a line on stdin, encodes, prints the time.
 
-It gets its pictures and reports in two calls, in the job's fixed batches, and pads only at the very end.
+It encodes all pictures and then all reports, in the job's fixed batches, and pads the last batch of each only.
 
 python -m mcmfh.benchmarks.bulk.alone '{"encoder": "packaged", "source": null, "first": 0, "step": 1, "items": 256, …}'
 """
@@ -19,7 +19,7 @@ from mcmfh.pipeline.archive import read_archive
 
 
 def run(order: dict[str, Any]) -> None:
-    """Every `step`th item from `first` on, `items` of them."""
+    """Encode `items` items: every `step`th one from `first` on."""
     config = load_config(order["overrides"], read_default=False)
     spec, load = contestant(order["encoder"], order["source"])
     encoder = load()
@@ -32,10 +32,10 @@ def run(order: dict[str, Any]) -> None:
     encoder.encode_images(pixels[:size], size)  # the first batch of any shape is slower
     print("ready", flush=True)
     sys.stdin.readline()
-    start, cpu = time.perf_counter(), time.process_time()
+    begun, cpu = time.perf_counter(), time.process_time()
     encoder.encode_images(pixels, size)
     encoder.encode_reports(reports, size)
-    seconds = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "items": len(loaded)}
+    seconds = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "items": len(loaded)}
     print(json.dumps(seconds), flush=True)
 
 

@@ -1,8 +1,7 @@
-"""An archive of 10⁸ embedded items hashed, published and opened: how long, and how much memory whom.
+"""Hashing, publishing and opening an archive of 10⁸ embedded items: seconds and peak memory.
 
-All but the vectors is real: a manifest's rows are scattered, settled, compared, hashed, gathered and published by the
-job's own steps. The vectors are drawn from each unit's name when the hashing task asks for it; stored they would be
-400 GB.
+The job's own steps scatter, settle, compare, hash, gather and publish a manifest's rows. Only the vectors are
+synthetic: the hashing task draws them from the unit's name, because stored they would take 400 GB.
 """
 
 import os
@@ -94,7 +93,7 @@ def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image
 
 
 def list_part(folder: str, ranges: list[KeyRange], part: int, rows: int) -> None:
-    """What taking in one part of a manifest leaves: rows with fingerprints, handed to their ranges."""
+    """Write what listing one part of a manifest writes: rows with fingerprints, scattered to their ranges."""
     number = pa.array(np.arange(rows) + part * PART_ROWS)
     text = number.cast(pa.string())
     item, study = (pc.binary_join_element_wise(name, text, "-") for name in ("item", "study"))
@@ -106,7 +105,7 @@ def list_part(folder: str, ranges: list[KeyRange], part: int, rows: int) -> None
 
 
 def settle_range(folder: str, within: KeyRange, embeddings: str) -> None:
-    """Settle a range; then what embedding it would leave, but for the vectors."""
+    """Settle a range, and write what embedding it writes, without the vectors."""
     items = partitions.settle(folder, within)
     if items is not None:
         starts = np.arange(0, items.num_rows, UNIT_ROWS)
@@ -121,12 +120,12 @@ def read_drawn_unit(folder: str, unit: str, columns: Sequence[str] | None) -> pa
 
 
 def read_drawn_images(folder: str, unit: str, columns: Sequence[str] | None) -> pa.Table:
-    """The same with images alone."""
+    """Image vectors for each row of a unit, drawn from its name."""
     return _drawn(folder, unit, columns, ("image_embedding",))
 
 
 def open_and_search(root: str, cache: str) -> int:
-    """Open the newest snapshot into `cache` and ask it once; peak bytes of this process."""
+    """Open the newest snapshot with `cache` and search it once; returns the peak bytes of this process."""
     snapshot = open_snapshot(root, cache=cache)
     assert len(search(snapshot, {"image": np.zeros(2, np.uint8)}, 10, "image", 16).rows) == 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -145,7 +144,7 @@ def _drawn(folder: str, unit: str, columns: Sequence[str] | None, drawn: Sequenc
 
 
 def _model(folder: str) -> Model:
-    """Linear heads of 16 bits with their first weights."""
+    """Untrained linear heads of 16 bits."""
     spec = EncoderSpec("precomputed", "drawn", "drawn", ImagePreprocessing(), WIDTH, WIDTH, "cpu")
     shape = Shape(ModelSettings(method="itq"), WIDTH, WIDTH, (16,), 0)
     model = shape.build().eval()

@@ -1,4 +1,4 @@
-"""What the job is given: rows of a real manifest, as many as asked for, and radiographs of 2,000 pixels, 16 bits."""
+"""Archives for the job: rows of a real manifest, and radiographs of 2,000 pixels a side in 16 bits."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,10 @@ from mcmfh.store import files
 
 
 def some_rows(manifest: str, items: int, uri: str) -> str:
-    """A manifest of `items` rows: a fixed random choice of those of `manifest`, repeated where they are too few."""
+    """Write a manifest of `items` rows to `uri`, which is returned.
+
+    They are a fixed random choice of the rows of `manifest`, repeated where it has fewer.
+    """
     table = read_manifest(manifest).select(["image_uri", "report", "report_uri"])
     order = np.random.default_rng(0).permutation(table.num_rows)
     table = table.take(pa.array(np.resize(order, items)))

@@ -1,6 +1,6 @@
-"""The encoders that are timed: packaged, BiomedCLIP's architecture with random weights, and one that costs nothing.
+"""The encoders that are timed: packaged, BiomedCLIP's architecture with random weights, and a trivial one.
 
-Torch is imported where a model is made: a job's driver does without it.
+Torch is imported where a model is built, because a job's driver does without it.
 """
 
 import json
@@ -31,13 +31,15 @@ def _load_trivial(spec: EncoderSpec) -> "Encoder":
     return Encoder(spec, TrivialTowers())
 
 
-# An open_clip model of BiomedCLIP's kind that encodes thousands of items in minutes on two cores.
+# A model of BiomedCLIP's kind, small enough to encode thousands of items in minutes on two cores.
 _SMALL_VISION = {"timm_model_name": "vit_tiny_patch16_224"}
 _SMALL_BERT = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
 
 
 def random_biomedclip(tokenizer: Path, folder: Path, small: bool = False) -> str:
-    """A folder as BiomedCLIP's, of its true architecture or a `small` one, from the files in `tokenizer`."""
+    """Make a folder like BiomedCLIP's, with random weights of its architecture or a `small` one; returns its path.
+
+    `tokenizer`: a folder with BiomedCLIP's files, weights excepted."""
     import open_clip
     import torch
     from safetensors.torch import save_file

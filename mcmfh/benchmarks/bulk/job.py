@@ -1,4 +1,4 @@
-"""The embedding job in a process of its own, telling when which worker did which unit; prints one line of JSON.
+"""The embedding job in a process. Prints one line of JSON: when each unit was embedded, and by which worker.
 
 python -m mcmfh.benchmarks.bulk.job '{"encoder": "packaged", "source": null, "overrides": ["archive.manifest=…"]}'
 """
@@ -14,7 +14,7 @@ from mcmfh.store.layout import archive_root
 
 
 def run(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """What jobs/embed.py does, with the encoder that is asked for; the fields of each UnitDone."""
+    """Do what jobs/embed.py does, with the encoder that `order` names; returns the fields of each UnitDone."""
     config = load_config(order["overrides"], read_default=False)
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)

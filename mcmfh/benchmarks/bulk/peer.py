@@ -1,4 +1,4 @@
-"""clip-retrieval's inference beside the embedding job: the same open_clip model, images and reports."""
+"""clip-retrieval's inference, to compare the embedding job with: the same open_clip model, images and reports."""
 
 import io
 import tarfile
@@ -13,9 +13,9 @@ SHARDS = 2  # one for each of its reading processes
 
 
 def write_shards(manifest: str, folder: Path) -> str:
-    """The items of a manifest as a webdataset: N.jpg and N.txt of each, in SHARDS tars; their pattern.
+    """Write the items of a manifest as a webdataset, N.jpg and N.txt in SHARDS tars; returns the tars' pattern.
 
-    Raises InputError where one is no JPEG.
+    Raises InputError when an image is not JPEG.
     """
     rows = read_manifest(manifest).select(["image_uri", "report"]).to_pylist()
     for shard in range(SHARDS):
@@ -32,5 +32,5 @@ def write_shards(manifest: str, folder: Path) -> str:
 
 
 def command(python: Path, model: str, items: str, output: Path) -> list[str]:
-    """What runs clip-retrieval's inference, under the Python that has it."""
+    """The command that runs clip-retrieval's inference with the Python that has it installed."""
     return [str(python), clip_retrieval_inference.__file__, model, items, str(output), str(SHARDS)]

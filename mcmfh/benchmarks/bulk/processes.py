@@ -1,4 +1,4 @@
-"""CPU-seconds and private memory of a process and all that it started, read from /proc while they run (Linux)."""
+"""CPU-seconds and private memory of a process and all its descendants, read from /proc while they run (Linux)."""
 
 import subprocess
 import threading
@@ -30,7 +30,7 @@ class Usage:
 
 
 def run_watched(command: list[str], environment: dict[str, str], interval: float = 0.25) -> tuple[str, Usage]:
-    """Run a command, looking at its tree every `interval` seconds: (its stdout, what it used)."""
+    """Run a command and sample its processes every `interval` seconds: (its stdout, what they used)."""
     usage, finished = Usage(), threading.Event()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     watcher = threading.Thread(target=_watch, args=(process.pid, usage, finished, interval))
@@ -46,7 +46,7 @@ def run_watched(command: list[str], environment: dict[str, str], interval: float
 
 
 def _watch(root: int, usage: Usage, finished: threading.Event, interval: float) -> None:
-    spent: dict[int, float] = {}  # what has ended keeps the last that was seen of it
+    spent: dict[int, float] = {}  # an exited process keeps its last sample
     roles = {root: "driver"}
     while not finished.wait(interval):
         for pid in below(root):

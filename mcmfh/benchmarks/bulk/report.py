@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON a part, and all parts that lie in a folder as one table of promises."""
+"""Writes the measurements of each part as JSON, and all parts in a folder as one table beside what is promised."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def write_report(result: dict[str, Any], folder: Path) -> str:
-    """Write bulk-<part>-<workers>.json into `folder`; a Markdown table of all that stands there."""
+    """Write bulk-<part>-<workers>.json into `folder`; returns a Markdown table of all such files in it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"bulk-{result['part']}-{result['workers']}.json").write_text(json.dumps(result, indent=1))
     lines = ["| bulk embedding | measured | promised |", "|---|---|---|"]
@@ -31,8 +31,8 @@ def _rows(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     rounds = result["rounds"]
     if result["part"] == "clip-retrieval":
         for unit, bar in (("seconds", "< 1 ×"), ("CPU-seconds", "")):
-            job, rival = (mean(one[who][unit] for one in rounds) for who in ("job", "rival"))
-            measured = f"{job:.0f}, {rival:.0f}: {job / rival:.2f} ×"
+            job, peer = (mean(one[who][unit] for one in rounds) for who in ("job", "rival"))
+            measured = f"{job:.0f}, {peer:.0f}: {job / peer:.2f} ×"
             yield f"{name}, {result['items']} items: {unit} of the whole job, of clip-retrieval's", measured, bar
         return
     job, alone = (mean(one[key] for one in rounds) for key in ("job", "alone"))

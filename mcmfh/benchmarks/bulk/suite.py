@@ -1,4 +1,4 @@
-"""The whole embedding job by turns with its encoder alone, or with a trivial encoder; each in fresh processes."""
+"""The whole embedding job, alternating with its encoder alone, or with a trivial encoder; each in fresh processes."""
 
 import json
 import os
@@ -18,9 +18,10 @@ from mcmfh.benchmarks.bulk.processes import Usage, run_watched
 from mcmfh.errors import InputError
 
 PARTS = ("packaged", "dicom", "biomedclip", "trivial", "clip-retrieval")
-# Items in a unit, by what an item costs. A unit pads the last batch of each length of text, so few would pay too much.
+# Items in a unit, by part. A unit pads the last batch of each length of text, which costs small units too much.
 _UNIT_ITEMS = {"packaged": 256, "dicom": 12, "biomedclip": 64, "clip-retrieval": 256}
 _Order = dict[str, Any]
+Say = Callable[[str], None]
 
 
 def run_part(
@@ -30,12 +31,12 @@ def run_part(
     units: int,
     rounds: int,
     tokenizer: Path | None,
-    rival: Path | None,
-    say: Callable,
+    peer: Path | None,
+    say: Say,
 ) -> dict[str, Any]:
     """Measure `part` with `workers` encoders side by side, `units` units each, `rounds` times. Raises InputError.
 
-    tokenizer: a folder of BiomedCLIP's files but for the weights; rival: the Python that has clip-retrieval.
+    tokenizer: a folder with BiomedCLIP's files, weights excepted; peer: the Python that has clip-retrieval installed.
     """
     if part not in PARTS:
         raise InputError(f"part '{part}' is not known; use {', '.join(PARTS)}")
@@ -44,7 +45,7 @@ def run_part(
     with_open_clip = part in ("biomedclip", "clip-retrieval")
     if with_open_clip and tokenizer is None:
         raise InputError(f"part '{part}' needs --tokenizer: a folder with open_clip_config.json and vocab.txt")
-    if part == "clip-retrieval" and rival is None:
+    if part == "clip-retrieval" and peer is None:
         raise InputError("part 'clip-retrieval' needs --rival: the python of an environment that has it installed")
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as name:
         folder = Path(name)
@@ -61,16 +62,14 @@ def run_part(
         if tokenizer and with_open_clip:
             source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval")
             order |= {"encoder": "biomedclip", "source": source}
-        if rival and part == "clip-retrieval":
-            rivals = command(rival, order["source"], write_shards(archive, folder), folder / "output")
-            return {"part": part, **measure_rival(order, rivals, folder, workers, items, rounds, say)}
+        if peer and part == "clip-retrieval":
+            peer_command = command(peer, order["source"], write_shards(archive, folder), folder / "output")
+            return {"part": part, **measure_peer(order, peer_command, folder, workers, items, rounds, say)}
         return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
 
 
-def measure_efficiency(
-    order: _Order, folder: Path, workers: int, items: int, rounds: int, say: Callable
-) -> dict[str, Any]:
-    """{"workers", "items", "rounds": [{"job", "alone": items/s, …}]}: job and encoder take turns."""
+def measure_efficiency(order: _Order, folder: Path, workers: int, items: int, rounds: int, say: Say) -> dict[str, Any]:
+    """{"workers", "items", "rounds": [{"job", "alone": items/s, …}]}: runs of the job and of the encoder alternate."""
     measured = []
     for number in range(rounds):
         units, usage = run_job(order, folder / f"store {number}", workers)
@@ -88,15 +87,15 @@ def measure_efficiency(
     return {"workers": workers, "items": items, "rounds": measured}
 
 
-def measure_rival(
-    order: _Order, rival: list[str], folder: Path, workers: int, items: int, rounds: int, say: Callable
+def measure_peer(
+    order: _Order, peer_command: list[str], folder: Path, workers: int, items: int, rounds: int, say: Say
 ) -> dict[str, Any]:
-    """{"workers", "items", "rounds": [{"job", "rival": {"seconds", "CPU-seconds"} from start to end}]}, by turns."""
+    """{"workers", "items", "rounds": [{"job", "rival": {"seconds", "CPU-seconds"}}]}: whole runs, which alternate."""
     measured = []
     for number in range(rounds):
         _, own = run_job(order, folder / f"store {number}", workers)
-        # What this project's path brings is not the rival's.
-        _, theirs = run_watched(rival, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
+        # The peer must not import this project's modules.
+        _, theirs = run_watched(peer_command, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
         result = {
             name: {"seconds": used.times[-1] - used.times[0], "CPU-seconds": used.seconds[-1]}
             for name, used in (("job", own), ("rival", theirs))
@@ -106,7 +105,7 @@ def measure_rival(
     return {"workers": workers, "items": items, "rounds": measured}
 
 
-def measure_trivial(manifest: str, folder: Path, workers: int, say: Callable) -> dict[str, Any]:
+def measure_trivial(manifest: str, folder: Path, workers: int, say: Say) -> dict[str, Any]:
     """CPU-seconds and memory of the job with an encoder that costs nothing, at 2,000 and at 20,000 items."""
     sizes: dict[int, dict[str, Any]] = {}
     for items in (2_000, 20_000):
@@ -130,7 +129,7 @@ def measure_trivial(manifest: str, folder: Path, workers: int, say: Callable) ->
 
 
 def run_job(order: _Order, store: Path, workers: int) -> tuple[list[dict[str, Any]], Usage]:
-    """The job in a fresh store: (its units, what it used)."""
+    """Run the job in a fresh store: (its units, what it used)."""
     overrides = [*order["overrides"], f"store={store}", f"embed.workers={workers}", "encoder.use_gpu=false"]
     text = json.dumps({**order, "overrides": overrides})
     output, usage = run_watched([sys.executable, "-m", "mcmfh.benchmarks.bulk.job", text], dict(os.environ))
@@ -138,7 +137,7 @@ def run_job(order: _Order, store: Path, workers: int) -> tuple[list[dict[str, An
 
 
 def encode_alone(order: _Order, workers: int, items: int) -> dict[str, float]:
-    """`workers` processes of one thread, each with `items` items: items/s together and CPU-seconds an item."""
+    """{"rate": items/s of all, "cpu": CPU-seconds an item} of `workers` processes with one thread and `items` each."""
     with _encoders(order, workers, items) as pipes:
         for _, answers in pipes:
             if answers.readline().strip() != "ready":
@@ -171,7 +170,7 @@ def _encoders(order: _Order, workers: int, items: int) -> Iterator[list[tuple[IO
 
 
 def by_worker(units: list[dict[str, Any]]) -> dict[int, tuple[float, float, float]]:
-    """Process → (its first unit began, its last ended, items/s from the end of its first unit to that of its last)."""
+    """Process → (when its first unit began, when its last ended, items/s between the ends of these two)."""
     own: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for unit in sorted(units, key=lambda unit: unit["ended"]):
         own[unit["worker"]].append(unit)
@@ -187,15 +186,15 @@ def by_worker(units: list[dict[str, Any]]) -> dict[int, tuple[float, float, floa
 
 
 def _startup(units: list[dict[str, Any]], usage: Usage) -> float:
-    """CPU-seconds of the whole tree until every worker had begun, without what the earlier ones encoded meanwhile."""
-    began = [start for start, _, _ in by_worker(units).values()]
-    return usage.seconds_at(max(began)) - sum(max(began) - start for start in began)
+    """CPU-seconds of all processes until every worker had begun, less what earlier workers spent on encoding."""
+    began = [first for first, _, _ in by_worker(units).values()]
+    return usage.seconds_at(max(began)) - sum(max(began) - first for first in began)
 
 
 def _steady_cpu(units: list[dict[str, Any]], usage: Usage) -> float:
-    """CPU-seconds of the whole tree an item, while every worker is at work."""
+    """CPU-seconds of all processes per item, while every worker is encoding."""
     ends = sorted(unit["ended"] for unit in units)
     workers = len(by_worker(units))
-    start, stop = ends[workers - 1], ends[-workers]
-    rows = sum(unit["rows"] for unit in units if start < unit["ended"] <= stop)
-    return (usage.seconds_at(stop) - usage.seconds_at(start)) / max(rows, 1)
+    first, last = ends[workers - 1], ends[-workers]
+    rows = sum(unit["rows"] for unit in units if first < unit["ended"] <= last)
+    return (usage.seconds_at(last) - usage.seconds_at(first)) / max(rows, 1)

@@ -1,4 +1,4 @@
-"""An encoder that costs nothing: what is left of a job's cost is the pipeline's."""
+"""An encoder that costs almost nothing, so that a job's cost is that of the pipeline."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
-"""Codes to measure on: the easy case and the real one.
+"""Codes to measure on: uniform, the easy case, and clustered, like learned codes.
 
-Uniform codes fill every bucket alike. Learned codes do not: "clustered" ones are the signs of random projections of a
-mixture of 300 Gaussians of unequal weight, which at 16 bits gives some 12,000 distinct codes among a million, the
-commonest of them 1.3 % of all. Queries are drawn like the items and are not among them.
+Uniform codes fill all buckets alike; learned codes do not. "clustered" codes are the signs of random projections of a
+mixture of 300 Gaussians of unequal weight. At 16 bits, a million of them have some 12,000 distinct values, the most
+frequent of which makes up 1.3 %. Queries are drawn like the items and are not among them.
 """
 
 from collections.abc import Callable

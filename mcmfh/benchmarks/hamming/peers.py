@@ -1,7 +1,7 @@
-"""What a user would take instead: each peer as a function of uint8 [Q, B] queries and k, giving (distances, ids).
+"""The peers of the engine, each as a function of uint8 [Q, B] queries and k that returns (distances, ids).
 
-faiss's hash indexes are exact only for a sufficient number of flipped bits, which no setting promises: it is raised
-until every answer to the queries at hand has the distances of the exact index, and that number is the one measured.
+faiss's hash indexes are exact only with enough flipped bits, and the number that suffices depends on the data. It is
+raised until all answers have the distances of the exact index; that setting is measured.
 """
 
 import time
@@ -31,7 +31,8 @@ def flat(codes: np.ndarray, padded_bits: int | None = None) -> Search:
     index = faiss.IndexBinaryFlat(8 * width)
     index.add(_widened(codes, width))
     if padded_bits is None:
-        return index.search
+        search: Search = index.search
+        return search
     return lambda queries, k: index.search(_widened(queries, width), k)
 
 
@@ -45,16 +46,16 @@ def hash_index(codes: np.ndarray) -> Any:
 
 
 def flip_until_exact(index: Any, queries: np.ndarray, exact: np.ndarray, patience: float) -> bool:
-    """Set the least number of flips at which the distances int32 [Q, k] are `exact`.
+    """Set the least number of flips that gives the distances `exact`, int32 [Q, k]; returns whether there is one.
 
-    False once answering these queries takes longer than `patience` seconds: exact, it would be no contestant.
+    Gives up, with False, once answering these queries takes longer than `patience` seconds.
     """
     for flips in range(16):
         index.nflip = flips
-        start = time.perf_counter()
+        begun = time.perf_counter()
         if np.array_equal(index.search(queries, exact.shape[1])[0], exact):
             return True
-        if time.perf_counter() - start > patience:
+        if time.perf_counter() - begun > patience:
             return False
     return False
 
@@ -63,19 +64,19 @@ def usearch_exact(codes: np.ndarray) -> Search:
     """usearch's exact search over bits."""
     _, usearch = import_peers()
 
-    def search(queries, k):
-        found = usearch.search(codes, queries, k, usearch.MetricKind.Hamming, exact=True, threads=1)
-        return found.distances, found.keys
+    def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        matches = usearch.search(codes, queries, k, usearch.MetricKind.Hamming, exact=True, threads=1)
+        return matches.distances, matches.keys
 
     return search
 
 
 def numpy_brute_force(codes: np.ndarray) -> Search:
-    """What one writes without a library: popcount of the XOR, everything up to the k-th distance, a small sort."""
+    """What a user writes without a library: popcount of the XOR, a cut at the k-th distance, a small sort."""
     word = {2: np.uint16, 4: np.uint32}.get(codes.shape[1], np.uint64)
     words = codes.view(word)
 
-    def one(query, k):
+    def one(query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         distances = np.bitwise_count(words[:, 0] ^ query[0])
         for column in range(1, words.shape[1]):
             distances = distances + np.bitwise_count(words[:, column] ^ query[column])
@@ -84,7 +85,7 @@ def numpy_brute_force(codes: np.ndarray) -> Search:
         near = near[np.argsort(distances[near], kind="stable")[:k]]
         return distances[near].astype(np.int32), near
 
-    def search(queries, k):
+    def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         distances, ids = zip(*(one(query, k) for query in queries.view(word)))
         return np.stack(distances), np.stack(ids)
 

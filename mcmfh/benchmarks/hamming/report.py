@@ -1,4 +1,4 @@
-"""The run as a table of promises kept or missed, a table of times, a JSON file and a plot."""
+"""The results of a run: a table of promises kept or missed, a table of times, a JSON file and a plot."""
 
 import json
 import os
@@ -32,24 +32,28 @@ def write_report(result: dict[str, Any], folder: Path) -> str:
 
 
 def promises(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each promised ratio that this run has both sides of."""
+    """Each promised ratio whose two times this run has measured."""
     times = {
         (r["bits"], r["kind"], r["n"], r["k"], r["mode"], r["threads"], r["engine"]): r["seconds"]
         for r in result["times"]
     }
 
-    def seconds(engine, bits, n, kind, mode="single"):
+    def seconds(engine: str, bits: int, n: int, kind: str, mode: str = "single") -> float | None:
         return times.get((bits, kind, n, 10, mode, 1, engine))
 
-    def ratio(what, bar, above, below, at_most=False):
+    def ratio(
+        what: str, bar: float, above: float | None, below: float | None, at_most: bool = False
+    ) -> Iterator[dict[str, Any]]:
         if above is not None and below is not None:
             value = above / below
             kept = value <= bar if at_most else value >= bar
             yield {"what": what, "value": value, "bar": bar, "at_most": at_most, "kept": kept}
 
-    def against(peer, bits, n, bar, kind="uniform", mode="single", own="mcmfh"):
+    def against(
+        peer: str, bits: int, n: int, bar: float, kind: str = "uniform", mode: str = "single"
+    ) -> Iterator[dict[str, Any]]:
         name = f"{bits} bits vs {peer}, {_size(n)}, {kind}" + (", batch of 2,000" if mode == "batch" else "")
-        return ratio(name, bar, seconds(peer, bits, n, kind, mode), seconds(own, bits, n, kind, mode))
+        return ratio(name, bar, seconds(peer, bits, n, kind, mode), seconds("mcmfh", bits, n, kind, mode))
 
     yield from against("faiss Hash, exact", 16, 10**7, 2)
     yield from against("faiss Hash, exact", 16, 10**7, 8, "clustered")
@@ -66,7 +70,8 @@ def promises(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for bits, kind, n in sorted(
         {(r["bits"], r["kind"], r["n"]) for r in result["times"] if r["engine"] == "own scan only"}
     ):
-        better = min(seconds("own tables only", bits, n, kind), seconds("own scan only", bits, n, kind))
+        ways = (seconds(engine, bits, n, kind) for engine in ("own tables only", "own scan only"))
+        better = min(way for way in ways if way is not None)
         name = f"{bits} bits, own choice over the better way, {_size(n)}, {kind}"
         yield from ratio(name, 1.5, seconds("mcmfh", bits, n, kind), better, at_most=True)
     yield from against("faiss Flat", 16, 10**7, 25_000, mode="batch")
@@ -127,8 +132,8 @@ def _times_table(times: list[dict[str, Any]]) -> Iterator[str]:
     for bits, engine in dict.fromkeys((r["bits"], r["engine"]) for r in rows):
         cells = []
         for n in _EXPONENTS:
-            found = {r["kind"]: r["seconds"] for r in rows if (r["bits"], r["engine"], r["n"]) == (bits, engine, n)}
-            cells.append(" / ".join(_number(s * 1e6) for s in found.values()) or "–")
+            seconds = {r["kind"]: r["seconds"] for r in rows if (r["bits"], r["engine"], r["n"]) == (bits, engine, n)}
+            cells.append(" / ".join(_number(s * 1e6) for s in seconds.values()) or "–")
         yield f"| {bits} bits, {engine} | {' | '.join(cells)} |"
 
 

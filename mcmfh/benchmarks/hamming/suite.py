@@ -1,7 +1,7 @@
-"""What is measured, on what, and which ratios the engine promises.
+"""The measurements of the Hamming engine and its peers.
 
-One archive at a time: draw codes, build every contestant, check that the answers are equal, then let them take turns.
-A measurement is a row {bits, kind, n, k, mode, threads, engine, seconds}; a promise is a ratio of two of them.
+For one archive at a time: draw codes, build every contestant, check that all answers are equal, then time them in
+turns. A measurement is a row {bits, kind, n, k, mode, threads, engine, seconds}; a promise is a ratio of two of them.
 """
 
 import gc
@@ -37,12 +37,12 @@ def run_suite(sizes: Sequence[int] = SIZES, say: Callable[[str], None] = print, 
     for bits in (16, 32, 64, 128):
         for n in sizes if bits == 16 else [n for n in sizes if n <= 10**7]:
             for kind in ("uniform", "clustered"):
-                start = time.perf_counter()
+                begun = time.perf_counter()
                 rows = measure_archive(bits, kind, n, checks, budget)
                 times += rows
                 gc.collect()
                 own = next(r["seconds"] for r in rows if r["engine"] == "mcmfh") * 1e6
-                elapsed = time.perf_counter() - start
+                elapsed = time.perf_counter() - begun
                 say(f"{bits:4} bits, {kind:9} {n:11,} items: {own:9.1f} µs a query, measured in {elapsed:.0f} s")
     for n in sizes[:2]:
         floats: dict[str, Search] = {"": peers.flat_float(n)}
@@ -69,13 +69,15 @@ def measure_archive(bits: int, kind: str, n: int, checks: list[str], budget: flo
             others["usearch exact"] = peers.usearch_exact(codes)
         if bits == 16:
             others["faiss Flat, padded to 32"] = peers.flat(codes, padded_bits=32)
-    if bits == 16 and n > 10**5:  # in the same turns, so that growth with the archive is not the machine's mood
+    if (
+        bits == 16 and n > 10**5
+    ):  # timed in the same turns, so that a slower machine does not look like growth with the archive
         others[SMALL] = HammingIndex(codes[: 10**5]).search
     rows: Rows = []
     for k in (10, 100):
-        start = time.perf_counter()
+        begun = time.perf_counter()
         exact = flat(sample, k)
-        flat_time = time.perf_counter() - start
+        flat_time = time.perf_counter() - begun
         _check(index.search(sample, k), exact, f"{name}, k={k}: equal to IndexBinaryFlat", checks)
         if "numpy" in others:
             few_exact = [answer[:5] for answer in exact]
@@ -105,12 +107,12 @@ def measure_archive(bits: int, kind: str, n: int, checks: list[str], budget: flo
 
 
 def own_ways(index: HammingIndex) -> dict[str, Search]:
-    """The two ways of a multi-index, each made to answer alone; nothing for an index that has one way only."""
+    """The tables and the scan of a multi-index, each answering alone; {} for an index that has only one of them."""
     base = index._state.base
     if not isinstance(base, MultiIndex):
         return {}
     never = np.array([*base.costs[:2], np.inf, np.inf])
-    tables = MultiIndex(base.scan, base.offsets, base.places, base.rest, never)
+    tables = MultiIndex(base.scan, base.offsets, base.bucket_rows, base.rest, never)
     return {
         "own tables only": lambda queries, k: tables.search(queries, k, _ALL, _ALL, index.bits),
         "own scan only": lambda queries, k: base.scan.search(queries, k, _ALL, _ALL, index.bits),
@@ -118,7 +120,7 @@ def own_ways(index: HammingIndex) -> dict[str, Search]:
 
 
 def check_variants(index: HammingIndex, codes: np.ndarray, queries: np.ndarray, name: str, checks: list[str]) -> None:
-    """Sharded, filtered, changed: against IndexBinaryFlat over what each of them should hold."""
+    """Compare a sharded, a filtered and a changed index with IndexBinaryFlat over the items that each should hold."""
     n, bits, third = len(codes), index.bits, -(-len(codes) // 3)
     random = np.random.default_rng(1)
     exact = peers.flat(codes)(queries, 10)
@@ -148,7 +150,7 @@ def measure_histograms() -> dict[str, float]:
     label_truth, query_truth = labels.astype(np.float32), query_labels.astype(np.float32)
     signs, query_signs = (np.unpackbits(c, axis=1).astype(np.float32) * 2 - 1 for c in (database, queries))
 
-    def loop(rows):
+    def loop(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         total = 0.0
         for row in rows:
             truth = (query_truth[row] @ label_truth.T > 0).astype(np.float32)
@@ -157,7 +159,7 @@ def measure_histograms() -> dict[str, float]:
             total += float(np.mean(np.arange(1, len(hits) + 1) / hits)) if len(hits) else 0.0
         return np.array(total), order
 
-    def tables(rows):
+    def tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return distance_histograms(queries[rows], database, query_labels[rows], labels, 16)
 
     everything = np.arange(2000)
@@ -169,12 +171,14 @@ def measure_histograms() -> dict[str, float]:
     return {**taken, "ratio": taken["loop"] / taken["tables"]}
 
 
-def _row(bits, kind, n, k, engine, seconds, mode="single", threads=1) -> dict[str, Any]:
-    where = {"bits": bits, "kind": kind, "n": n, "k": k, "mode": mode, "threads": threads}
-    return {**where, "engine": engine, "seconds": seconds}
+def _row(
+    bits: int, kind: str, n: int, k: int, engine: str, seconds: float, mode: str = "single", threads: int = 1
+) -> dict[str, Any]:
+    setup = {"bits": bits, "kind": kind, "n": n, "k": k, "mode": mode, "threads": threads}
+    return {**setup, "engine": engine, "seconds": seconds}
 
 
-def _check(got, expected, what: str, checks: list[str]) -> None:
+def _check(got: tuple[np.ndarray, np.ndarray], expected: Sequence[np.ndarray], what: str, checks: list[str]) -> None:
     if not all(np.array_equal(ours, theirs) for ours, theirs in zip(got, expected)):
         raise AssertionError(f"{what}: answers differ")
     checks.append(what)

@@ -1,7 +1,7 @@
-"""Times that can be compared: the contestants take turns, so that a machine that slows down slows all of them.
+"""Comparable times: the contestants take turns, so that a machine that slows down slows all of them.
 
-One thread's work is measured in processor time, which other programs on the machine do not lengthen; several threads'
-by the clock on the wall.
+The work of one thread is measured in processor time, which other programs do not lengthen; that of several threads in
+wall-clock time.
 """
 
 import time
@@ -17,17 +17,17 @@ def single_query_times(
 ) -> dict[str, float]:
     """Median seconds of one query, by contestant.
 
-    In every round each contestant in turn answers queries one at a time, as many as fit its share of `budget` seconds
-    and at most all of them. A time is taken over a run of queries where one alone is too short for the clock.
+    In every round each contestant in turn answers single queries: as many as fit its share of `budget` seconds, at most
+    all. Where a query is too short for the clock, several are timed together.
     """
     single = [queries[i : i + 1] for i in range(len(queries))]
     plans: dict[str, tuple[int, int]] = {}
     times: dict[str, list[float]] = {name: [] for name in searches}
     for name, search in searches.items():
         search(single[0], k)
-        start = time.process_time()
+        begun = time.process_time()
         search(single[1], k)
-        estimate = max(time.process_time() - start, 2e-6)
+        estimate = max(time.process_time() - begun, 2e-6)
         count = int(np.clip(budget / rounds / estimate, 1, len(single)))
         run = max(1, min(count // 5, int(5e-4 / estimate)))
         plans[name] = (count, run)
@@ -40,10 +40,10 @@ def single_query_times(
             chosen = [single[(first + i) % len(single)] for i in range(count)]
             for at in range(0, count - run + 1, run):
                 group = chosen[at : at + run]
-                start = time.process_time()
+                begun = time.process_time()
                 for query in group:
                     search(query, k)
-                times[name].append((time.process_time() - start) / run)
+                times[name].append((time.process_time() - begun) / run)
     return {name: float(np.median(taken)) for name, taken in times.items()}
 
 
@@ -56,7 +56,7 @@ def batch_times(
         search(queries[:2])
     for _ in range(rounds):
         for name, (search, queries) in searches.items():
-            start = clock()
+            begun = clock()
             search(queries)
-            times[name].append((clock() - start) / len(queries))
+            times[name].append((clock() - begun) / len(queries))
     return {name: float(np.median(taken)) for name, taken in times.items()}

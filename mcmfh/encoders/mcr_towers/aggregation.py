@@ -1,9 +1,9 @@
 """Local features → one unit vector of the common space.
 
 Shapes: B batch · U local features · W tower width · D common width.
-MCR maps BEFORE it aggregates: zᵢ = φ(tᵢ), a = softmax(w·zᵢ), v = normalise(Σ aᵢ zᵢ), with φ not linear (were it
-linear and a uniform, both orders would be the same). What an image shares with a report then has places: the cosine
-v·u is a sum over patches of aᵢ zᵢ·u / ‖Σ aᵢ zᵢ‖, which is the picture in picture.py.
+MCR maps BEFORE it aggregates: zᵢ = φ(tᵢ), a = softmax(w·zᵢ), v = normalise(Σ aᵢ zᵢ). φ is not linear: with a linear φ
+and uniform a, both orders would be the same. The cosine with a report's vector u is then a sum over patches of
+aᵢ zᵢ·u / ‖Σ aᵢ zᵢ‖, which pretraining/picture.py draws.
 """
 
 import torch
@@ -15,13 +15,13 @@ from mcmfh.encoders.mcr_towers.settings import TowerSettings
 
 
 class MapFirst(nn.Module):
-    """Mapping before aggregation. `phi` may be given, for tests."""
+    """Mapping before aggregation. Tests may pass `phi`."""
 
     def __init__(self, width: int, embedding: int, phi: nn.Module | None = None):
         super().__init__()
         self.phi = phi or nn.Sequential(nn.Linear(width, embedding), nn.GELU(), nn.Linear(embedding, embedding))
         self.score = nn.Linear(embedding, 1, bias=False)
-        nn.init.zeros_(self.score.weight)  # every feature counts the same until it has learnt otherwise
+        nn.init.zeros_(self.score.weight)  # before training every feature has the same weight
 
     def parts(self, local_BUW: Tensor, mask: Mask) -> Tensor:
         """float32[B, U, D] whose sum over U is the vector: aᵢ zᵢ / ‖Σ aᵢ zᵢ‖."""
@@ -30,7 +30,8 @@ class MapFirst(nn.Module):
         if not mask.full:
             score_BU = score_BU.masked_fill(~mask.valid_BU, -torch.inf)
         weighted_BUD = score_BU.softmax(1)[..., None] * z_BUD
-        return weighted_BUD / weighted_BUD.sum(1, keepdim=True).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        result: Tensor = weighted_BUD / weighted_BUD.sum(1, keepdim=True).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        return result
 
     def forward(self, local_BUW: Tensor, mask: Mask) -> Tensor:
         """float32[B, D], unit rows."""
@@ -52,5 +53,5 @@ class PoolFirst(nn.Module):
 
 
 def make_aggregation(settings: TowerSettings, width: int) -> MapFirst | PoolFirst:
-    """The one that the settings name."""
+    """The aggregation that the settings name."""
     return (MapFirst if settings.aggregation == "map_first" else PoolFirst)(width, settings.embedding)

@@ -1,7 +1,7 @@
-"""Which local features a tower sees, and which the decoder must make up.
+"""Which local features a tower sees, and which the decoder must reconstruct.
 
-Shapes: B batch · L places (patches or tokens) · U places seen. The noise that decides comes from outside, drawn for
-the global batch: so what is masked does not depend on how many workers share it.
+Shapes: B batch · L positions (of patches or tokens) · U visible positions. The caller draws the noise that decides,
+for the whole global batch, so that the masks do not depend on how many workers share the batch.
 """
 
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from torch import Tensor
 
 @dataclass
 class Mask:
-    index_BU: Tensor  # int64: the places that are seen, `valid` ones first
-    valid_BU: Tensor  # bool: rows with fewer than U places end in padding
-    present_BL: Tensor  # bool: places that exist
-    hidden_BL: Tensor  # bool: places that exist and are not seen
+    index_BU: Tensor  # int64: the visible positions, `valid` ones first
+    valid_BU: Tensor  # bool: False in the padding of rows with fewer than U visible positions
+    present_BL: Tensor  # bool: positions that exist in the row
+    hidden_BL: Tensor  # bool: positions that exist and are not visible
 
     @property
     def full(self) -> bool:
-        """Whether every row may see all of its U places, known without looking at them: pictures have no padding."""
+        """Whether no row has padding, as with pictures; read from the strides and not from the values."""
         return self.valid_BU.stride(0) == 0
 
     def take(self, x_BL: Tensor) -> Tensor:
-        """[B, U, …]: the seen places of x [B, L, …]."""
+        """[B, U, …]: the visible positions of x [B, L, …]."""
         rows = torch.arange(len(x_BL), device=x_BL.device)[:, None]
         return x_BL[rows, self.index_BU]
 
 
 def see_all(present_BL: Tensor) -> Mask:
-    """The mask of a retrieval pass: every place that exists is seen."""
+    """The mask of a retrieval pass: every position that exists is visible."""
     index_BU = torch.arange(present_BL.shape[1], device=present_BL.device).expand_as(present_BL)
     return Mask(index_BU, present_BL, present_BL, torch.zeros_like(present_BL))
 
@@ -48,7 +48,7 @@ def mask_patches(noise_BN: Tensor, ratio: float) -> Mask:
 
 
 def mask_tokens(noise_BL: Tensor, present_BL: Tensor, fixed_BL: Tensor, ratio: float) -> Mask:
-    """Hide `ratio` of each report's tokens but those that are `fixed`; at least one token of a report is seen."""
+    """Hide `ratio` of each report's tokens, but none of the `fixed` ones; at least one free token stays visible."""
     noise_BL = noise_BL.masked_fill(fixed_BL, -1.0).masked_fill(~present_BL, 2.0)
     free_B = (present_BL & ~fixed_BL).sum(1)
     seen_B = (fixed_BL & present_BL).sum(1) + (free_B * (1 - ratio)).round().long().clamp(min=1).minimum(free_B)

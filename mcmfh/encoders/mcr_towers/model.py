@@ -1,6 +1,6 @@
-"""Towers and aggregation: all that embeds. Retrieval runs it unmasked, pretraining masked.
+"""Towers and aggregation, which embed. Retrieval runs them unmasked, pretraining masked.
 
-Shapes: B batch · S image side · N patches · L tokens · U places seen · W tower width · D common width.
+Shapes: B batch · S image side · N patches · L tokens · U visible positions · W tower width · D common width.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class View(NamedTuple):
 
 
 class Mcr(nn.Module):
-    """`vocabulary` is its number of word pieces; the same seed gives the same first weights."""
+    """`vocabulary` is the number of word pieces. The same `seed` gives the same initial weights."""
 
     def __init__(self, settings: TowerSettings, vocabulary: int, seed: int = 0):
         super().__init__()

@@ -1,8 +1,8 @@
-"""The packaged encoder's image network as a tower: its last stages are tuned under the mask, what is below is frozen.
+"""The packaged encoder's image network as a tower: its last stages are trained under the mask, the first are frozen.
 
-EfficientNet-Lite0 convolves, so a place cannot be left out of its input as ViT's patches are. Masks act on the
-feature map that the frozen stages give: hidden places are empty there, and only seen ones leave the tower.
-Shapes: B batch · S image side · N places of the map · C its channels · V places seen · W tower width.
+EfficientNet-Lite0 convolves, so positions cannot be left out of its input as ViT's patches are. Masks act on the
+feature map of the frozen stages: hidden positions are zero in it, and the tower returns visible positions only.
+Shapes: B batch · S image side · N positions of the map · C its channels · V visible positions · W tower width.
 """
 
 from math import isqrt
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from mcmfh.encoders.mcr_towers.masking import Mask
 from mcmfh.encoders.packaged import IMAGE_NETWORK, image_input
 
-FROZEN = 6  # stages of seven; with the last one and the final convolution a million weights are tuned
+FROZEN = 6  # of seven stages; the last one and the final convolution, a million weights, are trained
 
 
 class PackagedImageTower(nn.Module):
-    """Without its weights, which start.py or a bundle brings."""
+    """The network without its weights, which a warm start or a bundle loads."""
 
     def __init__(self) -> None:
         import timm
@@ -33,22 +33,23 @@ class PackagedImageTower(nn.Module):
         self.net: Any = net.eval()
 
     def train(self, mode: bool = True) -> "PackagedImageTower":
-        """Stays as it is: a batch is normalised by the statistics that came with the weights."""
+        """Ignored: batch normalisation keeps the statistics that came with the weights."""
         return super().train(False)
 
     @torch.no_grad()
     def patches(self, pixels_BSS3: Tensor) -> Tensor:
-        """float32[B, N, C] of uint8[B, S, S, 3]; what is a float already comes from here, as float16 perhaps."""
+        """float32[B, N, C] of uint8[B, S, S, 3]. Floats are features of this method already."""
         if pixels_BSS3.is_floating_point():
             return pixels_BSS3.float()
         net: Any = self.net
         x_BCgg = net.bn1(net.conv_stem(image_input(pixels_BSS3).contiguous(memory_format=torch.channels_last)))
         for stage in net.blocks[:FROZEN]:
             x_BCgg = stage(x_BCgg)
-        return x_BCgg.flatten(2).transpose(1, 2)
+        result: Tensor = x_BCgg.flatten(2).transpose(1, 2)
+        return result
 
     def forward(self, patches_BNC: Tensor, mask: Mask) -> Tensor:
-        """float[B, V, W]: local features of the places seen, each with mean 0 and variance 1."""
+        """float[B, V, W]: local features of the visible positions, each with mean 0 and variance 1."""
         grid = isqrt(patches_BNC.shape[1])
         seen_BNC = patches_BNC.masked_fill(mask.hidden_BL[..., None], 0.0)
         x_BCgg = seen_BNC.transpose(1, 2).unflatten(2, (grid, grid))

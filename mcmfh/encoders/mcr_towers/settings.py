@@ -1,15 +1,13 @@
-"""The shape of MCR's towers."""
+"""The shape of MCR's towers: what of the configuration an embedding depends on."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# (width, layers, heads) of both towers. small and base are ViT's and BERT's own; tiny is for processors without a GPU;
-# packaged is that encoder's report network, MiniLM.
+# (width, layers, heads) of both towers. small and base are the sizes of ViT and BERT; tiny is for machines without a
+# GPU; packaged is MiniLM, the packaged encoder's report network.
 SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12), "packaged": (384, 6, 12)}
-
-
-PACKAGED_PATCH = 32  # pixels a side of a place in EfficientNet-Lite0's last feature map
+PACKAGED_PATCH = 32  # pixels a side of one position of EfficientNet-Lite0's last feature map
 
 
 class TowerSettings(BaseModel):
@@ -25,14 +23,14 @@ class TowerSettings(BaseModel):
     fit: Literal["squash", "crop", "pad"] = "squash"  # how a picture becomes a square
     context: int = Field(128, ge=8, le=256)  # tokens of a report, longer ones are cut
     embedding: int = Field(256, ge=8)  # D, the width of the common space
-    aggregation: Literal["map_first", "pool_first"] = "map_first"  # MCR's, or the usual way
+    aggregation: Literal["map_first", "pool_first"] = "map_first"  # pool_first is the usual order
 
     @model_validator(mode="after")
     def _check_grid(self) -> "TowerSettings":
         if self.image_size % self.patch:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
         if self.image_tower == "packaged" and self.patch != PACKAGED_PATCH:
-            raise ValueError(f"image_tower packaged has places of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}")
+            raise ValueError(f"image_tower packaged has patches of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}")
         return self
 
     @property

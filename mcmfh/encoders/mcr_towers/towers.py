@@ -1,7 +1,7 @@
-"""The two towers: ViT over the patches and BERT over the tokens that are seen, and over no others.
+"""The two towers: ViT over the visible patches and BERT over the visible tokens.
 
-Shapes: B batch · S image side · N patches · P values of a patch · V patches seen · L tokens · U tokens seen ·
-W tower width. What a mask hides is never computed: a quarter of the patches costs a quarter of the tower.
+Shapes: B batch · S image side · N patches · P values of a patch · V visible patches · L tokens · U visible
+tokens · W tower width. Hidden positions are not computed: a quarter of the patches costs a quarter of the tower.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from mcmfh.errors import InputError
 
 
 class ImageTower(nn.Module):
-    """A Vision Transformer of timm (Dosovitskiy et al. 2021), made from scratch or by name."""
+    """A Vision Transformer of timm (Dosovitskiy et al. 2021), of `settings.size` or one of timm's by name."""
 
     mean_P: Tensor
     deviation_P: Tensor
@@ -40,7 +40,7 @@ class ImageTower(nn.Module):
         return (tiled.reshape(B, grid * grid, 3 * p * p).float() - self.mean_P) / self.deviation_P
 
     def forward(self, patches_BNP: Tensor, mask: Mask) -> Tensor:
-        """float[B, V, W]: local features of the patches seen."""
+        """float[B, V, W]: local features of the visible patches."""
         vit, tokens = self.vit, self.vit.num_prefix_tokens
         weight_WP = vit.patch_embed.proj.weight.flatten(1)
         position_NW = vit.pos_embed[0, -patches_BNP.shape[1] :]
@@ -50,7 +50,8 @@ class ImageTower(nn.Module):
             if not vit.no_embed_class:
                 prefix = prefix + vit.pos_embed[:, :tokens]
             x_BVW = torch.cat([prefix.expand(len(x_BVW), -1, -1), x_BVW], 1)
-        return vit.norm(vit.blocks(vit.norm_pre(x_BVW)))[:, tokens:]
+        result: Tensor = vit.norm(vit.blocks(vit.norm_pre(x_BVW)))[:, tokens:]
+        return result
 
 
 def _make_vit(settings: TowerSettings) -> Any:
@@ -78,7 +79,7 @@ def _make_vit(settings: TowerSettings) -> Any:
 
 
 class ReportTower(nn.Module):
-    """BERT (Devlin et al. 2019) of transformers; it sees visible tokens at their places, no [MASK]."""
+    """BERT (Devlin et al. 2019) of transformers. It gets the visible tokens with their positions, and no [MASK]."""
 
     def __init__(self, settings: TowerSettings, vocabulary: int):
         super().__init__()
@@ -92,15 +93,16 @@ class ReportTower(nn.Module):
             num_attention_heads=heads,
             intermediate_size=4 * self.width,
             max_position_embeddings=512 if settings.report_tower else 256,
-            # Masking is the noise; without dropout a step is a function of its batch and its masks.
+            # Masks are the only noise: without dropout, a step is a function of its batch and its masks.
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
         self.bert = BertModel(config, add_pooling_layer=False)
-        # A few thousand reports hold most words of a large vocabulary too seldom to move them.
+        # The packaged embeddings are frozen: in a few thousand reports most of its words are too rare to train.
         self.bert.embeddings.requires_grad_(settings.report_tower is None)
 
     def forward(self, tokens_BL: Tensor, mask: Mask) -> Tensor:
-        """float[B, U, W]: local features of the tokens seen."""
+        """float[B, U, W]: local features of the visible tokens."""
         seen = {"input_ids": mask.take(tokens_BL), "position_ids": mask.index_BU}
-        return self.bert(**seen, attention_mask=mask.valid_BU.long()).last_hidden_state
+        result: Tensor = self.bert(**seen, attention_mask=mask.valid_BU.long()).last_hidden_state
+        return result

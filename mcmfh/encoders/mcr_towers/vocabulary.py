@@ -13,7 +13,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Vocabulary:
-    """`text` is a vocab.txt: one word piece a line, its number the line's. Raises InputError where it is none."""
+    """`text` is a vocab.txt: one word piece a line, numbered by its line. Raises InputError for another text."""
 
     def __init__(self, text: str, context: int):
         self.text = text
@@ -37,7 +37,7 @@ class Vocabulary:
 
     @property
     def special(self) -> list[int]:
-        """Numbers of the pieces that stand for no text."""
+        """Numbers of the special pieces, which are not text."""
         return [self.pieces[piece] for piece in SPECIAL]
 
     def tokenize(self, reports: Sequence[str]) -> list[list[int]]:
@@ -45,8 +45,9 @@ class Vocabulary:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(reports))]
 
     def read(self, tokens: np.ndarray) -> str:
-        """The text of int[L], as far as its pieces tell."""
-        return self._tokenizer.decode([int(token) for token in tokens])
+        """The text of the word pieces int[L]."""
+        result: str = self._tokenizer.decode([int(token) for token in tokens])
+        return result
 
     def padded(self, reports: Sequence[str]) -> np.ndarray:
         """int32[B, context], PAD after each report's end."""
@@ -57,13 +58,14 @@ class Vocabulary:
 
 
 def train_vocabulary(reports: Iterable[str], size: int, context: int) -> Vocabulary:
-    """At most `size` pieces from `reports`: the same reports give the same vocabulary. Raises InputError on none."""
+    """At most `size` pieces learnt from `reports`; the same reports give the same vocabulary. Raises InputError when no
+    report holds a word."""
     from tokenizers import BertWordPieceTokenizer
 
     reports = list(reports)
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     letters = sorted(set().union(*(tokenizer.normalize(report) for report in reports)) - {" "})
-    # Left to itself the trainer numbers inner letters in the order of a hash table, and so decides ties by chance.
+    # Otherwise the trainer numbers inner letters in the order of a hash table, and ties among pieces fall by chance.
     first = [*SPECIAL, *(f"##{letter}" for letter in letters)]
     tokenizer.train_from_iterator(
         reports,

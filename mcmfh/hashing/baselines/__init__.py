@@ -1,4 +1,6 @@
-"""Methods to be compared with, all on the same frozen embeddings and splits, behind one interface: `Baseline`."""
+"""Methods to compare with. All implement `Baseline` and see the same frozen embeddings and splits."""
+
+from typing import Any
 
 from mcmfh.errors import InputError
 from mcmfh.hashing.baselines.base import Baseline
@@ -12,7 +14,7 @@ from mcmfh.hashing.baselines.ucmfh import Ucmfh
 
 __all__ = ["BASELINES", "Baseline", "make_baseline"]
 
-BASELINES: dict[str, type] = {
+BASELINES: dict[str, type[Any]] = {
     "lsh": Lsh,
     "cca-itq": CcaItq,
     "contrastive-itq": ContrastiveItq,
@@ -28,4 +30,5 @@ def make_baseline(name: str) -> Baseline:
     """The baseline of that name with its default settings. Raises InputError for an unknown name."""
     if name not in BASELINES:
         raise InputError(f"baseline '{name}' is not known; use one of {', '.join(BASELINES)}")
-    return BASELINES[name]()
+    result: Baseline = BASELINES[name]()
+    return result

@@ -1,4 +1,4 @@
-"""What every baseline is: fitted on a table of embeddings, it hashes any other from the same encoder.
+"""The interface of every baseline: fitted on one table of embeddings, it hashes any table of the same encoder.
 
 Shapes: N items · D embedding width · K bits. All baselines see the same embeddings, standardised by the mean and
 deviation of the training items, and the same splits as the method they are compared with.
@@ -15,13 +15,13 @@ from mcmfh.evaluation.hasher import Hasher
 
 
 class Baseline(Protocol):
-    """`supervised`: it looks at labels. `bits` None where the method ranks real-valued vectors."""
+    """`supervised`: it uses labels."""
 
     name: str
     supervised: bool
 
     def fit(self, train: EmbeddingTable, bits: int, seed: int) -> Hasher:
-        """Fit on the pairs of `train`, deterministic by `seed`. Raises InputError when there are too few."""
+        """Fit on the pairs of `train`; `seed` determines the result. Raises InputError when the pairs are too few."""
         ...
 
 
@@ -35,12 +35,13 @@ class Standardisation:
         return cls(rows.mean(0), np.maximum(rows.std(0), 1e-6))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        return (rows - self.mean) / self.deviation
+        result: np.ndarray = (rows - self.mean) / self.deviation
+        return result
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The training pairs, standardised, and how to standardise the rest."""
+    """The training pairs, standardised, and the standardisation to apply to other tables."""
 
     image: np.ndarray  # float32[N, D_I]
     report: np.ndarray  # float32[N, D_T]
@@ -59,5 +60,5 @@ class Pairs:
         return cls(image(pairs.image), report(pairs.report), pairs.labels, image, report)
 
     def standardised(self, table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
-        """(image [N, D_I], report [N, D_T]) of any table, by the training items' mean and deviation."""
+        """(image [N, D_I], report [N, D_T]) of any table, standardised by the training items."""
         return self.standard_image(table.image), self.standard_report(table.report)

@@ -1,7 +1,7 @@
 """DDBH (supervised), own implementation: a pair is similar on one side of a decision boundary, dissimilar on the other.
 
-The likelihood of a pair is logistic in half the inner product of its codes; where the pair stands on the wrong side
-of the boundary the loss is twice as steep. Summed over image–image, report–report and image–report pairs, and 0.1 ×
+The likelihood of a pair is logistic in half the inner product of its codes; on the wrong side of the boundary
+the loss is twice as steep. Summed over image–image, report–report and image–report pairs, and 0.1 ×
 the distance of each code to the sign of its classes' mean code (class-wise quantisation).
 """
 

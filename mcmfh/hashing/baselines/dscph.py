@@ -1,8 +1,8 @@
 """DScPH (supervised), own implementation: codes gather at learnt class centres that both modalities share.
 
 Three terms: a class-centre penalty 1 − TP / (TP + loss_p + loss_n) on the cosine to class weights, a triplet loss
-inside each modality whose margin grows with the share of common labels, and the variance of each bit. Ours, for what
-the description leaves open: cosines below 0 count as 0, all triplets of a batch count alike, the weights.
+inside each modality whose margin grows with the share of common labels, and the variance of each bit. The paper
+leaves open, and this project chose: cosines below 0 count as 0, all triplets of a batch weigh the same, the weights.
 """
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ def fit(
 ) -> None:
     """Train `module` in place; `loss` takes the rows int64[B] of a batch. Leaves it in eval mode.
 
-    Dropout draws from torch's global stream: seed it before the module is built, and the result follows from the seed.
+    Dropout draws from torch's global generator: seed that before building the module, to make the result reproducible.
     """
     batch = min(batch, rows)
     optimiser = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=0.05)
@@ -27,7 +27,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     module.train()
     for _ in range(epochs):
-        # A rest smaller than a batch is left for another epoch's shuffle: contrast wants one batch size.
+        # Rows beyond the last whole batch wait for another epoch's order: a contrast needs equal batches.
         for part in torch.randperm(rows, generator=generator)[: rows // batch * batch].split(batch):
             optimiser.zero_grad()
             loss(part).backward()
@@ -47,4 +47,5 @@ def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
 @torch.inference_mode()
 def apply(module: nn.Module, rows: np.ndarray) -> np.ndarray:
     """float32[N, ·] of rows float[N, D]."""
-    return module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()
+    result: np.ndarray = module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()
+    return result

@@ -1,6 +1,6 @@
 """Iterative quantisation: the rotation of a real-valued common space whose signs lose the least (Gong & Lazebnik 2011).
 
-Joint: one centre, one PCA and one rotation for both modalities, for they must fall into the same orthants.
+Joint: both modalities share one centre, one PCA and one rotation, because matching items must get equal signs.
 """
 
 from collections.abc import Callable
@@ -26,18 +26,18 @@ class RotatedSpace:
     centre: np.ndarray  # float[d]
     weight: np.ndarray  # float[d, K]
 
-    def logits(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
-        """Before the sign: float[N, K] by modality."""
+    def rotated(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
+        """float[N, K] by modality, whose signs are the codes."""
         return {
             name: (vectors - self.centre) @ self.weight for name, vectors in zip(("image", "report"), self.space(table))
         }
 
     def hash(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
-        return {name: pack_codes(logits) for name, logits in self.logits(table).items()}
+        return {name: pack_codes(values) for name, values in self.rotated(table).items()}
 
 
 def joint_itq(space: Space, train: EmbeddingTable, bits: int, seed: int) -> RotatedSpace:
-    """PCA to `bits` dimensions and the ITQ rotation, of the stacked image and report vectors of the training pairs."""
+    """PCA to `bits` dimensions and the ITQ rotation, fitted on the stacked vectors of the train pairs."""
     vectors = np.concatenate(space(train.select(train.paired)))
     if vectors.shape[1] < bits:
         raise InputError(f"{bits} bits need a common space of at least {bits} dimensions, not {vectors.shape[1]}")

@@ -1,4 +1,4 @@
-"""LSH: signs of random projections of the canonical space (Charikar 2002). Learns nothing beyond CCA."""
+"""LSH: signs of random projections of the canonical space (Charikar 2002). Nothing but CCA is fitted."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Cosine in a real-valued space: the ceiling that hashing of that space approaches."""
+"""Cosine in a real-valued space, the ceiling for hashing of that space."""
 
 from dataclasses import dataclass
 

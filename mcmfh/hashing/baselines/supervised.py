@@ -14,7 +14,7 @@ from mcmfh.hashing.codes import pack_codes
 
 
 class CodeLoss(nn.Module):
-    """A loss of relaxed codes, with whatever weights it learns beside the heads."""
+    """A loss of relaxed codes; it may have weights of its own, which are trained with the heads."""
 
     def __init__(self, classes: int, bits: int):
         super().__init__()

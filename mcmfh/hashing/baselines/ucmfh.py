@@ -5,8 +5,8 @@ modality hashes its half of the result. As released, a query is fused with its o
 every database item: those codes are returned as "paired_image" and "paired_report", for comparison only. The
 honest codes, "image" and "report", see one modality (the other half is zero) and no neighbour.
 
-Shapes: B batch · W width of a modality inside the transformer · K bits. Ours, for what the paper leaves open: a
-linear adapter of each embedding to W, the optimiser's schedule.
+Shapes: B batch · W width of a modality inside the transformer · K bits. The paper leaves open, and this
+project chose: a linear adapter of each embedding to W, the optimiser's schedule.
 """
 
 from dataclasses import dataclass
@@ -37,13 +37,16 @@ class Network(nn.Module):
     def fuse(
         self, image: torch.Tensor | None, report: torch.Tensor | None, neighbours: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(image half, report half) [B, W]. A modality that is None is zero; without `neighbours` each row is alone."""
+        """(image half, report half) [B, W]. A modality that is None is zero.
+
+        Without `neighbours`, rows do not attend to one another.
+        """
         rows = len(image if image is not None else report)  # type: ignore[arg-type]
         absent = torch.zeros(rows, self.width)
         left = absent if image is None else F.normalize(self.image_adapter(image))
         right = absent if report is None else F.normalize(self.report_adapter(report))
         token = torch.cat([left, right], 1)
-        # Without a batch dimension given, torch reads [length, width]: the batch is the sequence, as released.
+        # torch reads a matrix as [length, width], so that the batch is the sequence, as in the released code.
         fused = self.fusion(token) if neighbours else self.fusion(token[None]).squeeze(0)
         fused = F.normalize(fused)
         return fused[:, : self.width], fused[:, self.width :]
