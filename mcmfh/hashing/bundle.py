@@ -31,9 +31,10 @@ from mcmfh.hashing.itq import LinearHash
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.store import files
+from mcmfh.store.sealed import Kind
 
-FORMAT = "mcmfh-bundle-1"
 FILES = ("model.safetensors", "canary.json", "calibration.json", "metrics.json", "MODEL_CARD.md")
+KIND = Kind("mcmfh-bundle-1", FILES, "bundle", "train again")
 
 Model = Mcmfh | LinearHash
 
@@ -202,11 +203,10 @@ def save_bundle(
 ) -> str:
     """Write `root`/<bundle digest>/ and return its URI. `training` is what config.json tells of how it was made.
 
-    The same bundle written twice is one bundle. config.json comes last: where it stands, all is there.
+    The same bundle written twice is one bundle.
     """
     weights = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()})
     config: dict[str, Any] = {
-        "format": FORMAT,
         "shape": shape.to_json(),
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
@@ -222,12 +222,7 @@ def save_bundle(
         "metrics.json": files.canonical_json(metrics),
         "MODEL_CARD.md": model_card(config, metrics, calibration).encode(),
     }
-    digests = config["files"] = {name: files.digest(data) for name, data in contents.items()}
-    contents["config.json"] = files.canonical_json(config)
-    uri = files.join(files.absolute(root), _bundle_digest(digests, contents["config.json"]))
-    for name, data in contents.items():
-        files.put(files.join(uri, name), data)
-    return uri
+    return KIND.seal(root, contents, config)
 
 
 def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None) -> Bundle:
@@ -235,24 +230,8 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
 
     `encoder_source`: where the encoder's files are on this machine, if not where they were in training.
     """
-    uri = files.absolute(uri)
-    raw = _read(uri, "config.json")
-    try:
-        config = json.loads(raw)
-        known = config["format"] == FORMAT
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"config.json of bundle '{uri}' is damaged; train again") from error
-    if not known:
-        raise InputError(f"bundle '{uri}' has format {config['format']}; this version reads {FORMAT}")
-    contents = {name: _read(uri, name) for name in FILES}
-    for name, data in contents.items():
-        if files.digest(data) != config["files"].get(name):
-            raise InputError(f"{name} of bundle '{uri}' was changed after training; restore it or train again")
-    bundle_digest = _bundle_digest(config["files"], raw)
-    if uri.rpartition("/")[2] != bundle_digest:
-        raise InputError(
-            f"config.json of bundle '{uri}' or its folder's name was changed (it hashes to {bundle_digest})"
-        )
+    folder = KIND.open(uri)
+    uri, config, contents = folder.uri, folder.config, folder.contents
     shape = Shape.from_json(config["shape"])
     if code_digest(config["encoder_digest"], config["files"]["model.safetensors"], shape) != config["code_digest"]:
         raise InputError(f"the code digest of bundle '{uri}' does not follow from its contents; train again")
@@ -270,19 +249,9 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
         metrics=json.loads(contents["metrics.json"]),
         canary=json.loads(contents["canary.json"]),
         code_digest=config["code_digest"],
-        bundle_digest=bundle_digest,
+        bundle_digest=folder.digest,
     )
     if not embedding_canary_holds(bundle.canary, bundle.all_logits):
         raise InputError(f"bundle '{uri}' gives its canary other codes on {device}; check the torch installation")
     return bundle
 
-
-def _bundle_digest(digests: dict[str, str], config: bytes) -> str:
-    return files.digest(sorted([*digests.items(), ("config.json", files.digest(config))]))
-
-
-def _read(uri: str, name: str) -> bytes:
-    try:
-        return files.read(files.join(uri, name))
-    except FileNotFoundError as error:
-        raise InputError(f"no bundle at '{uri}': {name} is missing; train one or correct the address") from error
