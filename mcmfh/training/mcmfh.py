@@ -16,7 +16,8 @@ import torch
 
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.hashing.bundle import Model, load_bundle
+from mcmfh.hashing.bundle import load_bundle
+from mcmfh.hashing.coder import Model
 from mcmfh.hashing.completion import complete
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
 from mcmfh.hashing.itq import fit_itq

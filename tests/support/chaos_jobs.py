@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 from support.child import light_encoder
 
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.canary import embedding_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.processes import below, command_line
 from mcmfh.snapshots import shards
@@ -59,7 +60,7 @@ def save_model(root: str, seed: int = 0) -> str:
     shape = Shape(ModelSettings(hidden=16), spec.image_width, spec.report_width, (16, 32), seed)
     model = shape.build().eval()
     drawn = np.random.default_rng(seed).standard_normal((2, 64, light_encoder.WIDTH)).astype(np.float32)
-    canary = embedding_canary(Bundle(model, shape, "packaged", spec.identity).all_logits, *drawn, seed)
+    canary = embedding_canary(Coder(model, shape).all_logits, *drawn, seed)
     return save_bundle(root, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
 
 

@@ -26,8 +26,9 @@ from mcmfh.bulk.tasks import each
 from mcmfh.embeddings import partitions, units
 from mcmfh.embeddings.plan import unit_names
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.canary import embedding_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.pipeline.archive import PART_ROWS
 from mcmfh.pipeline.hash import publish_listing
@@ -150,7 +151,7 @@ def _model(folder: str) -> Model:
     shape = Shape(ModelSettings(method="itq"), WIDTH, WIDTH, (16,), 0)
     model = shape.build().eval()
     drawn = np.random.default_rng(0).standard_normal((64, WIDTH)).astype(np.float32)
-    canary = embedding_canary(Bundle(model, shape, spec.name, spec.identity).all_logits, drawn, drawn, 0)
+    canary = embedding_canary(Coder(model, shape).all_logits, drawn, drawn, 0)
     uri = save_bundle(folder, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
     config = files.read_json(files.join(uri, "config.json"))
     return Model(uri, uri.rpartition("/")[2], config["code_digest"], spec.digest, shape.bits)

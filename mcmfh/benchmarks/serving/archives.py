@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from mcmfh.encoders import encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
 from mcmfh.hashing import load_bundle
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.calibration import calibrate
 from mcmfh.hashing.canary import embedding_canary, encoder_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.publish import FORMAT, Model, snapshots_folder
@@ -30,17 +31,17 @@ def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hid
     towers = towers or load_encoder("packaged", "cpu")
     shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
     model = shape.build().eval()
-    bundle = Bundle(model, shape, "packaged", spec.identity)
+    coder = Coder(model, shape)
     rng = np.random.default_rng(seed)
     image, report = (rng.standard_normal((64, w)).astype(np.float32) for w in (spec.image_width, spec.report_width))
-    canary = embedding_canary(bundle.all_logits, image, report, seed)
+    canary = embedding_canary(coder.all_logits, image, report, seed)
     canary["encoder"] = encoder_canary(
-        lambda images, k: bundle._hash_images(towers, images, k),
-        lambda texts, k: bundle._hash_reports(towers, texts, k),
-        bundle.bits,
+        lambda images, k: coder.encode_and_hash_images(towers, images, k),
+        lambda texts, k: coder.encode_and_hash_reports(towers, texts, k),
+        coder.bits,
     )
     labels, study = rng.random((64, 3)) < 0.3, np.arange(64) // 2
-    calibration = {str(BITS): calibrate(bundle.hash_embeddings(image, report), labels, study)}
+    calibration = {str(BITS): calibrate(coder.hash_embeddings(image, report), labels, study)}
     uri = save_bundle(root, model, shape, spec, calibration=calibration, metrics={}, canary=canary, training={})
     loaded = load_bundle(uri)
     return Model(uri, loaded.bundle_digest, loaded.code_digest, spec.digest, (BITS,))
