@@ -8,6 +8,8 @@ python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretrain
 """
 
 import io
+from functools import partial
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,13 +27,15 @@ from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import contestants, step_seconds
 from mcmfh.store import files
+from mcmfh.store.layout import held_out_manifest, pretraining_comparison, pretraining_cost, pretraining_row
+from mcmfh.store.sealed import once
 
 SPLIT = "test"
 
 
 def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, PretrainSettings]:
     """What is compared, by name; `dual_cost`: time of a dual-stream step over that of a masked-only one."""
-    changes: dict[str, dict] = {
+    changes: dict[str, dict[str, Any]] = {
         "masked-only, map first (MCR)": {},
         "masked-only, pool first": {"aggregation": "pool_first"},
         "dual-stream, equal epochs": {"stream": "dual"},
@@ -45,19 +49,17 @@ def compare_pretraining(config: Config, archive: Archive, progress: Progress | N
     """Pretrain and evaluate every row with evaluate.seeds seeds; what was finished before is read."""
     base = config.pretrain
     contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
-    root = files.join(files.absolute(config.store), "evaluations")
-    root = files.join(root, f"pretraining-{files.digest([base.work, contents])[:16]}")
-    rows = pretraining_rows(base, _dual_cost(base, files.join(root, "cost.json")))
+    root = pretraining_comparison(config.store, files.digest([base.work, contents])[:16])
+    cost = once(pretraining_cost(root), lambda: _dual_cost(base))
+    rows = pretraining_rows(base, cost["dual_over_masked"])
     rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
     found: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""
     for seed in range(config.evaluate.seeds):
         for name, settings in rows.items():
-            uri = files.join(root, "rows", f"{files.digest(name)[:16]}-{seed}.json")
-            if not files.exists(uri):
-                files.create(uri, files.canonical_json(_measure(config, archive, name, settings, seed)))
-            row = files.read_json(uri)
+            uri = pretraining_row(root, files.digest(name)[:16], seed)
+            row = once(uri, partial(_measure, config, archive, name, settings, seed))
             found.append(Evaluation.from_json(row["evaluation"]))
             seconds[name].append(row["seconds"])
             spent = "; ".join(
@@ -73,15 +75,12 @@ def _row_of(evaluation: Evaluation) -> str:
     return evaluation.method.rpartition(", ")[0]
 
 
-def _dual_cost(base: PretrainSettings, uri: str) -> float:
-    if not files.exists(uri):
-        taken = step_seconds(contestants(base), device=chosen_device(base.device, "pretrain.device"))
-        cost = {"dual_over_masked": taken["dual-stream"] / taken["masked-only"]}
-        files.create(uri, files.canonical_json(cost))
-    return files.read_json(uri)["dual_over_masked"]
+def _dual_cost(base: PretrainSettings) -> dict[str, float]:
+    taken = step_seconds(contestants(base), device=chosen_device(base.device, "pretrain.device"))
+    return {"dual_over_masked": taken["dual-stream"] / taken["masked-only"]}
 
 
-def _measure(config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int) -> dict:
+def _measure(config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int) -> dict[str, Any]:
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
@@ -100,7 +99,6 @@ def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
     sink = io.BytesIO()
     pq.write_table(items, sink)
-    name = f"{files.digest(items['item_id'].to_pylist())[:16]}.parquet"
-    uri = files.join(files.absolute(config.store), "evaluations", "held-out", name)
+    uri = held_out_manifest(config.store, files.digest(items["item_id"].to_pylist())[:16])
     files.create(uri, sink.getvalue())
     return config.archive.model_copy(update={"manifest": uri})

@@ -7,6 +7,7 @@ by one; what a part contributes is what the table says, whatever it says.
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings, ablations
 from mcmfh.store import files
+from mcmfh.store.layout import comparison_row
+from mcmfh.store.sealed import once, stored
 
 
 @dataclass(frozen=True)
@@ -76,31 +79,35 @@ def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
 
 
 def compare(
-    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...], folder: str
+    rows: list[Row], seeds: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...], store: str
 ) -> Iterator[list[Evaluation]]:
     """Evaluations (one a code length) of each row and seed, as they finish; `bits` is what baselines are fitted at.
 
-    What has finished stands below `folder`, so that a comparison that was cut short goes on where it was.
+    Finished rows are stored in `store`, so that an interrupted comparison resumes.
     """
     # The encoder is not run: its canary would cost more than the training.
     unread = replace(spec, name="precomputed")
     contents = files.digest([files.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
-    todo: dict[ray.ObjectRef, str] = {}
+    todo: dict[ray.ObjectRef[list[Evaluation]], str] = {}
     shared = ray.put(table)
     for row in rows:
         for seed in range(seeds):
             settings = row.settings.work if row.settings else None
             name = files.digest([__version__, row.name, settings, seed, bits, spec.digest, contents])
-            uri = files.join(folder, f"{name}.json")
-            if files.exists(uri):
-                yield [Evaluation.from_json(each) for each in files.read_json(uri)]
+            uri = comparison_row(store, name)
+            if (finished := stored(uri)) is not None:
+                yield [Evaluation.from_json(each) for each in finished]
             else:
                 todo[_measure.remote(row, seed, shared, unread, bits)] = uri
     while todo:
-        (finished, *_), _ = ray.wait(list(todo))
-        found: list[Evaluation] = ray.get(finished)
-        files.create(todo.pop(finished), files.canonical_json([each.to_json() for each in found]))
-        yield found
+        (task, *_), _ = ray.wait(list(todo))
+        evaluations: list[Evaluation] = ray.get(task)
+        rows_of_task = once(todo.pop(task), partial(_as_json, evaluations))
+        yield [Evaluation.from_json(each) for each in rows_of_task]
+
+
+def _as_json(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
+    return [each.to_json() for each in evaluations]
 
 
 def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:

@@ -28,6 +28,7 @@ from mcmfh.hashing.trainee import Trainee
 from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.local import chosen_device
 from mcmfh.store import files
+from mcmfh.store.layout import bundles_folder, training_folder
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
 
@@ -56,16 +57,15 @@ def train(
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
-    store = files.absolute(store)
     started = time.monotonic()
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     elif settings.workers == 0:
-        model = _train_here(prepared, files.join(store, "training", run_name))
+        model = _train_here(prepared, files.join(training_folder(store), run_name))
     else:
-        model = _train_on_ray(prepared, files.join(store, "training"), run_name)
+        model = _train_on_ray(prepared, training_folder(store), run_name)
     loop_seconds = time.monotonic() - started
-    uri = complete(model, prepared, encoder, files.join(store, "bundles"))
+    uri = complete(model, prepared, encoder, bundles_folder(store))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 

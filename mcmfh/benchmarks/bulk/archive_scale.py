@@ -35,9 +35,9 @@ from mcmfh.pipeline.hash import publish_listing
 from mcmfh.processes import below, command_line, peak_resident_bytes
 from mcmfh.search.nearest import search
 from mcmfh.search.opening import open_snapshot
-from mcmfh.snapshots.publish import Model
+from mcmfh.snapshots.document import Model, Publication
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root
+from mcmfh.store.layout import archive_root, bundles_folder, embeddings_folder, scratch_folder
 
 WIDTH = 512
 UNIT_ROWS = 1 << 14
@@ -66,9 +66,10 @@ class Measured:
 
 def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image", "report")) -> Measured:
     """Run all stages on `items` synthetic items below the local `folder`. Ray must be connected."""
-    root, embeddings = archive_root(folder, "scale"), files.join(files.absolute(folder), "embeddings")
-    model = _model(files.join(files.absolute(folder), "bundles"))
-    scratch = files.join(root, "scratch", "0")
+    root, model = archive_root(folder, "scale"), _model(bundles_folder(folder))
+    embeddings = embeddings_folder(folder, model.encoder_digest)
+    publication = Publication(root, embeddings, model, previous=None, keep_reports=False)
+    scratch = scratch_folder(root, "0")
     listing = Listing(scratch, key_ranges(items, RANGE_ROWS), items)
     seconds: dict[str, float] = {}
 
@@ -83,9 +84,7 @@ def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image
         stage("list", lambda: list(each(list_part, parts)))
         stage("settle", lambda: list(each(settle_range, [(scratch, one, embeddings) for one in listing.ranges])))
         read_unit = read_drawn_unit if len(modalities) == 2 else read_drawn_images
-        published = stage(
-            "hash and publish", lambda: publish_listing(root, model, listing, embeddings, None, (), False, read_unit)
-        )
+        published = stage("hash and publish", lambda: publish_listing(publication, listing, read_unit))
         driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         files.delete_tree(scratch)
         opened = stage("open", lambda: list(each(open_and_search, [(root, f"{folder}/cache")])))

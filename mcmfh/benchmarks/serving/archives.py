@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,9 @@ from mcmfh.hashing.canary import embedding_canary, encoder_canary
 from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.publish import FORMAT, Model, snapshots_folder
-from mcmfh.store import files, numbered
+from mcmfh.snapshots.document import Model, SnapshotDocument
+from mcmfh.store import numbered
+from mcmfh.store.layout import archive_root, snapshots_folder
 
 FILTERS = ("modality", "year")
 MODALITIES = np.array(["CR", "CT", "MR", "US"])
@@ -54,22 +56,21 @@ def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = sha
         table = synthetic_rows(start, min(shard_rows, items - start), seed)
         written.append(shards.write_shard(root, table, FILTERS))
 
-    def document(head):
-        return {
-            "format": FORMAT,
-            "parent": head[0] if head else None,
-            "shards": [shard.document() for shard in written],
-            "tombstones": None,
-            "rows": items,
-            "items": items,
-            "quarantine": "0" * 64,
-            "quarantined": 0,
-            "filters": list(FILTERS),
+    def build(head: tuple[int, dict[str, Any]] | None) -> dict[str, Any]:
+        document = SnapshotDocument(
+            parent=head[0] if head else None,
+            shards=tuple(written),
+            tombstones=None,
+            rows=items,
+            items=items,
+            quarantine=(),
+            quarantined=0,
+            filters=FILTERS,
             **asdict(model),
-            "bits": list(model.bits),
-        }
+        )
+        return document.to_json()
 
-    return numbered.append(snapshots_folder(root), document)[0]
+    return numbered.append(snapshots_folder(root), build)[0]
 
 
 def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
@@ -108,18 +109,17 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
     )
 
 
-def peer_files(root: str, document: dict, folder: Path) -> None:
+def peer_files(root: str, document: SnapshotDocument, folder: Path) -> None:
     """What the peer loads: codes.npy uint8 [n, B] and names.npy of the items that have a report."""
     codes, names = [], []
-    for shard in document["shards"]:
-        tensors = shards.read_codes(shards.read_verified(root, "shards", shard["codes"], "safetensors"))
-        there = np.unpackbits(tensors["report.present"], count=shard["rows"], bitorder="little").astype(bool)
-        items = shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow"))
-        codes.append(tensors[f"report.{BITS}"][there])
-        names.append(items["item_id"].to_numpy()[there].astype("S"))
+    for shard in document.shards:
+        tensors, items = shards.read_codes(root, shard), shards.read_items(root, shard)
+        reported = shards.presence(tensors, "report", shard.rows)
+        codes.append(tensors[f"report.{BITS}"][reported])
+        names.append(items["item_id"].to_numpy()[reported].astype("S"))
     np.save(folder / "codes.npy", np.concatenate(codes))
     np.save(folder / "names.npy", np.concatenate(names))
 
 
 def absolute_root(folder: Path) -> str:
-    return files.join(files.absolute(str(folder)), "archives", "synthetic")
+    return archive_root(str(folder), "synthetic")

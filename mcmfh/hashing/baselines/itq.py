@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation.hasher import Hasher
@@ -28,9 +29,7 @@ class RotatedSpace:
 
     def logits(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
         """Before the sign: float[N, K] by modality."""
-        return {
-            name: (vectors - self.centre) @ self.weight for name, vectors in zip(("image", "report"), self.space(table))
-        }
+        return {name: (vectors - self.centre) @ self.weight for name, vectors in zip(MODALITIES, self.space(table))}
 
     def hash(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
         return {name: pack_codes(logits) for name, logits in self.logits(table).items()}
