@@ -26,7 +26,7 @@ def main(config: Config) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     url = start(config)
-    print(f"snapshot {number} ({document['items']} items) at {url}; Ctrl-C stops", flush=True)
+    print(f"snapshot {number} ({document.items} items) at {url}; Ctrl-C stops", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -153,19 +153,16 @@ def search(
 @snapshots_app.command("list")
 def list_snapshots(overrides: Overrides = None) -> None:
     """Number, items, quarantined inputs and model of every snapshot of the configured archive."""
-    from mcmfh.snapshots.publish import snapshots_folder
-    from mcmfh.store import numbered
+    from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
     from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
-    folder = snapshots_folder(archive_root(config.store, config.archive.name))
+    root = archive_root(config.store, config.archive.name)
     table = Table("snapshot", "parent", "items", "quarantined", "bits", "model")
-    for number in numbered.numbers(folder):
-        one = numbered.get(folder, number)
-        bits = ",".join(map(str, one["bits"]))
-        table.add_row(
-            *map(str, (number, one["parent"], one["items"], one["quarantined"], bits, one["code_digest"][:12]))
-        )
+    for number in snapshot_numbers(root):
+        document = read_snapshot(root, number)
+        bits, model = ",".join(map(str, document.bits)), document.code_digest[:12]
+        table.add_row(*map(str, (number, document.parent, document.items, document.quarantined, bits, model)))
     Console().print(table)
 
 
@@ -184,17 +181,16 @@ def rollback(number: int, overrides: Overrides = None) -> None:
 def diff_snapshots(old: int, new: int, overrides: Overrides = None) -> None:
     """Items added, removed, changed and rewritten from snapshot OLD to snapshot NEW."""
     from mcmfh.snapshots.diff import diff
-    from mcmfh.snapshots.publish import snapshots_folder
-    from mcmfh.store import numbered
+    from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
     from mcmfh.store.layout import archive_root
 
     config = load_config(overrides or [])
     root = archive_root(config.store, config.archive.name)
-    there = numbered.numbers(snapshots_folder(root))
-    if missing := [number for number in (old, new) if number not in there]:
+    numbers = snapshot_numbers(root)
+    if missing := [number for number in (old, new) if number not in numbers]:
         raise InputError(f"snapshot {missing[0]} does not exist in '{root}'; list them with mcmfh snapshots list")
-    found = diff(root, *(numbered.get(snapshots_folder(root), number) for number in (old, new)))
-    print(", ".join(f"{count} {name}" for name, count in vars(found).items()))
+    difference = diff(root, read_snapshot(root, old), read_snapshot(root, new))
+    print(", ".join(f"{count} {name}" for name, count in vars(difference).items()))
 
 
 @snapshots_app.command("gc")

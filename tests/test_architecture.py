@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(path for folder in ("mcmfh", "jobs") for path in (ROOT / folder).rglob("*.py"))
-ROOMS = (
+ROOMS = (  # noqa: SIM905
     "errors, processes, console, store, learning, hamming, client, archive, phantom, encoders, embeddings, snapshots, "
     "evaluation, hashing, pretraining, search, config, ray_session, bulk, training, pipeline, feed, serving, "
     "submission, command, demo, benchmarks, cli, jobs"

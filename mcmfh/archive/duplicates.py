@@ -7,7 +7,7 @@ those whose 16 × 16 thumbnails also correlate. A twin on the other side of a sp
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from PIL import Image
 from mcmfh.archive.images import DecodeError, Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.manifest import Fault
+from mcmfh.archive.modality import Modality
 from mcmfh.archive.reports import normalise
 from mcmfh.archive.splits import merge_groups
 from mcmfh.hamming import HammingIndex
@@ -31,7 +32,7 @@ class Twins(NamedTuple):
 
     first: int
     second: int
-    kind: Literal["image", "report"]
+    kind: Modality
 
 
 def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]:  # noqa: B008 (frozen)

@@ -1,11 +1,11 @@
 """Archive → embeddings: decode and encode on a pool of workers, one Parquet file a unit.
 
-Ray Data streams units (rows of a plan), never the archive: a unit is loaded as one block of pictures, and an encoder
-turns the block into a stored, marked unit and passes on a one-line summary. Whatever is killed, a unit is done when its
-marker stands, and the next run begins with those that have none.
+Ray Data streams units (rows of a plan), never the archive. A unit is loaded as one block of pictures. An encoder turns
+the block into a stored, marked unit and passes on its summary. A unit is finished once it is marked: after a kill,
+the next run embeds the units that have no marker.
 
-Where a GPU or a network would be waited for, loading is a stage of its own beside the encoders. Elsewhere whoever
-decodes a unit encodes it: handing pictures from process to process costs a third of what decoding them does.
+With a GPU or a remote store, loading is a stage of its own, so that encoders need not wait. Elsewhere one process
+decodes and encodes a unit: passing pictures between processes costs a third of decoding them.
 """
 
 import os
@@ -22,20 +22,21 @@ import ray.data
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
-from mcmfh.bulk.reuse import Known, embedded_before
+from mcmfh.bulk.reuse import Reused, stored_vectors
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.store import files
+from mcmfh.store.layout import embeddings_folder
 
-if TYPE_CHECKING:  # every loader imports this module, and needs neither
+if TYPE_CHECKING:  # Loaders import this module and need neither.
     from mcmfh.config import Config
     from mcmfh.encoders.base import Encoder
 
 
 @dataclass(frozen=True)
 class UnitDone:
-    """What a unit came to: items seen and, of these, quarantined; which process encoded it, and when (Unix time)."""
+    """Summary of a unit: its items and how many are quarantined; the process that encoded it, and when (Unix time)."""
 
     rows: int
     quarantined: int
@@ -44,14 +45,10 @@ class UnitDone:
     ended: float
 
 
-def embeddings_folder(store: str, spec: EncoderSpec) -> str:
-    return files.join(files.absolute(store), "embeddings", spec.digest)
-
-
 def embed(
     config: "Config", spec: EncoderSpec, plan: list[Unit], load: "Callable[[], Encoder] | None" = None
 ) -> Iterator[UnitDone]:
-    """Embed the units of `plan`, yielding one summary a unit as they finish, in any order.
+    """Embed the units of `plan` and yield the summary of each as it finishes, in any order.
 
     load: makes the encoder of `spec` in a worker; by default the configured one.
     """
@@ -59,13 +56,13 @@ def embed(
         return
     load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source)
     on_gpu = spec.device == "cuda"
-    resources = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     workers = config.embed.workers or int(resources["GPU"] if on_gpu else resources["CPU"])
     workers = min(workers, len(plan))
     rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     loading = {"limits": config.archive.limits, "preprocessing": spec.preprocessing}
-    storing = {"folder": embeddings_folder(config.store, spec), "keep_reports": config.archive.keep_reports}
+    storing = {"folder": embeddings_folder(config.store, spec.digest), "keep_reports": config.archive.keep_reports}
     pool: dict[str, Any] = {
         "fn_constructor_args": (load, spec.digest),
         "compute": ray.data.ActorPoolStrategy(size=workers),
@@ -83,7 +80,7 @@ def embed(
 
 
 def _on_disk(unit: Unit) -> bool:
-    """Whether none of the unit's items lies in a remote store; the first unit speaks for the archive."""
+    """Whether all items of a unit are local files; one unit is taken as typical of the archive."""
     items = unit.items()
     return all(files.is_local(uri or "") for name in ("image_uri", "report_uri") for uri in items[name].to_pylist())
 
@@ -93,7 +90,7 @@ def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: Image
     unit = Unit(str(batch["plan"][0]), int(batch["row_group"][0]), str(batch["unit"][0]), int(batch["rows"][0]))
     items = unit.items()
     pixels = np.zeros((items.num_rows, preprocessing.size, preprocessing.size, 3), np.uint8)
-    columns: dict[str, list] = {name: [] for name in ("report", "image_sha256", "report_sha256", "reason")}
+    columns: dict[str, list[str]] = {name: [] for name in ("report", "image_sha256", "report_sha256", "reason")}
     has_image = np.zeros(items.num_rows, bool)
     contents = items.select(["image_uri", "report", "report_uri"]).to_pylist()
     for i, loaded in enumerate(load_items(contents, limits)):
@@ -127,7 +124,7 @@ class UnitEncoder:
         """Encode a block from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
         began = time.time()
         spec = self.encoder.spec
-        known = embedded_before(block, folder, {"image": spec.image_width, "report": spec.report_width})
+        reused = stored_vectors(block, folder, {"image": spec.image_width, "report": spec.report_width})
         table = pa.table(
             {
                 "item_id": pa.array(block["item_id"], pa.string()),
@@ -137,23 +134,23 @@ class UnitEncoder:
                 "image_sha256": _text(block["image_sha256"]),
                 "report_sha256": _text(block["report_sha256"]),
                 "report": _text(block["report"]) if keep_reports else pa.nulls(len(block["row"]), pa.string()),
-                "image_embedding": self._images(block, known["image"]),
-                "report_embedding": self._reports(block, known["report"]),
+                "image_embedding": self._images(block, reused["image"]),
+                "report_embedding": self._reports(block, reused["report"]),
             }
         )
         marker = units.write_unit(folder, str(block["unit"][0]), table)
         done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
         return {name: [value] for name, value in vars(done).items()}
 
-    def _images(self, block: dict[str, Any], known: Known) -> pa.Array:
-        new = np.asarray(block["has_image"], bool) & ~known.rows
-        pixels = block["pixels"] if new.all() else block["pixels"][new]  # a mask of all would copy all
-        return _vectors(known, new, self.encoder.encode_images(pixels, self.encoder.spec.batch_size))
+    def _images(self, block: dict[str, Any], reused: Reused) -> pa.Array:
+        new = np.asarray(block["has_image"], bool) & ~reused.rows
+        pixels = block["pixels"] if new.all() else block["pixels"][new]  # selecting all rows would copy them
+        return _vectors(reused, new, self.encoder.encode_images(pixels, self.encoder.spec.batch_size))
 
-    def _reports(self, block: dict[str, Any], known: Known) -> pa.Array:
-        new = np.array([bool(report) for report in block["report"]], bool) & ~known.rows
+    def _reports(self, block: dict[str, Any], reused: Reused) -> pa.Array:
+        new = np.array([bool(report) for report in block["report"]], bool) & ~reused.rows
         reports = [str(report) for report in block["report"][new]]
-        return _vectors(known, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
+        return _vectors(reused, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
 
 
 class UnitWorker:
@@ -178,9 +175,9 @@ def _text(values: np.ndarray) -> pa.Array:
     return pa.array([value or None for value in values], pa.string())
 
 
-def _vectors(known: Known, new: np.ndarray, embeddings: np.ndarray) -> pa.Array:
-    """fixed_size_list<float32>[N] of what was known and what is `new`, null elsewhere."""
-    vectors = known.vectors
+def _vectors(reused: Reused, new: np.ndarray, embeddings: np.ndarray) -> pa.Array:
+    """fixed_size_list<float32>[N] of the reused and the `new` rows, null elsewhere."""
+    vectors = reused.vectors
     vectors[new] = embeddings
-    missing = pa.array(~(known.rows | new))
+    missing = pa.array(~(reused.rows | new))
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1], mask=missing)

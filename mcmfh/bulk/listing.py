@@ -1,7 +1,7 @@
-"""The manifest, taken in: every row fingerprinted and handed to its range of keys, every range settled and planned.
+"""Reading the manifest: every row is fingerprinted and sent to its range of keys, every range is checked and planned.
 
-A step works on one part of the manifest or on one range of keys, in a task of its own: the driver holds names and
-counts, never item_ids.
+Each step is a task that works on one part of the manifest or on one range of keys. The driver holds names and counts,
+never item_ids.
 """
 
 import uuid
@@ -15,15 +15,16 @@ import pyarrow as pa
 from mcmfh.archive.manifest import ManifestPart, read_manifest
 from mcmfh.archive.opened import Manifest
 from mcmfh.archive.order import KeyRange, key_ranges
-from mcmfh.bulk.tasks import each
+from mcmfh.bulk.tasks import Each, each
 from mcmfh.config import Config
 from mcmfh.embeddings import partitions
 from mcmfh.embeddings.plan import Unit, with_fingerprints, write_plan
 from mcmfh.embeddings.stored import locate
 from mcmfh.snapshots.shards import SHARD_ROWS
 from mcmfh.store import files
+from mcmfh.store.layout import scratch_folder
 
-# Random hashes fill equal ranges unequally, by less than 1 in 100.
+# Hashing spreads items over equal ranges to within 1 in 100, so a range of this size fits into a shard.
 RANGE_ROWS = SHARD_ROWS * 99 // 100
 
 
@@ -38,7 +39,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Planned:
-    """A settled range: usable items, and the units of those that have no embedding yet."""
+    """What is to do in one range: its usable items, and the units of those that have no embedding yet."""
 
     within: KeyRange
     items: int
@@ -46,10 +47,20 @@ class Planned:
 
 
 @contextmanager
-def listed(config: Config, root: str, manifest: Manifest, rows_before: int = 0) -> Iterator[Listing]:
-    """Cut the manifest by hash for the block; `rows_before`: of the snapshot that it will be compared with."""
-    folder = files.join(root, "scratch", uuid.uuid4().hex)
-    ranges = key_ranges(max(manifest.rows, rows_before), RANGE_ROWS)
+def listed(
+    config: Config,
+    root: str,
+    manifest: Manifest,
+    previous_rows: int = 0,
+    each: Each = each,
+    range_rows: int = RANGE_ROWS,
+) -> Iterator[Listing]:
+    """Cut the manifest into ranges of at most about `range_rows`, which are deleted at the end of the block.
+
+    previous_rows: rows of the snapshot that the manifest will be compared with.
+    """
+    folder = scratch_folder(root, uuid.uuid4().hex)
+    ranges = key_ranges(max(manifest.rows, previous_rows), range_rows)
     calls = [
         (folder, ranges, number, manifest.uri, part, config.archive.filters)
         for number, part in enumerate(manifest.parts)
@@ -60,8 +71,8 @@ def listed(config: Config, root: str, manifest: Manifest, rows_before: int = 0) 
         files.delete_tree(folder)
 
 
-def plan(config: Config, listing: Listing, embeddings: str) -> list[Planned]:
-    """Settle every range and cut what is not embedded into units; empty ranges are left out."""
+def plan(config: Config, listing: Listing, embeddings: str, each: Each = each) -> list[Planned]:
+    """Check every range and cut what is not embedded into units; empty ranges are left out."""
     calls = [
         (listing.folder, within, embeddings, config.embed.unit_items, config.embed.retry_quarantined)
         for within in listing.ranges
@@ -72,22 +83,23 @@ def plan(config: Config, listing: Listing, embeddings: str) -> list[Planned]:
 def take_in(
     folder: str, ranges: list[KeyRange], number: int, uri: str, part: ManifestPart | None, filters: tuple[str, ...]
 ) -> int:
-    """Read, fingerprint and scatter one part of a manifest; its rows."""
+    """Read and fingerprint one part of a manifest, and store its rows by range; returns how many there are."""
     rows = with_fingerprints(read_manifest(uri, filters, part))
     partitions.scatter(folder, ranges, number, rows)
-    return rows.num_rows
+    return len(rows)
 
 
 def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, retry: bool) -> Planned | None:
-    """Settle one range and plan its units; with `retry` also of what failed before."""
+    """Check one range and plan its units; with `retry` also those of items that failed before."""
     items = partitions.settle(folder, within)
     if items is None:
         return None
-    place = locate(embeddings, items, within)
-    again = place.failed if retry else place.failed & False
-    known = np.array([*place.units, None], object)[place.earlier_unit]
-    items = items.append_column("earlier_unit", pa.array(known, pa.string()))
-    items = items.append_column("earlier_row", pa.array(place.earlier_position))
-    todo = items.filter(pa.array((place.unit < 0) | again))
-    earlier = place.units if again.any() else ()  # one more with every try: each gets names of its own
-    return Planned(within, items.num_rows, write_plan(todo, unit_items, files.join(embeddings, "plans"), earlier))
+    addresses = locate(embeddings, items, within)
+    again = addresses.failed if retry else addresses.failed & False
+    earlier_unit = np.array([*addresses.units, None], object)[addresses.earlier_unit]
+    items = items.append_column("earlier_unit", pa.array(earlier_unit, pa.string()))
+    items = items.append_column("earlier_row", pa.array(addresses.earlier_position))
+    todo = items.filter(pa.array((addresses.unit < 0) | again))
+    # Every attempt adds a unit to the list, so every attempt's units have new names.
+    earlier = addresses.units if again.any() else ()
+    return Planned(within, items.num_rows, write_plan(todo, unit_items, embeddings, earlier))

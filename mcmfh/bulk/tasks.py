@@ -1,8 +1,8 @@
-"""One function over many small descriptions of work, as Ray tasks: a few in flight, answers in order."""
+"""One function called with many tuples of arguments, as Ray tasks: a few at a time, results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import ray
 
@@ -11,24 +11,31 @@ from mcmfh.errors import InputError
 T = TypeVar("T")
 
 
-def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]:
-    """`function(*call)` of each, in order. Even a lone call goes to a worker: the driver stays small.
+class Each(Protocol):
+    """Calls `function` with every tuple of arguments and yields the results in order."""
 
-    What died with its worker or node, or of a store that did not answer, is called again: `function` must bear that.
-    An InputError comes back as one.
+    def __call__(self, function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]: ...
+
+
+def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """`function(*call)` of each call, in order. Even a single call goes to a worker, so that the driver stays small.
+
+    Calls lost with a worker or node, or failed by a store that did not answer, are repeated; so `function` must be
+    idempotent. An InputError is raised as such.
     """
     task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)  # type: ignore[call-overload]
-    width = 1 + int(ray.cluster_resources().get("CPU", 1))
-    flying: deque[Any] = deque()
+    cores: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    width = 1 + int(cores.get("CPU", 1))
+    running: deque[Any] = deque()
     for call in calls:
-        flying.append(task.remote(*call))
-        if len(flying) >= width:
-            yield _answer(flying.popleft())
-    while flying:
-        yield _answer(flying.popleft())
+        running.append(task.remote(*call))
+        if len(running) >= width:
+            yield _result(running.popleft())
+    while running:
+        yield _result(running.popleft())
 
 
-def _answer(reference: Any) -> Any:
+def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

@@ -1,8 +1,8 @@
-"""What is still to do, cut into units: the part of a job that decides everything before anything heavy starts.
+"""The items that are not embedded yet, cut into units before any work starts.
 
-A plan is a Parquet file with one row group a unit: manifest rows that are not done, with their fingerprints, in item
-order. A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs, so that the same work
-has the same name in every run, and who looks for some items reads the names to know which units may hold them.
+A plan is a Parquet file with one row group a unit: manifest rows that have no embedding, with their fingerprints, in
+item order. A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs. So the same work
+has the same name in every run, and the names alone tell which units may hold an item.
 """
 
 import io
@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from mcmfh.archive.loading import item_fingerprints
 from mcmfh.archive.manifest import Fault
 from mcmfh.archive.order import KeyRange, in_order, keys
-from mcmfh.store import files
+from mcmfh.store import files, layout
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A row group of a plan: `digest` is its input digest, after its range of keys."""
+    """A row group of a plan; `digest` is its name: its range of keys and its input digest."""
 
     plan: str
     row_group: int
@@ -36,7 +36,7 @@ class Unit:
 
 
 def with_fingerprints(manifest: pa.Table) -> pa.Table:
-    """Manifest rows with one more column, `fingerprint`."""
+    """`manifest` with one more column, `fingerprint`."""
     contents = manifest.select(["image_uri", "report", "report_uri"]).to_pylist()
     return manifest.append_column("fingerprint", pa.array(item_fingerprints(contents), pa.string()))
 
@@ -47,16 +47,16 @@ def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
     return in_order(manifest.filter(pa.array(~np.isin(manifest["row"].to_numpy(), fatal))))
 
 
-def write_plan(items: pa.Table, unit_items: int, folder: str, earlier: Sequence[str] = ()) -> list[Unit]:
-    """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `folder`, create-only.
+def write_plan(items: pa.Table, unit_items: int, embeddings: str, earlier: Sequence[str] = ()) -> list[Unit]:
+    """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `embeddings`, create-only.
 
-    earlier: names of units in which some of the items may have failed; they make the new names new.
+    earlier: names of units in which some of the items failed. They enter the new units' names, which are new thereby.
     """
     if not items.num_rows:
         return []
     starts = np.arange(0, items.num_rows, unit_items)
     names = unit_names(items, starts, "".join(earlier))
-    uri = files.join(folder, f"{files.digest(names)}.parquet")
+    uri = layout.plan_uri(embeddings, files.digest(names))
     if not files.exists(uri):
         sink = io.BytesIO()
         pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")

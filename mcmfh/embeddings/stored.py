@@ -16,11 +16,11 @@ _KEYS = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string()), ("rea
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where the items' embeddings stand: row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
+class Addresses:
+    """Where the items' embeddings are stored: in row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
 
-    `reason[i]` (null where all went well) tells why an item has none and never will, unless its files change.
-    `earlier_unit` and `earlier_position` tell in the same way where an item with another fingerprint stands.
+    `reason[i]` says why an item could not be embedded; it is null where it could. Only changed files change that.
+    `earlier_unit` and `earlier_position` address the embedding that the item had under another fingerprint.
     """
 
     units: list[str]
@@ -32,27 +32,30 @@ class Placement:
 
     @property
     def failed(self) -> np.ndarray:
-        """bool[N]: was read and could not be used."""
-        return self.reason.is_valid().to_numpy()
+        """bool[N]: the item was read and could not be used."""
+        failed: np.ndarray = self.reason.is_valid().to_numpy()
+        return failed
 
 
-def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Placement:
-    """Find every item of `items` (item_id, fingerprint; all of the range `within`) among an embeddings folder's units.
+def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Addresses:
+    """The addresses of `items` (item_id, fingerprint; all of the range `within`) among an embeddings folder's units.
 
-    Of several embeddings of one item any that succeeded stands before those that failed, and then the last by name.
+    An item that was embedded more than once has the address of its last success by unit name, else of its last failure.
     """
     names = units.done_units(folder, within) if items.num_rows else []
     tables = list(units.read_units(folder, names, _KEYS.names))
     number = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables]).astype(np.int64)
     position = np.concatenate([np.zeros(0, np.int64), *(np.arange(table.num_rows) for table in tables)])
-    found = pa.concat_tables([_KEYS.empty_table(), *tables])
-    item = pc.index_in(found["item_id"], value_set=items["item_id"])
-    same = pc.equal(found["fingerprint"], items["fingerprint"].take(item))
-    good = found["reason"].is_null().to_numpy()
-    number, position = np.append(number, -1), np.append(position, 0)  # the last of each answers for "nowhere", row -1
+    stored = pa.concat_tables([_KEYS.empty_table(), *tables])
+    item = pc.index_in(stored["item_id"], value_set=items["item_id"])
+    same = pc.equal(stored["fingerprint"], items["fingerprint"].take(item))
+    good = stored["reason"].is_null().to_numpy()
+    # Row -1 stands for "nowhere", and indexes the last of each.
+    number, position = np.append(number, -1), np.append(position, 0)
 
-    def last(wanted: np.ndarray) -> np.ndarray:
-        rows = np.flatnonzero(wanted)
+    def last(candidates: np.ndarray) -> np.ndarray:
+        """int64[N]: each item's preferred row among the candidates, bool[rows]; -1 where it has none."""
+        rows = np.flatnonzero(candidates)
         rows = rows[np.argsort(good[rows], kind="stable")]
         row = np.full(items.num_rows, -1)
         row[item.to_numpy()[rows].astype(np.int64)] = rows
@@ -60,8 +63,8 @@ def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Plac
 
     row = last(pc.fill_null(same, False).to_numpy())
     earlier = last(pc.fill_null(pc.invert(same), False).to_numpy() & good)
-    reason = found["reason"].take(pa.array(row, mask=row < 0))
-    return Placement(names, number[row], position[row], reason, number[earlier], position[earlier])
+    reason = stored["reason"].take(pa.array(row, mask=row < 0))
+    return Addresses(names, number[row], position[row], reason, number[earlier], position[earlier])
 
 
 def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:
@@ -70,20 +73,20 @@ def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> Em
     folder: of one encoder; items: manifest rows with `fingerprint`; widths: (D_I, D_T). Items without a split get one
     by their group. Raises InputError when nothing is embedded yet.
     """
-    place = locate(folder, items)
+    addresses = locate(folder, items)
     image = np.zeros((items.num_rows, widths[0]), np.float32)
     report = np.zeros((items.num_rows, widths[1]), np.float32)
     has_image, has_report = np.zeros(items.num_rows, bool), np.zeros(items.num_rows, bool)
     text_key = np.full(items.num_rows, "", object)
-    for number in np.unique(place.unit[place.unit >= 0]):
-        rows = np.flatnonzero(place.unit == number)
+    for number in np.unique(addresses.unit[addresses.unit >= 0]):
+        rows = np.flatnonzero(addresses.unit == number)
         columns = ["image_embedding", "report_embedding", "report_sha256"]
-        table = units.read_unit(folder, place.units[number], columns).take(pa.array(place.position[rows]))
+        table = units.read_unit(folder, addresses.units[number], columns).take(pa.array(addresses.position[rows]))
         for name, vectors, present in (("image", image, has_image), ("report", report, has_report)):
             column = table[f"{name}_embedding"].combine_chunks()
-            there = column.is_valid().to_numpy(zero_copy_only=False)
-            vectors[rows[there]] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
-            present[rows] = there
+            embedded = column.is_valid().to_numpy(zero_copy_only=False)
+            vectors[rows[embedded]] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
+            present[rows] = embedded
         text_key[rows] = [key or "" for key in table["report_sha256"].to_pylist()]
     keep = has_image | has_report
     if not keep.any():

@@ -1,4 +1,4 @@
-"""Embeddings of an archive's items beside what the manifest says of them: what training, baselines and evaluation read.
+"""Embeddings of an archive's items beside their manifest columns: what training, baselines and evaluation read.
 
 Shapes: N items · D_I, D_T embedding widths · C labels. An item that lacks a modality has zeros there and has_… False.
 """
@@ -11,6 +11,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class EmbeddingTable:
+    """N items in the order of the manifest."""
+
     item_id: np.ndarray  # str[N]
     image: np.ndarray  # float32[N, D_I]
     report: np.ndarray  # float32[N, D_T]
@@ -42,7 +44,8 @@ class EmbeddingTable:
     @property
     def paired(self) -> np.ndarray:
         """bool[N]: has both modalities."""
-        return self.has_image & self.has_report
+        paired: np.ndarray = self.has_image & self.has_report
+        return paired
 
 
 def label_matrix(

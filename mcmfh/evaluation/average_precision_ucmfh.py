@@ -29,9 +29,7 @@ def average_precision_ucmfh(ranking: TiedRanking, at: int = 50, ties: str = "exp
     if ties == "expected":
         result: np.ndarray = (probability * value).sum(1)
         return result
-    result: np.ndarray = (
-        np.where(possible, value, 2.0).min(1) if ties == "worst" else np.where(possible, value, -1.0).max(1)
-    )
+    result = np.where(possible, value, 2.0).min(1) if ties == "worst" else np.where(possible, value, -1.0).max(1)
     return result
 
 

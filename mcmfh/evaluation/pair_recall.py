@@ -19,7 +19,7 @@ def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expe
     if ties == "worst":
         result: np.ndarray = (closer + tied <= at).astype(float)
         return result
-    result: np.ndarray = np.clip((at - closer) / tied, 0.0, 1.0)
+    result = np.clip((at - closer) / tied, 0.0, 1.0)
     return result
 
 

@@ -8,6 +8,7 @@ from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
 from mcmfh.store import files
+from mcmfh.store.layout import evaluation_page, evaluation_scores
 
 FORMAT = 1
 
@@ -47,16 +48,15 @@ def write_report(
 ) -> str:
     """Write `evaluations.json` and `report.html` below `folder`, replacing older ones; returns the page's URI."""
     document = {"format": FORMAT, "title": title, "note": note, "evaluations": [each.to_json() for each in evaluations]}
-    folder = files.absolute(folder)
-    _replace(files.join(folder, "evaluations.json"), files.canonical_json(document))
-    page = files.join(folder, "report.html")
+    _replace(evaluation_scores(folder), files.canonical_json(document))
+    page = evaluation_page(folder)
     _replace(page, report_html(evaluations, title, note).encode())
     return page
 
 
 def read_evaluations(folder: str) -> list[Evaluation]:
     """The evaluations that `write_report` wrote below `folder`."""
-    document = files.read_json(files.join(files.absolute(folder), "evaluations.json"))
+    document = files.read_json(evaluation_scores(folder))
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 

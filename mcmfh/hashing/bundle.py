@@ -13,131 +13,61 @@ of all (file name, file digest) pairs. No file holds a time, so equal training m
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import safetensors.torch
-import torch
 from PIL import Image
 
 from mcmfh.encoders import EncoderSpec, encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
-from mcmfh.hashing.canary import AllLogits, embedding_canary_holds, encoder_canary_holds
+from mcmfh.hashing.canary import embedding_canary_holds, encoder_canary_holds
 from mcmfh.hashing.card import model_card
-from mcmfh.hashing.codes import pack_codes
-from mcmfh.hashing.itq import LinearHash
-from mcmfh.hashing.model import Mcmfh
-from mcmfh.hashing.settings import ModelSettings
+from mcmfh.hashing.coder import Coder, Model, Shape
 from mcmfh.store import files
+from mcmfh.store.sealed import Kind
 
-FORMAT = "mcmfh-bundle-1"
 FILES = ("model.safetensors", "canary.json", "calibration.json", "metrics.json", "MODEL_CARD.md")
-
-Model = Mcmfh | LinearHash
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a model is built from; the part of config.json that can change a code."""
-
-    settings: ModelSettings
-    image_width: int
-    report_width: int
-    bits: tuple[int, ...]
-    seed: int
-
-    def build(self) -> Model:
-        """The model with its first weights."""
-        if self.settings.method == "itq":
-            return LinearHash(self.image_width, self.report_width, self.bits)
-        return Mcmfh(self.settings, self.image_width, self.report_width, self.bits, self.seed)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "settings": self.settings.model_dump(mode="json", include=set(ModelSettings.model_fields)),
-            "image_width": self.image_width,
-            "report_width": self.report_width,
-            "bits": list(self.bits),
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Shape":
-        return cls(**{**value, "settings": ModelSettings(**value["settings"]), "bits": tuple(value["bits"])})
+KIND = Kind("mcmfh-bundle-1", FILES, "bundle", "train again")
 
 
-@dataclass
-class Bundle:
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Coder):
     """A trained model: embeddings, images or reports in, codes out."""
 
-    model: Model
-    shape: Shape
     encoder: str
     encoder_identity: dict[str, Any]
-    encoder_source: str | None = None  # where its files are, for encoders that have them
-    device: str = "cpu"
-    config: dict[str, Any] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    canary: dict[str, Any] = field(default_factory=dict)
-    code_digest: str = ""
-    bundle_digest: str = ""
-    _loaded_encoder: Encoder | None = None
-
-    @property
-    def bits(self) -> tuple[int, ...]:
-        """Code lengths K that the model gives; the first is the default."""
-        return self.shape.bits
-
-    def logits(
-        self, image: np.ndarray | None = None, report: np.ndarray | None = None, bits: int | None = None
-    ) -> dict[str, np.ndarray]:
-        """Codes before their sign: {"image" | "report": float32[B, K]} of float32[B, D_I], float32[B, D_T]."""
-        k = self._check_bits(bits)
-        return {name: found[k] for name, found in self.all_logits(image, report).items()}
-
-    @torch.inference_mode()
-    def all_logits(self, image: np.ndarray | None = None, report: np.ndarray | None = None) -> AllLogits:
-        """`logits` of every K at the cost of one pass."""
-        self.model.eval()
-        given = {"image": (image, self.shape.image_width), "report": (report, self.shape.report_width)}
-        tensors = {}
-        for name, (x, width) in given.items():
-            if x is not None:
-                if x.ndim != 2 or x.shape[1] != width:
-                    raise InputError(f"{name} embeddings have shape {list(x.shape)}; this model takes [B, {width}]")
-                tensors[name] = torch.tensor(x, dtype=torch.float32).to(self.device)
-        found = self.model.logits(**tensors)
-        return {name: {k: y.float().cpu().numpy() for k, y in by_k.items()} for name, by_k in found.items()}
-
-    def hash_embeddings(
-        self, image: np.ndarray | None = None, report: np.ndarray | None = None, bits: int | None = None
-    ) -> dict[str, np.ndarray]:
-        """{"image" | "report": uint8[B, K/8]}. Raises ValueError where a logit is NaN, InputError on a wrong width."""
-        return {name: pack_codes(found) for name, found in self.logits(image, report, bits).items()}
+    encoder_source: str | None  # where its files are, for encoders that have them
+    config: dict[str, Any]
+    calibration: dict[str, Any]
+    metrics: dict[str, Any]
+    canary: dict[str, Any]
+    code_digest: str
+    bundle_digest: str
 
     def hash_images(self, images: Sequence[Image.Image], bits: int | None = None) -> np.ndarray:
         """uint8[B, K/8] of pictures, by the bundle's encoder (loaded on first use)."""
-        encoder = self.checked_encoder()
-        return self._hash_images(encoder, images, bits)
+        return self.encode_and_hash_images(self.checked_encoder(), images, bits)
 
     def hash_reports(self, texts: Sequence[str], bits: int | None = None) -> np.ndarray:
         """uint8[B, K/8] of texts, by the bundle's encoder (loaded on first use)."""
-        encoder = self.checked_encoder()
-        return self._hash_reports(encoder, texts, bits)
+        return self.encode_and_hash_reports(self.checked_encoder(), texts, bits)
 
     def checked_encoder(self) -> Encoder:
         """The bundle's encoder on its device. Raises InputError when it is not the one that the model was trained
         on, or differs in library versions and then gives the canary other codes."""
-        if self._loaded_encoder is None:
-            self.check_identity(encoder_spec(self.encoder, self.device, self.encoder_source))
-            encoder = load_encoder(self.encoder, self.device, self.encoder_source)
-            if encoder.spec.digest != self.config.get("encoder_digest"):
-                self._check_encoder_canary(encoder)
-            self._loaded_encoder = encoder
-        return self._loaded_encoder
+        return self._checked_encoder
+
+    @cached_property
+    def _checked_encoder(self) -> Encoder:
+        self.check_identity(encoder_spec(self.encoder, self.device, self.encoder_source))
+        encoder = load_encoder(self.encoder, self.device, self.encoder_source)
+        if encoder.spec.digest != self.config["encoder_digest"]:
+            self._check_encoder_canary(encoder)
+        return encoder
 
     def check_identity(self, spec: EncoderSpec) -> None:
         """Raise InputError when `spec` differs from the trained-on encoder in more than library versions."""
@@ -156,10 +86,10 @@ class Bundle:
         stored = self.canary.get("encoder")
 
         def images(inputs: Sequence[Image.Image], k: int) -> np.ndarray:
-            return self._hash_images(encoder, inputs, k)
+            return self.encode_and_hash_images(encoder, inputs, k)
 
         def reports(inputs: Sequence[str], k: int) -> np.ndarray:
-            return self._hash_reports(encoder, inputs, k)
+            return self.encode_and_hash_reports(encoder, inputs, k)
 
         if stored is None or not encoder_canary_holds(stored, images, reports):
             theirs, ours = encoder.spec.identity.get("libraries", {}), self.encoder_identity.get("libraries", {})
@@ -169,19 +99,6 @@ class Bundle:
                 f"encoder '{self.encoder}' gives the bundle's canary other codes ({changed}); "
                 "install the versions of training or train again"
             )
-
-    def _hash_images(self, encoder: Encoder, images: Sequence[Image.Image], bits: int | None) -> np.ndarray:
-        pixels = np.stack([encoder.spec.preprocessing(image) for image in images])
-        return self.hash_embeddings(image=encoder.encode_images(pixels), bits=bits)["image"]
-
-    def _hash_reports(self, encoder: Encoder, texts: Sequence[str], bits: int | None) -> np.ndarray:
-        return self.hash_embeddings(report=encoder.encode_reports(list(texts)), bits=bits)["report"]
-
-    def _check_bits(self, bits: int | None) -> int:
-        if bits is not None and bits not in self.bits:
-            known = ", ".join(map(str, self.bits))
-            raise InputError(f"this bundle has codes of {known} bits, not of {bits}; train it with that K")
-        return bits or self.bits[0]
 
 
 def code_digest(encoder_digest: str, weights_digest: str, shape: Shape) -> str:
@@ -202,11 +119,10 @@ def save_bundle(
 ) -> str:
     """Write `root`/<bundle digest>/ and return its URI. `training` is what config.json tells of how it was made.
 
-    The same bundle written twice is one bundle. config.json comes last: where it stands, all is there.
+    The same bundle written twice is one bundle.
     """
     weights = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()})
     config: dict[str, Any] = {
-        "format": FORMAT,
         "shape": shape.to_json(),
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
@@ -222,12 +138,7 @@ def save_bundle(
         "metrics.json": files.canonical_json(metrics),
         "MODEL_CARD.md": model_card(config, metrics, calibration).encode(),
     }
-    digests = config["files"] = {name: files.digest(data) for name, data in contents.items()}
-    contents["config.json"] = files.canonical_json(config)
-    uri = files.join(files.absolute(root), _bundle_digest(digests, contents["config.json"]))
-    for name, data in contents.items():
-        files.put(files.join(uri, name), data)
-    return uri
+    return KIND.seal(root, contents, config)
 
 
 def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None) -> Bundle:
@@ -235,24 +146,8 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
 
     `encoder_source`: where the encoder's files are on this machine, if not where they were in training.
     """
-    uri = files.absolute(uri)
-    raw = _read(uri, "config.json")
-    try:
-        config = json.loads(raw)
-        known = config["format"] == FORMAT
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"config.json of bundle '{uri}' is damaged; train again") from error
-    if not known:
-        raise InputError(f"bundle '{uri}' has format {config['format']}; this version reads {FORMAT}")
-    contents = {name: _read(uri, name) for name in FILES}
-    for name, data in contents.items():
-        if files.digest(data) != config["files"].get(name):
-            raise InputError(f"{name} of bundle '{uri}' was changed after training; restore it or train again")
-    bundle_digest = _bundle_digest(config["files"], raw)
-    if uri.rpartition("/")[2] != bundle_digest:
-        raise InputError(
-            f"config.json of bundle '{uri}' or its folder's name was changed (it hashes to {bundle_digest})"
-        )
+    folder = KIND.open(uri)
+    uri, config, contents = folder.uri, folder.config, folder.contents
     shape = Shape.from_json(config["shape"])
     if code_digest(config["encoder_digest"], config["files"]["model.safetensors"], shape) != config["code_digest"]:
         raise InputError(f"the code digest of bundle '{uri}' does not follow from its contents; train again")
@@ -261,28 +156,17 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
     bundle = Bundle(
         model.to(device).eval(),
         shape,
+        device,
         encoder=config["encoder"],
         encoder_identity=config["encoder_identity"],
         encoder_source=encoder_source or config["encoder_source"],
-        device=device,
         config=config,
         calibration=json.loads(contents["calibration.json"]),
         metrics=json.loads(contents["metrics.json"]),
         canary=json.loads(contents["canary.json"]),
         code_digest=config["code_digest"],
-        bundle_digest=bundle_digest,
+        bundle_digest=folder.digest,
     )
     if not embedding_canary_holds(bundle.canary, bundle.all_logits):
         raise InputError(f"bundle '{uri}' gives its canary other codes on {device}; check the torch installation")
     return bundle
-
-
-def _bundle_digest(digests: dict[str, str], config: bytes) -> str:
-    return files.digest(sorted([*digests.items(), ("config.json", files.digest(config))]))
-
-
-def _read(uri: str, name: str) -> bytes:
-    try:
-        return files.read(files.join(uri, name))
-    except FileNotFoundError as error:
-        raise InputError(f"no bundle at '{uri}': {name} is missing; train one or correct the address") from error

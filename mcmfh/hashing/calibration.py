@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-MODALITIES = ("image", "report")
-QUERIES = {"image": ("image",), "report": ("report",), "both": MODALITIES}
+from mcmfh.archive.modality import MODALITIES, Modality
+
+QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:

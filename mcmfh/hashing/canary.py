@@ -7,11 +7,13 @@ versions differ from those of training: identical codes, or the encoder is refus
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from mcmfh.hashing.codes import pack_codes
 
 MARGIN = 1e-3
 REPORTS = (
@@ -22,6 +24,8 @@ REPORTS = (
 )
 
 AllLogits = dict[str, dict[int, np.ndarray]]  # modality → K → float32[B, K]
+HashImages = Callable[[Sequence[Image.Image], int], np.ndarray]  # pictures, K → uint8[B, K/8]
+HashReports = Callable[[Sequence[str], int], np.ndarray]  # texts, K → uint8[B, K/8]
 LogitsOf = Callable[[np.ndarray | None, np.ndarray | None], AllLogits]
 
 
@@ -47,23 +51,23 @@ def embedding_canary(
     canary: dict[str, Any] = {"inputs": {}, "codes": {}}
     for modality, x in (("image", image), ("report", report)):
         drawn = (x.mean(0) + x.std(0) * rng.standard_normal((16 * rows, x.shape[1]))).astype(np.float32)
-        found = logits(*((drawn, None) if modality == "image" else (None, drawn)))[modality]
-        margin = np.min([np.abs(y).min(1) for y in found.values()], axis=0)
+        by_k = logits(*((drawn, None) if modality == "image" else (None, drawn)))[modality]
+        margin = np.min([np.abs(y).min(1) for y in by_k.values()], axis=0)
         best = np.sort(np.argsort(-margin)[:rows])
         canary["inputs"][modality] = base64.b64encode(drawn[best].tobytes()).decode()
-        canary["codes"][modality] = {str(k): _hex(y[best]) for k, y in found.items()}
+        canary["codes"][modality] = {str(k): _hexes(pack_codes(y[best])) for k, y in by_k.items()}
     return canary
 
 
-def encoder_canary(hash_images: Callable, hash_reports: Callable, bits: tuple[int, ...]) -> dict[str, Any]:
+def encoder_canary(hash_images: HashImages, hash_reports: HashReports, bits: tuple[int, ...]) -> dict[str, Any]:
     """Pictures and sentences with their codes by the whole path."""
     images = pictures()
     return {
         "images": [_png(image) for image in images],
         "reports": list(REPORTS),
         "codes": {
-            "image": {str(k): [row.tobytes().hex() for row in hash_images(images, k)] for k in bits},
-            "report": {str(k): [row.tobytes().hex() for row in hash_reports(list(REPORTS), k)] for k in bits},
+            "image": {str(k): _hexes(hash_images(images, k)) for k in bits},
+            "report": {str(k): _hexes(hash_reports(list(REPORTS), k)) for k in bits},
         },
     }
 
@@ -74,21 +78,24 @@ def embedding_canary_holds(canary: dict[str, Any], logits: LogitsOf) -> bool:
     for name, flat in inputs.items():
         rows = len(next(iter(canary["codes"][name].values())))
         x = flat.reshape(rows, -1)
-        found = logits(*((x, None) if name == "image" else (None, x)))[name]
-        if {str(k): _hex(y) for k, y in found.items()} != canary["codes"][name]:
+        by_k = logits(*((x, None) if name == "image" else (None, x)))[name]
+        try:
+            codes = {str(k): _hexes(pack_codes(y)) for k, y in by_k.items()}
+        except ValueError:  # a logit is NaN, and NaN has no code
+            return False
+        if codes != canary["codes"][name]:
             return False
     return True
 
 
-def encoder_canary_holds(canary: dict[str, Any], hash_images: Callable, hash_reports: Callable) -> bool:
+def encoder_canary_holds(canary: dict[str, Any], hash_images: HashImages, hash_reports: HashReports) -> bool:
     """Whether encoder and model together still give the stored codes."""
     images = [Image.open(io.BytesIO(base64.b64decode(text))) for text in canary["images"]]
-    for modality, hashed, inputs in (("image", hash_images, images), ("report", hash_reports, canary["reports"])):
-        for k, codes in canary["codes"][modality].items():
-            if [row.tobytes().hex() for row in hashed(inputs, int(k))] != codes:
-                return False
-    return True
+    codes = canary["codes"]
+    return all(_hexes(hash_images(images, int(k))) == rows for k, rows in codes["image"].items()) and all(
+        _hexes(hash_reports(canary["reports"], int(k))) == rows for k, rows in codes["report"].items()
+    )
 
 
-def _hex(logits: np.ndarray) -> list[str]:
-    return [row.tobytes().hex() for row in np.packbits(logits > 0, axis=1, bitorder="little")]
+def _hexes(codes: np.ndarray) -> list[str]:
+    return [row.tobytes().hex() for row in codes]

@@ -1,9 +1,12 @@
 """From a trained model to its bundle: measured and calibrated on validation, with canary and card."""
 
+from typing import Any
+
 from mcmfh.encoders import EncoderSpec, load_encoder
 from mcmfh.hashing import canary
-from mcmfh.hashing.bundle import Bundle, Model, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.calibration import calibrate
+from mcmfh.hashing.coder import Coder, Model
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.monitor import expert_loads
@@ -17,14 +20,14 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
     `with_encoder` runs the canary pictures and sentences through the encoder; a precomputed one cannot.
     """
     model = model.cpu().eval()
-    bundle = Bundle(model, prepared.shape, encoder.name, encoder.identity)
+    coder = Coder(model, prepared.shape)
     few = sample(prepared.validation)
-    metrics: dict = {"items": len(few), "validation": {}}
-    calibration: dict = {}
+    metrics: dict[str, Any] = {"items": len(few), "validation": {}}
+    calibration: dict[str, Any] = {}
     if len(few):
-        found = bundle.all_logits(few.image, few.report)
-        for k in bundle.bits:
-            codes = {name: pack_codes(by_k[k]) for name, by_k in found.items()}
+        logits = coder.all_logits(few.image, few.report)
+        for k in coder.bits:
+            codes = {name: pack_codes(by_k[k]) for name, by_k in logits.items()}
             metrics["validation"][str(k)] = {
                 way: {measure: round(value, 6) for measure, value in scores.items()}
                 for way, scores in validation_scores(codes, few).items()
@@ -32,13 +35,13 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
             calibration[str(k)] = calibrate(codes, few.labels, few.study)
         if isinstance(model, Mcmfh):
             metrics["expert_load"] = expert_loads(model, few)
-    fixed = canary.embedding_canary(bundle.all_logits, prepared.image, prepared.report, prepared.shape.seed)
+    fixed = canary.embedding_canary(coder.all_logits, prepared.image, prepared.report, prepared.shape.seed)
     if with_encoder and encoder.name != "precomputed":
         towers = load_encoder(encoder.name, encoder.device, encoder.source)
         fixed["encoder"] = canary.encoder_canary(
-            lambda images, k: bundle._hash_images(towers, images, k),
-            lambda texts, k: bundle._hash_reports(towers, texts, k),
-            bundle.bits,
+            lambda images, k: coder.encode_and_hash_images(towers, images, k),
+            lambda texts, k: coder.encode_and_hash_reports(towers, texts, k),
+            coder.bits,
         )
     training = {
         "settings": prepared.settings.work,

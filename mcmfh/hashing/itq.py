@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.hashing.model import Logits, Standardise, fit_standard
 from mcmfh.hashing.teachers import ridge_cca, unit
 
@@ -67,7 +68,7 @@ def fit_itq(image_ND: np.ndarray, report_ND: np.ndarray, bits: Sequence[int], se
         r = rotation(space, seed)
         if len(r) < k:  # fewer canonical directions than bits: the other bits are signs of random mixtures of them
             r = np.concatenate([r, np.random.default_rng(seed).standard_normal((len(r), k - len(r)))], 1)
-        for name, side in zip(("image", "report"), maps):
+        for name, side in zip(MODALITIES, maps):
             layer = nn.Linear(len(side), k)
             layer.weight.data = torch.from_numpy((side @ r).T.astype(np.float32)).contiguous()
             layer.bias.data.zero_()

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.experts import expert_load
@@ -20,7 +21,9 @@ def watch(model: Mcmfh, validation: EmbeddingTable) -> dict[str, float]:
     views = _views(model, few)
     scalars: dict[str, float] = {}
     for k in views.image:
-        codes = {name: pack_codes(getattr(views, name)[k].float().cpu().numpy()) for name in ("image", "report")}
+        codes: dict[str, np.ndarray] = {
+            name: pack_codes(getattr(views, name)[k].float().cpu().numpy()) for name in MODALITIES
+        }
         scores = validation_scores(codes, few)
         for measure in set(scores["chance"]) & {"R@10", "mAP"}:
             scalars[f"validation/{measure}/{k}"] = float(np.mean([scores[way][measure] for way in DIRECTIONS]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.hashing.bundle import Shape
+from mcmfh.hashing.coder import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher

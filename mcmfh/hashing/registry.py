@@ -4,10 +4,7 @@ from typing import Any
 
 from mcmfh.errors import InputError
 from mcmfh.store import files, numbered
-
-
-def models_folder(store: str) -> str:
-    return files.join(files.absolute(store), "models")
+from mcmfh.store.layout import models_folder
 
 
 def register(store: str, bundle: str, bundle_digest: str, code_digest: str) -> int:

@@ -10,6 +10,7 @@ from mcmfh.pipeline.embed import Progress
 from mcmfh.pipeline.evaluate import Evaluated
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
+from mcmfh.store.layout import evaluation_folder
 
 
 def compare_on_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
@@ -24,10 +25,8 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     if asked.train_until:
         table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
-    root = files.join(files.absolute(config.store), "evaluations")
     evaluations: list[Evaluation] = []
-    finished = files.join(root, "rows")
-    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, finished), 1):
+    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, config.store), 1):
         evaluations += more
         if progress:
             progress(done, len(rows) * asked.seeds)
@@ -35,4 +34,4 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
     name = files.digest([each.to_json() for each in evaluations])[:16]
     note = f"{asked.compare}, {split}; encoder: {spec.name}"
-    return Evaluated(evaluations, write_report(evaluations, files.join(root, name), note=note))
+    return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))

@@ -9,6 +9,7 @@ python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretrain
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
@@ -27,6 +28,8 @@ from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import both_streams, step_seconds
 from mcmfh.store import files
+from mcmfh.store.layout import held_out_manifest, pretraining_comparison, pretraining_cost, pretraining_row
+from mcmfh.store.sealed import once
 
 SPLIT = "test"
 Measure = Callable[[Config, Archive, str, PretrainSettings, int], dict[str, Any]]
@@ -51,19 +54,17 @@ def compare_pretraining(
     measure = measure or pretrain_and_evaluate
     base = config.pretrain
     contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
-    root = files.join(files.absolute(config.store), "evaluations")
-    root = files.join(root, f"pretraining-{files.digest([base.work, contents])[:16]}")
-    rows = pretraining_rows(base, _dual_cost(base, files.join(root, "cost.json")))
+    root = pretraining_comparison(config.store, files.digest([base.work, contents])[:16])
+    cost = once(pretraining_cost(root), lambda: _dual_cost(base))
+    rows = pretraining_rows(base, cost["dual_over_masked"])
     rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
     evaluations: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""
     for seed in range(config.evaluate.seeds):
         for name, settings in rows.items():
-            uri = files.join(root, "rows", f"{files.digest(name)[:16]}-{seed}.json")
-            if not files.exists(uri):
-                files.create(uri, files.canonical_json(measure(config, archive, name, settings, seed)))
-            row = files.read_json(uri)
+            uri = pretraining_row(root, files.digest(name)[:16], seed)
+            row = once(uri, partial(measure, config, archive, name, settings, seed))
             evaluations.append(Evaluation.from_json(row["evaluation"]))
             seconds[name].append(row["seconds"])
             spent = "; ".join(
@@ -79,12 +80,9 @@ def _row_of(evaluation: Evaluation) -> str:
     return evaluation.method.rpartition(", ")[0]
 
 
-def _dual_cost(base: PretrainSettings, uri: str) -> float:
-    if not files.exists(uri):
-        seconds = step_seconds(both_streams(base), device=chosen_device(base.device, "pretrain.device"))
-        cost = {"dual_over_masked": seconds["dual-stream"] / seconds["masked-only"]}
-        files.create(uri, files.canonical_json(cost))
-    return float(files.read_json(uri)["dual_over_masked"])
+def _dual_cost(base: PretrainSettings) -> dict[str, float]:
+    seconds = step_seconds(both_streams(base), device=chosen_device(base.device, "pretrain.device"))
+    return {"dual_over_masked": seconds["dual-stream"] / seconds["masked-only"]}
 
 
 def pretrain_and_evaluate(
@@ -109,7 +107,6 @@ def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
     sink = io.BytesIO()
     pq.write_table(items, sink)
-    name = f"{files.digest(items['item_id'].to_pylist())[:16]}.parquet"
-    uri = files.join(files.absolute(config.store), "evaluations", "held-out", name)
+    uri = held_out_manifest(config.store, files.digest(items["item_id"].to_pylist())[:16])
     files.create(uri, sink.getvalue())
     return config.archive.model_copy(update={"manifest": uri})

@@ -7,6 +7,7 @@ paper's recipe at a time.
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings, ablations
 from mcmfh.store import files
+from mcmfh.store.layout import comparison_row
+from mcmfh.store.sealed import once, stored
 
 
 @dataclass(frozen=True)
@@ -81,33 +84,37 @@ def compare(
     table: EmbeddingTable,
     spec: EncoderSpec,
     bits: tuple[int, ...],
-    folder: str,
+    store: str,
     measure: Any = None,
 ) -> Iterator[list[Evaluation]]:
     """Yield the evaluations (one a code length) of each row and seed as they finish.
 
-    `bits`: the code lengths of baselines. Finished rows are stored below `folder`, so that an interrupted comparison
+    `bits`: the code lengths of baselines. Finished rows are stored in `store`, so that an interrupted comparison
     resumes. `measure` is the Ray function that trains and evaluates one (row, seed).
     """
     # Models of a comparison are not kept, and running the encoder for their canary would cost more than training them.
     unused = replace(spec, name="precomputed")
     contents = files.digest([files.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
-    todo: dict[ray.ObjectRef[Any], str] = {}
+    todo: dict[ray.ObjectRef[list[Evaluation]], str] = {}
     shared = ray.put(table)
     for row in rows:
         for seed in range(seeds):
             settings = row.settings.work if row.settings else None
             name = files.digest([__version__, row.name, settings, seed, bits, spec.digest, contents])
-            uri = files.join(folder, f"{name}.json")
-            if files.exists(uri):
-                yield [Evaluation.from_json(each) for each in files.read_json(uri)]
+            uri = comparison_row(store, name)
+            if (finished := stored(uri)) is not None:
+                yield [Evaluation.from_json(each) for each in finished]
             else:
                 todo[(measure or _measure).remote(row, seed, shared, unused, bits)] = uri
     while todo:
-        (finished, *_), _ = ray.wait(list(todo))
-        evaluations: list[Evaluation] = ray.get(finished)
-        files.create(todo.pop(finished), files.canonical_json([each.to_json() for each in evaluations]))
-        yield evaluations
+        (task, *_), _ = ray.wait(list(todo))
+        evaluations: list[Evaluation] = ray.get(task)
+        rows_of_task = once(todo.pop(task), partial(_as_json, evaluations))
+        yield [Evaluation.from_json(each) for each in rows_of_task]
+
+
+def _as_json(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
+    return [each.to_json() for each in evaluations]
 
 
 def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:

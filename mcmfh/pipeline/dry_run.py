@@ -1,7 +1,7 @@
-"""What a job would come to, before it does anything: rows, bytes, memory and hours, from its plan and a sample.
+"""An estimate of a job before it runs: rows, bytes, memory and hours, from its plan and a sample.
 
-The sample is real work, fetched, decoded and encoded on a worker, and thrown away. Hashing and publishing run at memory
-speed and are not counted.
+A worker fetches, decodes and encodes the sample and discards the result. Hashing and publishing run at memory speed and
+are not counted.
 """
 
 import resource
@@ -14,14 +14,13 @@ import ray
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.opened import Manifest
-from mcmfh.bulk.embed import embeddings_folder
 from mcmfh.bulk.listing import listed, plan
 from mcmfh.config import Config
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
-from mcmfh.pipeline.embed import current_spec
+from mcmfh.pipeline.execution import current_spec
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root
+from mcmfh.store.layout import archive_root, embeddings_folder
 
 SAMPLE_UNITS = 4
 SAMPLE_ITEMS = 32  # of each
@@ -29,17 +28,17 @@ SAMPLE_ITEMS = 32  # of each
 
 @dataclass(frozen=True)
 class Sample:
-    """Of one item on one core: seconds to load, seconds to encode, bytes of its files; and the worker's peak bytes."""
+    """Costs of one item on one core: seconds to load and to encode, bytes of its files; peak memory of the worker."""
 
     loading: float
     encoding: float
     bytes: float
-    memory: int
+    memory: int  # bytes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is to do, and how long that takes on the cores and GPUs of this cluster."""
+    """The work of a job, and how long it takes on the cores and GPUs of this cluster."""
 
     inputs: int
     items: int
@@ -70,19 +69,19 @@ class Estimate:
 
 
 def estimate(config: Config, manifest: Manifest) -> Estimate:
-    """List, plan and sample. Nothing is embedded or published; the plan that is stored is the one the job will find."""
+    """List, plan and sample. Nothing is embedded or published; the stored plan is the one that the job will use."""
     spec = current_spec(config)
-    embeddings = embeddings_folder(config.store, spec)
+    embeddings = embeddings_folder(config.store, spec.digest)
     with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
         planned = plan(config, listing, embeddings)
-    work = [unit for one in planned for unit in one.units]
-    resources = ray.cluster_resources()
+    work = [unit for each in planned for unit in each.units]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(resources.get("GPU", 0)) if spec.device == "cuda" else 0
     chosen = [work[i] for i in np.unique(np.linspace(0, len(work) - 1, SAMPLE_UNITS).astype(int))] if work else []
     sample = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0)(take_sample)
     return Estimate(
         listing.inputs,
-        sum(one.items for one in planned),
+        sum(each.items for each in planned),
         sum(unit.rows for unit in work),
         int(resources["CPU"]),
         gpus,
@@ -91,7 +90,7 @@ def estimate(config: Config, manifest: Manifest) -> Estimate:
 
 
 def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample:
-    """Load and encode the first items of the chosen units, once to warm up and once by the clock."""
+    """Load and encode the first items of the chosen units twice; the second time is measured."""
     encoder = load_encoder(spec.name, spec.device, spec.source)
     items = [item for unit in chosen for item in unit.items().slice(0, SAMPLE_ITEMS).to_pylist()]
     sizes = [_size(item[name]) for item in items for name in ("image_uri", "report_uri") if item[name]]
@@ -99,11 +98,11 @@ def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample
     for _ in range(2):
         begun = time.perf_counter()
         loaded = list(load_items(items, limits))
-        pixels = np.array([spec.preprocessing(one.image) for one in loaded if one.image is not None])
+        pixels = np.array([spec.preprocessing(item.image) for item in loaded if item.image is not None])
         between = time.perf_counter()
         if len(pixels):
             encoder.encode_images(pixels, fixed_batch=spec.batch_size)
-        encoder.encode_reports([one.report for one in loaded if one.report], fixed_batch=spec.batch_size)
+        encoder.encode_reports([item.report for item in loaded if item.report], fixed_batch=spec.batch_size)
         seconds = [between - begun, time.perf_counter() - between]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Sample(seconds[0] / len(items), seconds[1] / len(items), sum(sizes) / len(items), memory)
@@ -112,5 +111,5 @@ def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample
 def _size(uri: str) -> int:
     try:
         return files.size(uri)
-    except OSError:  # it will be quarantined
+    except OSError:  # The job will quarantine it.
         return 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.hashing import load_bundle, registry
@@ -11,6 +12,7 @@ from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
+from mcmfh.store.layout import evaluation_folder, evaluation_page
 
 _CANONICAL = 256  # dimensions of the common space of an encoder that has none
 
@@ -23,17 +25,17 @@ class Evaluated:
     report: str
 
 
-def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evaluated:
-    """Scores of a bundle on the archive's test split: from the store where they were computed before."""
-    spec, table = embedding_table(config, archive)
+def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: EncoderSpec | None = None) -> Evaluated:
+    """Scores of a bundle on the archive's test split; scores that the store holds already are read from it."""
+    spec, table = embedding_table(config, archive, spec)
     bundle = load_bundle(bundle_uri)
     if spec.digest != bundle.config["encoder_digest"]:
         raise InputError(
             f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"
         )
     name = files.digest([bundle.bundle_digest, archive.items.drop_columns(["row"]).to_pylist()])[:16]
-    folder = files.join(files.absolute(config.store), "evaluations", name)
-    page = files.join(folder, "report.html")
+    folder = evaluation_folder(config.store, name)
+    page = evaluation_page(folder)
     if files.exists(page):
         return Evaluated(read_evaluations(folder), page)
     evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
@@ -43,7 +45,7 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str) -> Evalu
 def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
 
-    Where its images and reports have no common space, ridge CCA of the training pairs gives them one.
+    An encoder without a common space of images and reports is given one by ridge CCA of the training pairs.
     """
     spec, table = embedding_table(config, archive)
     image, report, method = table.image, table.report, f"encoder {spec.name}"
@@ -52,7 +54,7 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
         method += ", ridge CCA"
     found = [evaluate({"image": image, "report": report}, table, None, method=method)]
     name = files.digest([each.to_json() for each in found])[:16]
-    folder = files.join(files.absolute(config.store), "evaluations", name)
+    folder = evaluation_folder(config.store, name)
     return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
 
 

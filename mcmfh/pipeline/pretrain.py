@@ -24,17 +24,23 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import weight_versions
 from mcmfh.store import files
+from mcmfh.store.layout import (
+    encoders_folder,
+    finished_pretraining,
+    pretraining_folder,
+    pretraining_picture,
+    pretraining_vocabulary,
+)
+from mcmfh.store.sealed import once, once_bytes
 from mcmfh.training.mcr import CONTENT, Problem, train_here, train_on_workers
 
 SHOWN = 6  # validation pairs in the pictures
-
-
 MOST_REPORTS = 200_000  # that a vocabulary is learnt from
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Towers in the store: `source` is their URI, for encoder.source; `reused` when they had been trained before."""
+    """Towers in the store: `source` is their URI, for encoder.source; `reused`: they had been trained before."""
 
     source: str
     metrics: dict[str, Any]
@@ -48,22 +54,24 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
     `pretrain.workers` = 0 runs here, otherwise Ray must be connected. Raises InputError when a group stands
     on two sides of the split, or pairs are too few.
     """
-    root = files.join(files.absolute(config.store), "pretraining")
+    store = config.store
     problem = pose(config, archive)
     run = problem.fingerprint[:16]
-    sealed = files.join(root, f"{run}.json")
-    reused = files.exists(sealed)
-    if not reused:
+    finished = finished_pretraining(store, run)
+    reused = files.exists(finished)
+
+    def trained() -> dict[str, Any]:
         train = train_here if problem.settings.workers == 0 else train_on_workers
         started = time.monotonic()
-        trainee = train(problem, root, run)
+        trainee = train(problem, pretraining_folder(store), run)
         seconds = time.monotonic() - started
-        source, metrics = complete(trainee, problem, files.join(files.absolute(config.store), "encoders"))
+        source, metrics = complete(trainee, problem, encoders_folder(store))
         for name, png in _pictures(trainee, problem, config.archive.keep_reports).items():
-            files.create(files.join(root, f"{run}.{name}.png"), png)
-        files.create(sealed, files.canonical_json({"source": source, "metrics": metrics, "seconds": seconds}))
-    found = files.read_json(sealed)
-    return Pretrained(found["source"], found["metrics"], found["seconds"], reused)
+            files.create(pretraining_picture(store, run, name), png)
+        return {"source": source, "metrics": metrics, "seconds": seconds}
+
+    result = once(finished, trained)
+    return Pretrained(result["source"], result["metrics"], result["seconds"], reused)
 
 
 def pose(config: Config, archive: Archive) -> Problem:
@@ -80,10 +88,11 @@ def pose(config: Config, archive: Archive) -> Problem:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
     what = settings.work | weight_versions(settings)
     fingerprint = files.digest([what, *(train[name].to_pylist() for name in ("item_id", "fingerprint"))])
-    uri = files.join(files.absolute(config.store), "pretraining", f"{fingerprint[:16]}.vocab.txt")
-    if not files.exists(uri):
-        files.create(uri, _make_vocabulary(settings, train, config.archive.limits).text.encode())
-    vocabulary = Vocabulary(files.read(uri).decode(), settings.context)
+    text = once_bytes(
+        pretraining_vocabulary(config.store, fingerprint[:16]),
+        lambda: _make_vocabulary(settings, train, config.archive.limits).text.encode(),
+    )
+    vocabulary = Vocabulary(text.decode(), settings.context)
     return Problem(
         settings, config.archive.limits, vocabulary, train.select(CONTENT), validation.select(CONTENT), fingerprint
     )

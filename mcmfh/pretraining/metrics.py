@@ -6,6 +6,7 @@ Shapes: n pairs · D common width.
 import numpy as np
 import torch
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.encoders.mcr_towers.model import Mcr
 from mcmfh.encoders.mcr_towers.vocabulary import PAD
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
@@ -36,7 +37,7 @@ def recall(model: Mcr, pairs: Pairs) -> dict[str, dict[str, float]]:
     """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10"}} among `pairs`, by cosine.
 
     Equal reports are one answer."""
-    vectors = dict(zip(("image", "report"), embed_pairs(model, pairs)))
+    vectors = dict(zip(MODALITIES, embed_pairs(model, pairs)))
     answers, group = np.unique(pairs.tokens, axis=0, return_inverse=True)
     group = group.ravel()
     recalls = {}

@@ -16,7 +16,7 @@ Facet = dict[str, Any]  # type; values: set, or None where there are too many; m
 
 def facets(snapshot: Snapshot) -> dict[str, Facet]:
     """What each column takes in the live items of (a part of) a snapshot."""
-    return {name: combined([*_stretches(snapshot, name)]) for name in snapshot.document["filters"]}
+    return {name: combined([*_stretches(snapshot, name)]) for name in snapshot.document.filters}
 
 
 def combined(parts: Sequence[Facet]) -> Facet:

@@ -54,8 +54,8 @@ def allowed(snapshot: "Snapshot", where: Mapping[str, Any]) -> np.ndarray:
     that does not fit its type.
     """
     for column in where:
-        if column not in snapshot.document["filters"]:
-            known = ", ".join(snapshot.document["filters"]) or "none"
+        if column not in snapshot.document.filters:
+            known = ", ".join(snapshot.document.filters) or "none"
             raise InputError(f"'{column}' is not a filter of this archive; declared filters: {known}")
 
     def compute() -> np.ndarray:

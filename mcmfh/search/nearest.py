@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
 from mcmfh.search.masks import allowed, key_of
-from mcmfh.search.opening import MODALITIES, Snapshot
+from mcmfh.search.opening import Snapshot
 from mcmfh.search.scan import distance_counts, nearest_by_sum
 from mcmfh.snapshots.shards import code_column
 

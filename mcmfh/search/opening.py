@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
 from mcmfh.search.cache import complete, completed, in_use, locked, sweep
@@ -27,10 +28,9 @@ from mcmfh.search.item_rows import Names, write_names
 from mcmfh.search.mapped import MappedRows, mapped_tensors
 from mcmfh.search.masks import Masks
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import files, numbered
-
-MODALITIES = ("image", "report")
+from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot
+from mcmfh.snapshots.shards import Shard
+from mcmfh.store import files, layout
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Snapshot:
     root: str
     number: int
     digest: str
-    document: dict[str, Any]
+    document: SnapshotDocument
     first: int
     items: MappedRows  # item_id, fingerprint, study_id, filter columns
     presentable: MappedRows  # image_uri, labels, date, report
@@ -56,7 +56,7 @@ class Snapshot:
 
     @property
     def bits(self) -> tuple[int, ...]:
-        return tuple(self.document["bits"])
+        return self.document.bits
 
     def row(self, item_id: str) -> int | None:
         """The live row of `item_id`, or None."""
@@ -75,9 +75,9 @@ class Snapshot:
         return [{**self.items.row(row), **self.presentable.row(row)} for row in rows]
 
 
-def latest(root: str) -> tuple[int, dict[str, Any]]:
+def latest(root: str) -> tuple[int, SnapshotDocument]:
     """(number, document) of the newest snapshot of the archive at `root`. Raises InputError where there is none."""
-    head = numbered.head(snapshots_folder(root))
+    head = newest_snapshot(root)
     if head is None:
         raise InputError(f"archive '{root}' has no snapshot; run jobs/hash_archive.py first")
     return head
@@ -95,13 +95,13 @@ def open_snapshot(
         number, document = latest(root)
     else:
         try:
-            document = numbered.get(snapshots_folder(root), number)
+            document = read_snapshot(root, number)
         except FileNotFoundError as error:
             raise InputError(f"archive '{root}' has no snapshot {number}; see mcmfh snapshots list") from error
-    chosen = parted([shard["rows"] for shard in document["shards"]], parts)[part]
-    mine = [document["shards"][i] for i in chosen]
-    first = sum(shard["rows"] for shard in document["shards"][: chosen.start])
-    digest = files.digest(document)
+    chosen = parted([shard.rows for shard in document.shards], parts)[part]
+    mine = [document.shards[i] for i in chosen]
+    first = sum(shard.rows for shard in document.shards[: chosen.start])
+    digest = document.digest
     home = Path(cache or os.environ.get("MCMFH_CACHE") or Path.home() / ".cache" / "mcmfh")
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,16 +140,16 @@ def parted(rows: Sequence[int], parts: int) -> list[range]:
     return [range(begin, end) for begin, end in zip([0, *ends], ends)]
 
 
-def _mapped(mine: list[dict], shards_folder: Path) -> tuple[MappedRows, MappedRows, list[dict[str, np.ndarray]]]:
+def _mapped(mine: list[Shard], shards_folder: Path) -> tuple[MappedRows, MappedRows, list[dict[str, np.ndarray]]]:
     return (
-        MappedRows([shards_folder / f"{shard['items']}.arrow" for shard in mine]),
-        MappedRows([shards_folder / f"{shard['shown']}.shown.arrow" for shard in mine]),
-        [mapped_tensors(shards_folder / f"{shard['codes']}.safetensors") for shard in mine],
+        MappedRows([shards_folder / f"{shard.items}.arrow" for shard in mine]),
+        MappedRows([shards_folder / f"{shard.shown}.shown.arrow" for shard in mine]),
+        [mapped_tensors(shards_folder / f"{shard.codes}.safetensors") for shard in mine],
     )
 
 
 def _fill(
-    root: str, document: dict[str, Any], mine: list[dict], first: int, shards_folder: Path, folder: Path
+    root: str, document: SnapshotDocument, mine: list[Shard], first: int, shards_folder: Path, folder: Path
 ) -> list[str]:
     """Download and verify what the node lacks, one shard at a time, and derive what searching needs.
 
@@ -158,40 +158,37 @@ def _fill(
     shards_folder.mkdir(exist_ok=True)
     listed: list[str] = []
     for shard in mine:
-        names = f"{shard['codes']}.safetensors", f"{shard['items']}.arrow", f"{shard['shown']}.shown.arrow"
+        names = f"{shard.codes}.safetensors", f"{shard.items}.arrow", f"{shard.shown}.shown.arrow"
         listed += names
-        _fetch(root, shard["codes"], "safetensors", shards_folder / names[0])
-        _fetch(root, shard["items"], "arrow", shards_folder / names[1])
+        _fetch(root, shard.codes, "safetensors", shards_folder / names[0])
+        _fetch(root, shard.items, "arrow", shards_folder / names[1])
         if (shown := shards_folder / names[2]).exists():
             shown.touch()
         else:
-            packed = shards_folder / f"{shard['shown']}.{uuid.uuid4().hex}"
+            packed = shards_folder / f"{shard.shown}.{uuid.uuid4().hex}"
             try:
-                _fetch(root, shard["shown"], "parquet", packed)
+                _fetch(root, shard.shown, "parquet", packed)
                 _unpack(packed, shown)
             finally:
                 packed.unlink(missing_ok=True)
     items, _, codes = _mapped(mine, shards_folder)
-    removed = shards.read_tombstones(root, document["tombstones"], document["rows"])
+    removed = shards.read_tombstones(root, document.tombstones, document.rows)
     live = ~removed[first : first + len(items)]
     np.save(folder / "live.npy", live)
     write_names(folder / "names.npy", items, live)
     for modality in MODALITIES:
         there = present(mine, codes, modality) & live
         ids = None if there.all() else np.flatnonzero(there)
-        for bits in document["bits"]:
+        for bits in document.bits:
             name = shards.code_column(modality, bits)
             column = np.concatenate([np.zeros((0, bits // 8), np.uint8), *(part[name] for part in codes)])
             HammingIndex(column if ids is None else column[ids], ids, bits=bits).save(folder / f"{name}.index")
     return listed
 
 
-def present(mine: list[dict], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
+def present(mine: list[Shard], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
     """bool [rows]: the rows that have a code of `modality`, removed ones included."""
-    parts = [
-        np.unpackbits(part[f"{modality}.present"], count=shard["rows"], bitorder="little").astype(bool)
-        for part, shard in zip(codes, mine)
-    ]
+    parts = [shards.presence(tensors, modality, shard.rows) for tensors, shard in zip(codes, mine)]
     return np.concatenate([np.zeros(0, bool), *parts])
 
 
@@ -200,7 +197,7 @@ def _fetch(root: str, name: str, suffix: str, target: Path) -> None:
     if target.exists():
         target.touch()
         return
-    uri = files.join(root, "shards", f"{name}.{suffix}")
+    uri = layout.archive_file(root, layout.SHARDS, name, suffix)
     arriving = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         files.download(uri, arriving)

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mcmfh.archive.modality import Modality
 from mcmfh.errors import InputError
 
 
@@ -14,7 +15,7 @@ class Query(BaseModel):
 
     report: str | None = Field(None, max_length=100_000, description="text of a report")
     code: str | None = Field(None, max_length=128, pattern="^([0-9a-fA-F]{2})+$", description="hex, from /v1/hash")
-    modality: Literal["image", "report"] | None = Field(None, description="what `code` is the code of")
+    modality: Modality | None = Field(None, description="what `code` is the code of")
     k: int = Field(10, ge=1, le=1000)
     target: Literal["report", "image", "study"] | None = Field(None, description="default: the other modality")
     max_distance: int | None = Field(None, ge=0, le=1024)

@@ -60,9 +60,9 @@ class Retrieval:
         self.limits = limits
         self.snapshot = opened(root, number)
         document = self.snapshot.document
-        if bundle is None or bundle.bundle_digest != document["bundle_digest"]:
-            bundle = load_bundle(document["bundle"], device=device)
-        if bundle.code_digest != document["code_digest"]:
+        if bundle is None or bundle.bundle_digest != document.bundle_digest:
+            bundle = load_bundle(document.bundle, device=device)
+        if bundle.code_digest != document.code_digest:
             raise InputError(
                 f"the bundle of snapshot {self.snapshot.number} is not the one it was hashed with; restore the bundle"
             )
@@ -75,11 +75,11 @@ class Retrieval:
         return {
             "snapshot": self.snapshot.number,
             "snapshot_digest": self.snapshot.digest,
-            "bundle_digest": document["bundle_digest"],
-            "code_digest": document["code_digest"],
+            "bundle_digest": document.bundle_digest,
+            "code_digest": document.code_digest,
             "encoder": self.bundle.encoder,
-            "bits": document["bits"],
-            "items": document["items"],
+            "bits": list(document.bits),
+            "items": document.items,
             "filters": {name: offered(facet) for name, facet in self.snapshot.facets().items()},
         }
 
@@ -125,9 +125,9 @@ class Retrieval:
         return bits
 
     @property
-    def bits_known(self) -> list[int]:
+    def bits_known(self) -> tuple[int, ...]:
         """Code lengths that the archive has."""
-        return self.snapshot.document["bits"]
+        return self.snapshot.document.bits
 
     def is_quick(self, query: Query) -> bool:
         """Whether `search` with codes at hand takes microseconds: shorter than handing it to another thread."""
@@ -144,7 +144,7 @@ class Retrieval:
         hits, scores = self._reranked(self.snapshot.find(question), query, logits)
         shown = self.snapshot.shown(hits.rows.tolist())
         meaning, precision = estimated_precision(self.bundle.calibration, bits, tuple(codes), target)
-        filters = self.snapshot.document["filters"]
+        filters = self.snapshot.document.filters
         return {
             "snapshot": self.snapshot.number,
             "target": target,
@@ -173,7 +173,7 @@ class Retrieval:
     def item(self, item_id: str) -> dict[str, Any] | None:
         """What may be shown of an item, or None."""
         item = self.snapshot.item(item_id)
-        return None if item is None else present(item, self.snapshot.document["filters"])
+        return None if item is None else present(item, self.snapshot.document.filters)
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """A JPEG of at most THUMBNAIL pixels a side, or None where there is no such picture."""
@@ -195,7 +195,7 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:
     return sink.getvalue()
 
 
-def present(item: Mapping[str, Any], filters: list[str]) -> dict[str, Any]:
+def present(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, Any]:
     """The public form of an item: no address, an excerpt instead of the report."""
     report = item["report"]
     return {

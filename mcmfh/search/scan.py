@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcmfh.hamming import hamming_distances
+from mcmfh.snapshots.shards import presence
 
 if TYPE_CHECKING:
     from mcmfh.search.opening import Snapshot
@@ -22,9 +23,7 @@ def distances_by_shard(
     for tensors in snapshot.codes:
         stored = tensors[column]
         end = start + len(stored)
-        there = np.unpackbits(
-            tensors[column.partition(".")[0] + ".present"], count=len(stored), bitorder="little"
-        ).astype(bool)
+        there = presence(tensors, column.partition(".")[0], len(stored))
         there &= (snapshot.live if mask is None else mask)[start:end]
         within = np.flatnonzero(there)
         asked = stored if len(within) == len(stored) else stored[within]

@@ -16,8 +16,7 @@ from mcmfh.search.facets import Facet, combined
 from mcmfh.search.nearest import Hits, merged
 from mcmfh.search.opening import latest, open_snapshot, parted
 from mcmfh.search.source import Local, Question
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import files, numbered
+from mcmfh.snapshots.document import read_snapshot
 
 Call = tuple[int, str, tuple]  # the part, the Source method, its arguments
 Ask = Callable[[int, Sequence[Call]], list[Any]]  # snapshot number, calls → their results, in order
@@ -52,9 +51,9 @@ class Spread:
         if number is None:
             number, self.document = latest(root)
         else:
-            self.document = numbered.get(snapshots_folder(root), number)
-        self.number, self.digest, self.ask = number, files.digest(self.document), ask
-        rows = [shard["rows"] for shard in self.document["shards"]]
+            self.document = read_snapshot(root, number)
+        self.number, self.digest, self.ask = number, self.document.digest, ask
+        rows = [shard.rows for shard in self.document.shards]
         before = [0, *accumulate(rows)]
         self.ends = [before[shards.stop] for shards in parted(rows, parts)]
         self.item("")
@@ -76,7 +75,7 @@ class Spread:
 
     def facets(self) -> dict[str, Facet]:
         answers = self._all("facets")
-        return {name: combined([answer[name] for answer in answers]) for name in self.document["filters"]}
+        return {name: combined([answer[name] for answer in answers]) for name in self.document.filters}
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self.ask(self.number, [(part, method, arguments) for part in range(len(self.ends))])

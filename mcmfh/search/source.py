@@ -9,6 +9,7 @@ import numpy as np
 from mcmfh.search.facets import Facet, facets
 from mcmfh.search.nearest import Hits, Target, histogram, search
 from mcmfh.search.opening import Snapshot
+from mcmfh.snapshots.document import SnapshotDocument
 
 
 class Question(NamedTuple):
@@ -27,7 +28,7 @@ class Source(Protocol):
 
     number: int
     digest: str
-    document: dict[str, Any]
+    document: SnapshotDocument
 
     def find(self, question: Question) -> Hits: ...
     def counts(self, question: Question) -> np.ndarray:

@@ -187,7 +187,7 @@ def device_of(config: Config) -> str:
     Raises InputError where that is a GPU and the cluster has none.
     """
     number, document = latest(archive_root(config.store, config.archive.name))
-    bundle = files.read_json(files.join(document["bundle"], "config.json"))
+    bundle = files.read_json(files.join(document.bundle, "config.json"))
     device = bundle["encoder_identity"]["device"]
     if device == "cuda" and ray_session.device("auto") != "cuda":
         raise InputError(f"snapshot {number} was hashed on a GPU and there is none here; serve it where there is one")

@@ -49,7 +49,7 @@ class Replica:
             load=self.encoding.load,
         )
         check_against(self.current, self.current)  # compiles and pages in what the first query needs
-        self.metrics.serving(self.current.snapshot.number, self.current.snapshot.document["items"])
+        self.metrics.serving(self.current.snapshot.number, self.current.snapshot.document.items)
         # Threads that wait for other processes cost nothing, and must not keep each other waiting.
         threads = min(4, os.cpu_count() or 1) if opened is opened_here else config.serve.max_waiting
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
@@ -84,7 +84,7 @@ class Replica:
             return {}
         retrieval.bits(query)
         contents = {"image": query.image, "report": query.report}
-        bundle, uri = retrieval.bundle, retrieval.snapshot.document["bundle"]
+        bundle, uri = retrieval.bundle, retrieval.snapshot.document.bundle
         found = await asyncio.gather(
             *(self.encoding.logits(bundle, uri, modality, contents[modality] or "") for modality in modalities)
         )

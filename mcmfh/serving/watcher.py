@@ -15,8 +15,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.canary import check_against
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import numbered
+from mcmfh.snapshots.document import snapshot_numbers
 
 LONGEST_PAUSE_S = 600.0
 
@@ -48,7 +47,7 @@ class Watcher:
         self.root, self.opened, self.poll_seconds, self.report, self.clock = root, opened, poll_seconds, report, clock
         self.load = load
         self.current = opened(None, None)
-        load(self.current.bundle, self.current.snapshot.document["bundle"])
+        load(self.current.bundle, self.current.snapshot.document.bundle)
         self.swaps = 0
         self.failure: Failure | None = None
         self._retry_at = 0.0
@@ -72,7 +71,7 @@ class Watcher:
         """Look once; True where a newer snapshot now answers. Never raises."""
         number = None
         try:
-            number = max(numbered.numbers(snapshots_folder(self.root)), default=0)
+            number = max(snapshot_numbers(self.root), default=0)
             if number <= self.current.snapshot.number:
                 self.failure = None
                 return False
@@ -89,12 +88,12 @@ class Watcher:
         old = self.current
         new = self.opened(number, old.bundle)
         if new.bundle is not old.bundle:
-            self.load(new.bundle, new.snapshot.document["bundle"])
+            self.load(new.bundle, new.snapshot.document.bundle)
         check_against(old, new)
         self.current = new  # one reference: requests see the old or the new, never between
         self.swaps += 1
         self.failure = None
-        self.report("snapshot", {"snapshot": number, "items": new.snapshot.document["items"]})
+        self.report("snapshot", {"snapshot": number, "items": new.snapshot.document.items})
 
     def _failed(self, number: int | None, error: Exception) -> None:
         before = self.failure

@@ -1,12 +1,11 @@
-"""What a range of keys needs: which items to hash, and which rows of the snapshot before they replace or outlive.
+"""What a range of keys needs: the items to hash, and the rows of the previous snapshot to tombstone.
 
-An item is hashed when the snapshot does not hold it, when its files changed, and when only what is shown of it or
-filtered on changed: then its stored embedding is hashed once more, and nothing is encoded.
+An item is hashed when the previous snapshot does not hold it and when its files changed. It is also hashed when only
+its displayed fields or filters changed: then its stored embedding is hashed again, and nothing is encoded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +13,21 @@ import pyarrow.compute as pc
 
 from mcmfh.archive.order import KeyRange, keys, named_range
 from mcmfh.archive.quarantine import quarantine_table
-from mcmfh.embeddings.stored import locate
+from mcmfh.embeddings.stored import Addresses, locate
 from mcmfh.snapshots import shards
+from mcmfh.snapshots.document import Publication
+from mcmfh.snapshots.shards import Shard
 
-COMPARED = ("study_id", "image_uri", "labels", "date")
+DISPLAYED = ("image_uri", "labels", "date")
+COMPARED = ("study_id", *DISPLAYED)
 
 
 @dataclass(frozen=True)
 class Compared:
     """wanted: rows to hash with `unit` and `position` of their embeddings, in item order; failed: quarantine rows.
 
-    removed: rows of the snapshot before that must not be found any more, a bitmap for each shard that has some, by the
-    digest of its items.
+    removed: rows of the previous snapshot to tombstone, a bitmap for each shard that has some, by the digest of the
+    shard's items.
     """
 
     wanted: pa.Table
@@ -33,83 +35,88 @@ class Compared:
     removed: dict[str, np.ndarray]
 
 
-def compare(
-    root: str,
-    items: pa.Table,
-    within: KeyRange,
-    embeddings: str,
-    before: Mapping[str, Any] | None,
-    filters: Sequence[str],
-    keep_reports: bool,
-) -> Compared:
-    """Compare a range's manifest `items` with the snapshot `before` (its document; None: there is none to build on)."""
-    wanted = np.ones(items.num_rows, bool)
-    removed: dict[str, np.ndarray] = {}
-    if before:
-        # With other columns, or with reports shown that were not (or the reverse), every row is written anew.
-        anew = (
-            not items.num_rows or before["filters"] != list(filters) or before.get("keep_reports", True) != keep_reports
-        )
-        bitmap, start = shards.read_bitmap(root, before["tombstones"], before["rows"]), 0
-        for document in before["shards"]:
-            shard = shards.Shard(**document)
-            if within.overlaps(named_range(shard.keys)):
-                there = shards.read_items(shards.read_verified(root, "shards", shard.items, "arrow"))
-                shown = shards.read_shown(root, shard, ["image_uri", "labels", "date"])
-                for name in shown.column_names:
-                    if name not in filters:
-                        there = there.append_column(name, shown[name])
-                live = in_range(there, within) & ~shards.bits_of(bitmap, start, shard.rows)
-                same = np.zeros(shard.rows, bool) if anew else live & _same(items, there, filters)
-                place = pc.index_in(there["item_id"], value_set=items["item_id"])
-                wanted[place.filter(pa.array(same)).to_numpy()] = False
-                if (live & ~same).any():
-                    removed[shard.items] = np.packbits(live & ~same, bitorder="little")
-            start += shard.rows
+def compare(publication: Publication, items: pa.Table, within: KeyRange) -> Compared:
+    """Compare a range's manifest `items` with the previous snapshot.
+
+    Raises RuntimeError where an item that is to be hashed has not been embedded.
+    """
+    wanted, removed = _changes(publication, items, within)
     items = items.filter(pa.array(wanted))
-    place = locate(embeddings, items, within)
-    if (place.unit < 0).any():
-        raise RuntimeError(f"{int((place.unit < 0).sum())} items have no embedding; run the embedding stage first")
-    units = pa.array(place.units, pa.string())
-    items = items.append_column("unit", units.take(pa.array(place.unit))).append_column(
-        "position", pa.array(place.position)
-    )
-    lost = items.filter(pa.array(place.failed)).select(["item_id", "row", "fingerprint"])
-    lost = lost.rename_columns(["item_id", "row", "digest"]).append_column(
-        "reason", place.reason.filter(pa.array(place.failed))
-    )
-    return Compared(items.filter(pa.array(~place.failed)), quarantine_table(lost.to_pylist()), removed)
+    addresses = locate(publication.embeddings, items, within)
+    missing = int((addresses.unit < 0).sum())
+    if missing:
+        raise RuntimeError(f"{missing} items have no embedding; run the embedding stage first")
+    units = pa.array(addresses.units, pa.string())
+    items = items.append_column("unit", units.take(pa.array(addresses.unit)))
+    items = items.append_column("position", pa.array(addresses.position))
+    return Compared(items.filter(pa.array(~addresses.failed)), _failures(items, addresses), removed)
 
 
-def rows_shared(root: str, shard: shards.Shard, other: shards.Shard) -> np.ndarray:
+def rows_shared(root: str, shard: Shard, other: Shard) -> np.ndarray:
     """bool[rows of shard]: its rows that hold an item of `other`."""
     if not named_range(shard.keys).overlaps(named_range(other.keys)):
         return np.zeros(shard.rows, bool)
-    here, there = (
-        shards.read_items(shards.read_verified(root, "shards", one.items, "arrow"))["item_id"] for one in (shard, other)
-    )
-    return pc.is_in(here, value_set=there).to_numpy()
+    own, others = (shards.read_items(root, each)["item_id"] for each in (shard, other))
+    shared: np.ndarray = pc.is_in(own, value_set=others).to_numpy()
+    return shared
 
 
-def in_range(there: pa.Table, within: KeyRange) -> np.ndarray:
+def in_range(rows: pa.Table, within: KeyRange) -> np.ndarray:
     """bool[rows]: rows whose item's key is `within`."""
     if within == KeyRange():
-        return np.ones(there.num_rows, bool)
-    order = keys(there["item_id"])
-    return (order >= np.uint64(within.first)) & (order <= np.uint64(within.last))
+        return np.ones(rows.num_rows, bool)
+    key = keys(rows["item_id"])
+    return np.logical_and(key >= np.uint64(within.first), key <= np.uint64(within.last))
 
 
-def _same(items: pa.Table, there: pa.Table, filters: Sequence[str]) -> np.ndarray:
-    """bool[rows of there]: `items` holds the row's item with equal fingerprint, filters and shown columns."""
-    place = pc.index_in(there["item_id"], value_set=items["item_id"])
-    same = pc.equal(there["fingerprint"], items["fingerprint"].take(place))
+def _changes(publication: Publication, items: pa.Table, within: KeyRange) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(bool[rows of items]: to be hashed, rows of the previous snapshot to tombstone)."""
+    wanted = np.ones(items.num_rows, bool)
+    removed: dict[str, np.ndarray] = {}
+    root, previous, filters = publication.root, publication.previous, publication.filters
+    if previous is None:
+        return wanted, removed
+    # With other filter columns, or with report texts switched on or off, every row is written anew.
+    kept_alike = (previous.filters, previous.keep_reports) == (filters, publication.keep_reports)
+    bitmap, start = shards.read_bitmap(root, previous.tombstones, previous.rows), 0
+    for shard in previous.shards:
+        if within.overlaps(named_range(shard.keys)):
+            rows = shards.read_items(root, shard)
+            displayed = shards.read_shown(root, shard, DISPLAYED)
+            for name in displayed.column_names:
+                if name not in filters:
+                    rows = rows.append_column(name, displayed[name])
+            live = in_range(rows, within) & ~shards.bits_of(bitmap, start, shard.rows)
+            comparable = kept_alike and items.num_rows
+            same = live & _same(items, rows, filters) if comparable else np.zeros(shard.rows, bool)
+            item = pc.index_in(rows["item_id"], value_set=items["item_id"])
+            wanted[item.filter(pa.array(same)).to_numpy()] = False
+            if (live & ~same).any():
+                removed[shard.items] = shards.pack_bits(live & ~same)
+        start += shard.rows
+    return wanted, removed
+
+
+def _failures(items: pa.Table, addresses: Addresses) -> pa.Table:
+    """Quarantine rows of the items that could not be embedded."""
+    failed = pa.array(addresses.failed)
+    rows = items.filter(failed).select(["item_id", "row", "fingerprint"])
+    rows = rows.rename_columns(["item_id", "row", "digest"])
+    return quarantine_table(rows.append_column("reason", addresses.reason.filter(failed)).to_pylist())
+
+
+def _same(items: pa.Table, rows: pa.Table, filters: Sequence[str]) -> np.ndarray:
+    """bool[rows]: `items` holds the row's item with equal fingerprint, filters and displayed columns."""
+    item = pc.index_in(rows["item_id"], value_set=items["item_id"])
+    same = pc.equal(rows["fingerprint"], items["fingerprint"].take(item))
     for name in (*COMPARED, *filters):
-        left, right = _comparable(there[name]), _comparable(items[name]).take(place)
+        left, right = _comparable(rows[name]), _comparable(items[name]).take(item)
         if left.type != right.type:
-            return np.zeros(there.num_rows, bool)
+            return np.zeros(rows.num_rows, bool)
         equal = pc.fill_null(pc.equal(left, right), False)
         same = pc.and_(same, pc.or_(equal, pc.and_(left.is_null(), right.is_null())))
-    return pc.fill_null(same, False).to_numpy()
+    result: np.ndarray = pc.fill_null(same, False).to_numpy()
+    return result
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:

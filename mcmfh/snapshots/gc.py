@@ -1,51 +1,53 @@
-"""What no snapshot needs any more: found, shown, deleted in an order that a killed gc cannot harm.
+"""What no kept snapshot needs: listed, reported, and deleted in an order that makes an interrupted gc harmless.
 
-Kept are the newest snapshots and all that they list. Of the rest markers go first and the shards they speak of after
-them, so that a marker never promises what is gone; whatever is younger than the grace period stays, for a running job
-may be about to publish it. Embeddings are never touched: they are what was expensive.
+The newest snapshots and all files that they list are kept. Of the rest, markers go before the shards that they name, so
+that a marker never promises a shard that is gone. Files younger than the grace period stay, because a running job may
+be about to publish them. Embeddings are never deleted: they are what was expensive.
 """
 
 import time
 from dataclasses import dataclass
 
-from mcmfh.snapshots.publish import files_of, snapshots_folder
+from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
+from mcmfh.snapshots.shards import Shard
 from mcmfh.store import files, numbered
+from mcmfh.store.layout import QUARANTINE, RUNS, SCRATCH, SHARDS, SNAPSHOTS, TOMBSTONES
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """URIs in the order in which they are to go, and their bytes."""
+    """URIs in the order of their deletion, and their bytes."""
 
     uris: list[str]
     bytes: int
 
 
 def find_garbage(root: str, keep: int, grace_seconds: float) -> Garbage:
-    """What is not needed by the newest `keep` snapshots and is older than the grace period."""
-    folder = snapshots_folder(root)
-    numbers = numbered.numbers(folder)
-    needed = {name for number in numbers[-keep:] for name in files_of(numbered.get(folder, number))}
+    """What the newest `keep` snapshots do not need and is older than the grace period."""
+    numbers = snapshot_numbers(root)
+    needed = {name for number in numbers[-keep:] for name in read_snapshot(root, number).files()}
     old = {numbered.name(number) for number in numbers[:-keep]}
-    stages: tuple[list[str], list[str], list[str]] = ([], [], [])  # documents, markers, what both speak of
+    documents: list[str] = []
+    markers: list[str] = []
+    contents: list[str] = []  # what documents and markers name
     total = 0
     for uri, info in files.walk(root):
-        room, _, name = uri[len(root) + 1 :].partition("/")
+        folder, _, name = uri[len(root) + 1 :].partition("/")
         if info["modified"] >= time.time() - grace_seconds:
             continue
-        if room == "snapshots" and name in old:
-            stage = 0
-        elif room == "runs" and not files_of({"shards": [files.read_json(uri)]}) <= needed:
-            stage = 1
-        elif room == "scratch" or (room in ("shards", "tombstones", "quarantine") and name not in needed):
-            stage = 2
+        if folder == SNAPSHOTS and name in old:
+            documents.append(uri)
+        elif folder == RUNS and not Shard(**files.read_json(uri)).files() <= needed:
+            markers.append(uri)
+        elif folder == SCRATCH or (folder in (SHARDS, TOMBSTONES, QUARANTINE) and name not in needed):
+            contents.append(uri)
         else:
             continue
-        stages[stage].append(uri)
         total += info["size"]
-    return Garbage([*stages[0], *stages[1], *stages[2]], total)
+    return Garbage([*documents, *markers, *contents], total)
 
 
 def collect(garbage: Garbage) -> None:
-    """Delete, in that order; a killed gc is simply run again."""
+    """Delete in that order. A gc that was interrupted is simply run again."""
     for uri in garbage.uris:
         files.delete(uri)

@@ -1,4 +1,4 @@
-"""The files of a snapshot, byte by byte. All are named by the sha256 of their content and never change.
+"""The files of a snapshot, byte by byte. Each is named by the sha256 of its content and never changes.
 
 shards/<sha256>.safetensors   per modality and K: `<modality>.<K>` uint8[N, K/8] and `<modality>.present`, a bitmap
                               uint8[ceil(N/8)] (little-endian) of the rows that have one; absent rows are zero
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load, save
 
 from mcmfh.archive.order import KeyRange, keys
-from mcmfh.store import files
+from mcmfh.store import files, layout
 
 SHARD_ROWS = 1 << 20
 SUFFIXES = {"codes": "safetensors", "items": "arrow", "shown": "parquet"}
@@ -35,22 +35,28 @@ class Shard:
     rows: int
     keys: str = str(KeyRange())
 
-    def document(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
+        """The shard as a snapshot's document and a marker state it."""
         return asdict(self)
 
-
-def shard_files(document: Mapping[str, Any]) -> set[str]:
-    """Names of a shard's files below shards/."""
-    return {f"{document[key]}.{suffix}" for key, suffix in SUFFIXES.items()}
+    def files(self) -> set[str]:
+        """Names of the shard's files below shards/."""
+        return {f"{getattr(self, name)}.{suffix}" for name, suffix in SUFFIXES.items()}
 
 
 def code_column(modality: str, bits: int) -> str:
+    """The tensor of a modality's codes of one length."""
     return f"{modality}.{bits}"
+
+
+def presence_column(modality: str) -> str:
+    """The tensor that says which rows have a code of a modality."""
+    return f"{modality}.present"
 
 
 def code_array(codes: np.ndarray, present: np.ndarray) -> pa.Array:
     """uint8[N, K/8] and bool[N] as a column of fixed-size binaries, null where not present."""
-    mask = pa.py_buffer(np.packbits(present, bitorder="little"))
+    mask = pa.py_buffer(pack_bits(present))
     return pa.Array.from_buffers(
         pa.binary(codes.shape[1]), len(codes), [mask, pa.py_buffer(np.ascontiguousarray(codes))]
     )
@@ -69,12 +75,14 @@ def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
         start = column.offset * width
         codes = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * width].reshape(-1, width)
         tensors[name] = np.where(present[:, None], codes, np.uint8(0))
-        tensors[f"{modality}.present"] = np.packbits(present, bitorder="little")
+        tensors[presence_column(modality)] = pack_bits(present)
     ends = keys(table["item_id"].take([0, table.num_rows - 1]))
     return Shard(
-        codes=_store(root, "shards", "safetensors", save(tensors)),
-        items=_store(root, "shards", "arrow", _arrow(table.select(["item_id", "fingerprint", "study_id", *filters]))),
-        shown=_store(root, "shards", "parquet", _parquet(table.select(list(SHOWN)))),
+        codes=_store(root, layout.SHARDS, "safetensors", save(tensors)),
+        items=_store(
+            root, layout.SHARDS, "arrow", _arrow(table.select(["item_id", "fingerprint", "study_id", *filters]))
+        ),
+        shown=_store(root, layout.SHARDS, "parquet", _parquet(table.select(list(SHOWN)))),
         rows=table.num_rows,
         keys=str(KeyRange(*map(int, ends))),
     )
@@ -82,7 +90,7 @@ def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
 
 def write_tombstones(root: str, bitmap: np.ndarray) -> str | None:
     """Store uint8[ceil(rows/8)] and return its digest; None where nothing is removed."""
-    return _store(root, "tombstones", "", bitmap.tobytes()) if bitmap.any() else None
+    return _store(root, layout.TOMBSTONES, "", bitmap.tobytes()) if bitmap.any() else None
 
 
 def read_bitmap(root: str, name: str | None, rows: int) -> np.ndarray:
@@ -92,49 +100,65 @@ def read_bitmap(root: str, name: str | None, rows: int) -> np.ndarray:
     """
     bitmap = np.zeros((rows + 7) // 8, np.uint8)
     if name:
-        stored = np.frombuffer(read_verified(root, "tombstones", name, ""), np.uint8)[: len(bitmap)]
+        stored = np.frombuffer(read_verified(root, layout.TOMBSTONES, name, ""), np.uint8)[: len(bitmap)]
         bitmap[: len(stored)] = stored
     return bitmap
 
 
 def read_tombstones(root: str, name: str | None, rows: int) -> np.ndarray:
-    """bool[rows]: removed."""
+    """bool[rows]: the removed rows of a snapshot."""
     return bits_of(read_bitmap(root, name, rows), 0, rows)
 
 
 def bits_of(bitmap: np.ndarray, start: int, rows: int) -> np.ndarray:
     """bool[rows]: bits `start` … `start` + `rows` of a little-endian bitmap."""
-    found = np.unpackbits(bitmap[start // 8 : (start + rows + 7) // 8], bitorder="little")
-    return found[start % 8 : start % 8 + rows].astype(bool)
+    bits = np.unpackbits(bitmap[start // 8 : (start + rows + 7) // 8], bitorder="little")
+    return bits[start % 8 : start % 8 + rows].astype(bool)
+
+
+def pack_bits(bits: np.ndarray) -> np.ndarray:
+    """uint8[ceil(N/8)]: bool[N] as a little-endian bitmap."""
+    return np.packbits(bits, bitorder="little")
+
+
+def count_bits(bitmap: np.ndarray) -> int:
+    """How many bits of a bitmap are set."""
+    return int(np.bitwise_count(bitmap).sum())
+
+
+def presence(tensors: Mapping[str, np.ndarray], modality: str, rows: int) -> np.ndarray:
+    """bool[rows]: the rows of a shard that have a code of `modality`; tensors: of its .safetensors file."""
+    return bits_of(tensors[presence_column(modality)], 0, rows)
 
 
 def set_bits(bitmap: np.ndarray, start: int, more: np.ndarray) -> None:
     """Set, in place, the bits of bool[rows] `more` from bit `start` on."""
-    place = slice(start // 8, (start + len(more) + 7) // 8)
-    found = np.unpackbits(bitmap[place], bitorder="little")
-    found[start % 8 : start % 8 + len(more)] |= more
-    bitmap[place] = np.packbits(found, bitorder="little")
+    touched = slice(start // 8, (start + len(more) + 7) // 8)
+    bits = np.unpackbits(bitmap[touched], bitorder="little")
+    bits[start % 8 : start % 8 + len(more)] |= more
+    bitmap[touched] = pack_bits(bits)
 
 
-def read_codes(data: bytes) -> dict[str, np.ndarray]:
-    """Tensors of a shard's .safetensors file."""
-    return load(data)
+def read_codes(root: str, shard: Shard) -> dict[str, np.ndarray]:
+    """Tensors of a shard's .safetensors file, verified."""
+    return load(read_verified(root, layout.SHARDS, shard.codes, SUFFIXES["codes"]))
 
 
-def read_items(data: bytes | pa.Buffer) -> pa.Table:
-    """Rows of a shard's .arrow file, without copying where `data` is a memory map."""
+def read_items(root: str, shard: Shard) -> pa.Table:
+    """Rows of a shard's .arrow file, verified."""
+    data = read_verified(root, layout.SHARDS, shard.items, SUFFIXES["items"])
     return pa.ipc.open_file(pa.BufferReader(data)).read_all()
 
 
 def read_shown(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
     """Some columns of a shard's .parquet file."""
-    with files.open_file(files.join(root, "shards", f"{shard.shown}.parquet")) as file:
+    with files.open_file(layout.archive_file(root, layout.SHARDS, shard.shown, SUFFIXES["shown"])) as file:
         return pq.read_table(file, columns=list(columns))
 
 
 def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:
     """A content-addressed file's bytes. Raises ValueError when they are not what the name says."""
-    uri = files.join(root, folder, f"{name}.{suffix}" if suffix else name)
+    uri = layout.archive_file(root, folder, name, suffix)
     data = files.read(uri)
     if files.digest(data) != name:
         raise ValueError(f"'{uri}' does not have the content that its name promises; restore it from a copy")
@@ -143,7 +167,7 @@ def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:
 
 def _store(root: str, folder: str, suffix: str, data: bytes) -> str:
     name = files.digest(data)
-    files.put(files.join(root, folder, f"{name}.{suffix}" if suffix else name), data)
+    files.put(layout.archive_file(root, folder, name, suffix), data)
     return name
 
 

@@ -1,7 +1,7 @@
 """Numbered, create-only documents: how a store without locks agrees on an order of events.
 
-`000001.json`, `000002.json`, … in one folder. A document becomes visible by one create-only write; who loses the race
-for a number reads the winner, builds anew on top of it and tries the next. Nothing is ever overwritten.
+`000001.json`, `000002.json`, … in one folder. A document becomes visible by one create-only write. A writer that loses
+the race for a number reads the winner, builds on it and tries the next number. Nothing is ever overwritten.
 """
 
 from collections.abc import Callable
@@ -11,23 +11,26 @@ from mcmfh.store import files
 
 
 def name(number: int) -> str:
+    """The file name of a document."""
     return f"{number:06d}.json"
 
 
 def numbers(folder: str) -> list[int]:
     """The numbers that exist in `folder`, ascending."""
-    return sorted(int(found[:-5]) for found in files.names(folder) if found.endswith(".json") and found[:-5].isdigit())
+    stems = [file.removesuffix(".json") for file in files.names(folder) if file.endswith(".json")]
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def head(folder: str) -> tuple[int, dict[str, Any]] | None:
     """(number, document) of the newest, or None where there is none."""
-    found = numbers(folder)
-    return (found[-1], get(folder, found[-1])) if found else None
+    existing = numbers(folder)
+    return (existing[-1], get(folder, existing[-1])) if existing else None
 
 
 def get(folder: str, number: int) -> dict[str, Any]:
     """The document of `number`. Raises FileNotFoundError."""
-    return files.read_json(files.join(folder, name(number)))
+    document: dict[str, Any] = files.read_json(files.join(folder, name(number)))
+    return document
 
 
 def append(
@@ -35,7 +38,7 @@ def append(
 ) -> tuple[int, dict[str, Any]]:
     """Publish `build(head)` under the number after the head; on a lost race, build again on the winner.
 
-    `build` may return None: there is nothing to add to that head, which is then the answer.
+    `build` returns None where it has nothing to add to the head; then the head is returned.
     """
     while True:
         newest = head(folder)

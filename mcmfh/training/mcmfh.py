@@ -16,7 +16,8 @@ import torch
 
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.hashing.bundle import Model, load_bundle
+from mcmfh.hashing.bundle import load_bundle
+from mcmfh.hashing.coder import Model
 from mcmfh.hashing.completion import complete
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
 from mcmfh.hashing.itq import fit_itq
@@ -27,6 +28,7 @@ from mcmfh.hashing.trainee import Trainee
 from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.device import chosen_device
 from mcmfh.store import files
+from mcmfh.store.layout import bundles_folder, training_folder
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
 
@@ -55,16 +57,15 @@ def train(
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
-    store = files.absolute(store)
     started = time.monotonic()
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     elif settings.workers == 0:
-        model = _train_here(prepared, files.join(store, "training", run_name))
+        model = _train_here(prepared, files.join(training_folder(store), run_name))
     else:
-        model = _train_on_ray(prepared, files.join(store, "training"), run_name)
+        model = _train_on_ray(prepared, training_folder(store), run_name)
     loop_seconds = time.monotonic() - started
-    uri = complete(model, prepared, encoder, files.join(store, "bundles"))
+    uri = complete(model, prepared, encoder, bundles_folder(store))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 

@@ -29,7 +29,7 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import start_towers
 from mcmfh.processes import keep_freed_memory
-from mcmfh.store import files
+from mcmfh.store.layout import pretraining_checkpoints
 from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
 
 CONTENT = ["image_uri", "report", "report_uri"]
@@ -76,7 +76,7 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
         pairs, held_out = (frozen_features(trainee.model.image_tower, each) for each in (pairs, held_out))
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     # Not the folder `run`, which belongs to Ray Train.
-    resumed = resume_here(state, files.join(root, f"{run}.epochs"))
+    resumed = resume_here(state, pretraining_checkpoints(root, run))
     fit(trainee, optimizer, from_memory(pairs, settings), settings, len(pairs), *resumed)
     return trainee
 

@@ -8,12 +8,13 @@ from support import chaos_jobs
 from mcmfh.archive.manifest import read_manifest
 from mcmfh.archive.order import in_order
 from mcmfh.benchmarks.bulk.contestants import contestant
-from mcmfh.bulk.embed import embed, embeddings_folder
+from mcmfh.bulk.embed import embed
 from mcmfh.config import load_config
 from mcmfh.embeddings.plan import with_fingerprints, write_plan
 from mcmfh.embeddings.stored import load_embeddings
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.store import files
+from mcmfh.store.layout import embeddings_folder
 
 ITEMS = 40
 
@@ -37,7 +38,7 @@ def embedded(root: str, monkeypatch) -> tuple[list[str], list[int], EmbeddingTab
     plan = write_plan(items, 16, files.join(root, "plan"))
     done = list(embed(config, spec, plan, load))
     assert sum(unit.quarantined for unit in done) == chaos_jobs.BROKEN
-    found = load_embeddings(embeddings_folder(config.store, spec), items, (spec.image_width, spec.report_width))
+    found = load_embeddings(embeddings_folder(config.store, spec.digest), items, (spec.image_width, spec.report_width))
     monkeypatch.undo()
     return steps, sorted(unit.rows for unit in done), found
 

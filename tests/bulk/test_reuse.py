@@ -12,7 +12,7 @@ from support.child import light_encoder
 from mcmfh.archive.images import Limits
 from mcmfh.archive.manifest import read_manifest
 from mcmfh.archive.order import key_ranges
-from mcmfh.bulk.embed import UnitEncoder, embeddings_folder, load_unit
+from mcmfh.bulk.embed import UnitEncoder, load_unit
 from mcmfh.bulk.listing import plan_range, take_in
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import with_fingerprints
@@ -20,6 +20,7 @@ from mcmfh.embeddings.stored import load_embeddings
 from mcmfh.encoders.base import Encoder
 from mcmfh.pipeline.archive import open_manifest
 from mcmfh.store import files
+from mcmfh.store.layout import embeddings_folder, unit_marker, unit_uri
 
 SPEC = light_encoder.spec()
 ITEMS = 40
@@ -46,7 +47,7 @@ def embed(new_job, tmp_path):
 
     def run(manifest: str, once_planned: Callable[[], object] = lambda: None) -> tuple[int, int]:
         config = job.config(manifest)
-        folder, scratch = embeddings_folder(config.store, SPEC), f"file://{tmp_path}/scratch/{next(runs)}"
+        folder, scratch = embeddings_folder(config.store, SPEC.digest), f"file://{tmp_path}/scratch/{next(runs)}"
         opened, encoder = open_manifest(config.archive), Counting()
         for number, part in enumerate(opened.parts):
             take_in(scratch, key_ranges(ITEMS, 1000), number, opened.uri, part, ())
@@ -58,7 +59,7 @@ def embed(new_job, tmp_path):
             step(load_unit(row, Limits(), SPEC.preprocessing), folder, False)
         return encoder.images, encoder.reports
 
-    run.folder = embeddings_folder(job.config("none").store, SPEC)
+    run.folder = embeddings_folder(job.config("none").store, SPEC.digest)
     return run
 
 
@@ -102,9 +103,9 @@ def test_what_a_gc_took_meanwhile_is_encoded_again(embed, tmp_path):
     before = stored(embed.folder, manifest)
     for path in pictures(manifest):
         os.utime(path, (2, 2))
-    taken = [units.unit_uri(embed.folder, name) for name in units.done_units(embed.folder)]
+    taken = [unit_uri(embed.folder, name) for name in units.done_units(embed.folder)]
     assert embed(manifest, lambda: [files.delete(uri) for uri in taken]) == first
     for name in units.done_units(embed.folder):
-        if units.unit_uri(embed.folder, name) in taken:
-            files.delete(files.join(embed.folder, "done", f"{name}.json"))
+        if unit_uri(embed.folder, name) in taken:
+            files.delete(unit_marker(embed.folder, name))
     assert np.array_equal(before.image, stored(embed.folder, manifest).image)

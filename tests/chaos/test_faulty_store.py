@@ -52,5 +52,5 @@ def test_a_job_on_a_store_that_fails(s3_endpoint, tmp_path, monkeypatch):
         chaos_jobs.run("hash_archive", stores[1], manifest, bundle, tmp_path / "faulty")
         print(f"{done.total()} requests: {dict(done)}")
         assert all(done[fault] for fault in FAULTS)
-    assert chaos_jobs.published(stores[1])["shards"] == chaos_jobs.published(stores[0])["shards"]
+    assert chaos_jobs.published(stores[1]).shards == chaos_jobs.published(stores[0]).shards
     assert chaos_jobs.codes(stores[1]) == chaos_jobs.codes(stores[0])

@@ -38,7 +38,7 @@ def undisturbed(archive, tmp_path_factory) -> tuple[Path, int]:
     folder = tmp_path_factory.mktemp("undisturbed")
     chaos_jobs.run("hash_archive", str(folder / "store"), *archive, folder)
     assert chaos_jobs.encoded(folder) == REPORTS
-    assert chaos_jobs.published(str(folder / "store"))["items"] == ITEMS - chaos_jobs.BROKEN
+    assert chaos_jobs.published(str(folder / "store")).items == ITEMS - chaos_jobs.BROKEN
     return folder / "store", len(chaos_jobs.lines(folder))
 
 

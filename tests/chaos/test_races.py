@@ -42,5 +42,5 @@ def test_two_jobs_race(kind, tmp_path, request):
     for name in names:
         image = [codes[:2] for codes in (after[name], before[name[2:]])]
         assert image[0] == image[1]
-    assert chaos_jobs.published(store)["parent"] == 2
+    assert chaos_jobs.published(store).parent == 2
     assert chaos_jobs.encoded(racers[0][0]) + chaos_jobs.encoded(racers[1][0]) == 80

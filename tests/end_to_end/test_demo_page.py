@@ -9,6 +9,7 @@ from mcmfh.demo.page import Answered, Found, write_page
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, Score
 from mcmfh.pipeline.hash import Published
+from mcmfh.snapshots.document import SnapshotDocument
 
 
 def test_labels_are_text_and_break_between_words(browser, tmp_path):
@@ -20,7 +21,8 @@ def test_labels_are_text_and_break_between_words(browser, tmp_path):
     answers = [Answered(modality, picture, "Chest.", labels, "6117", (found,) * 5) for modality in ("image", "report")]
     ways = ("image→report", "report→image")
     scores = tuple(Score(SINGLE, way, "unseen", "mAP@all", *[0.5] * 7, 10, 10) for way in ways)
-    published = Published("", 1, {"items": 10, "quarantined": 2}, 12, 10, {})
+    document = SnapshotDocument(None, (), None, 10, 10, (), 2, (), "", "", "", "", (16,))
+    published = Published("", 1, document, 12, 10, {})
     write_page(tmp_path / "index.html", answers, Evaluation("mcmfh", 16, 0, "test", False, scores, ()), published, "")
     browser.goto((tmp_path / "index.html").as_uri())
     assert browser.locator("li").all_text_contents() == list(labels) * 12

@@ -1,17 +1,18 @@
 """The bulk protocol: killed between any two writes it publishes the same, and it never works on anything twice."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from support import chaos_jobs
 
-from mcmfh.bulk import listing
-from mcmfh.pipeline import embed, hash
+from mcmfh.errors import InputError
 from mcmfh.pipeline.archive import open_manifest
+from mcmfh.pipeline.embed import embed_archive
 from mcmfh.snapshots.diff import diff
+from mcmfh.snapshots.document import snapshot_numbers
 from mcmfh.snapshots.gc import collect, find_garbage
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import files, numbered
+from mcmfh.store import files
 
 ITEMS = 60
 
@@ -21,11 +22,7 @@ def manifest(tmp_path) -> str:
     return chaos_jobs.write_archive(f"file://{tmp_path}/archive", ITEMS)
 
 
-@pytest.fixture
-def many_ranges(monkeypatch):
-    """Eight ranges of keys, shards of at most 24 rows."""
-    monkeypatch.setattr(listing, "RANGE_ROWS", 8)
-    monkeypatch.setattr(hash, "SHARD_ROWS", 24)
+MANY_RANGES = {"range_rows": 8, "shard_rows": 24}  # eight ranges of keys
 
 
 def document(job) -> bytes:
@@ -37,9 +34,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.slow)])
-def test_killed_between_any_two_writes(new_job, manifest, many_ranges, monkeypatch, kills):
+def test_killed_between_any_two_writes(new_job, manifest, monkeypatch, kills):
     """As chaos/test_kills.py does by SIGKILL; here by an exception that nobody catches, at each write or at some."""
-    undisturbed = new_job("undisturbed")
+    undisturbed = new_job("undisturbed", **MANY_RANGES)
     undisturbed.run(manifest)
     create, writes, last = files.create, 0, None
 
@@ -51,11 +48,11 @@ def test_killed_between_any_two_writes(new_job, manifest, many_ranges, monkeypat
         return create(uri, data)
 
     monkeypatch.setattr(files, "create", dying)
-    new_job("counted").run(manifest)
+    new_job("counted", **MANY_RANGES).run(manifest)
     assert writes > 40
     moments = random.Random(kills).sample(range(1, writes + 1), min(kills, writes))
     for moment in moments:
-        job = new_job(f"killed-{moment}")
+        job = new_job(f"killed-{moment}", **MANY_RANGES)
         writes, last = 0, moment
         with pytest.raises(Killed):
             job.run(manifest)
@@ -66,22 +63,19 @@ def test_killed_between_any_two_writes(new_job, manifest, many_ranges, monkeypat
     assert chaos_jobs.codes(job.store) == chaos_jobs.codes(undisturbed.store)
 
 
-def test_ranges_and_shards_change_no_code(new_job, manifest, monkeypatch):
+def test_ranges_and_shards_change_no_code(new_job, manifest):
     whole = new_job("whole")
     whole.run(manifest)
-    monkeypatch.setattr(listing, "RANGE_ROWS", 4)
-    monkeypatch.setattr(hash, "SHARD_ROWS", 9)
-    parts = new_job("parts")
-    assert len(parts.run(manifest).document["shards"]) > 6
+    parts = new_job("parts", range_rows=4, shard_rows=9)
+    assert len(parts.run(manifest).document.shards) > 6
     assert chaos_jobs.codes(parts.store) == chaos_jobs.codes(whole.store)
     failed = [job.run(manifest).quarantined.select(["row", "item_id", "reason"]) for job in (whole, parts)]
     assert failed[0].sort_by("row").to_pylist() == failed[1].sort_by("row").to_pylist()
 
 
 @pytest.mark.parametrize("ranges", [1, 8])
-def test_one_row_at_the_top_encodes_one_item(new_job, manifest, ranges, monkeypatch):
-    monkeypatch.setattr(listing, "RANGE_ROWS", 64 // ranges)
-    job, rows = new_job(), chaos_jobs.read_rows(manifest)
+def test_one_row_at_the_top_encodes_one_item(new_job, manifest, ranges):
+    job, rows = new_job(range_rows=64 // ranges), chaos_jobs.read_rows(manifest)
     job.run(manifest)
     job.encoded = 0
     longer = [{**rows[-1], "item_id": "new"}, *rows]
@@ -90,9 +84,8 @@ def test_one_row_at_the_top_encodes_one_item(new_job, manifest, ranges, monkeypa
 
 
 @pytest.mark.parametrize("ranges", [1, 8])
-def test_what_is_shown_changes_without_encoding(new_job, manifest, ranges, monkeypatch):
-    monkeypatch.setattr(listing, "RANGE_ROWS", 64 // ranges)
-    job = new_job()
+def test_what_is_shown_changes_without_encoding(new_job, manifest, ranges):
+    job = new_job(range_rows=64 // ranges)
     rows = [
         {**row, "study_id": row["item_id"], "date": "2020-01-01", "ward": "A"} for row in chaos_jobs.read_rows(manifest)
     ]
@@ -117,8 +110,8 @@ def test_what_is_shown_changes_without_encoding(new_job, manifest, ranges, monke
     assert not any(item["report"] for item in chaos_jobs.shown(job.store))
 
 
-def test_new_changed_and_removed_items(new_job, manifest, many_ranges):
-    job, rows = new_job(), chaos_jobs.read_rows(manifest)
+def test_new_changed_and_removed_items(new_job, manifest):
+    job, rows = new_job(**MANY_RANGES), chaos_jobs.read_rows(manifest)
     first = job.run(manifest)
     job.encoded = 0
     rows = rows[:40]
@@ -134,12 +127,12 @@ def test_new_changed_and_removed_items(new_job, manifest, many_ranges):
     assert (again.snapshot, again.hashed) == (second.snapshot, 0)
 
 
-def test_equal_item_ids_are_found_wherever_they_stand(new_job, manifest, many_ranges):
+def test_equal_item_ids_are_found_wherever_they_stand(new_job, manifest):
     rows = chaos_jobs.read_rows(manifest)
     doubled = chaos_jobs.write_manifest(
         files.parent(manifest), [*rows, rows[17], {**rows[44], "report": "other"}], "doubled"
     )
-    published = new_job().run(doubled)
+    published = new_job(**MANY_RANGES).run(doubled)
     assert (published.inputs, published.items) == (ITEMS + 2, ITEMS - chaos_jobs.BROKEN)
     assert published.reasons["item_id was used by an earlier row"] == 2
 
@@ -148,7 +141,7 @@ def test_another_model_shares_embeddings_and_no_code(new_job, manifest, bundles)
     job = new_job()
     first = job.run(manifest)
     before, job.encoded = chaos_jobs.codes(job.store), 0
-    with pytest.raises(hash.InputError, match="replace_model"):
+    with pytest.raises(InputError, match="replace_model"):
         job.run(manifest, f"hash.bundle={bundles[1]}")
     second = job.run(manifest, f"hash.bundle={bundles[1]}", "hash.replace_model=true")
     after = chaos_jobs.codes(job.store)
@@ -170,12 +163,11 @@ def test_another_version_of_a_package_shares_nothing(new_job, manifest, monkeypa
     installed = identity.library_versions()
     monkeypatch.setattr(identity, "library_versions", lambda: {**installed, "pillow": "0.1"})
     newer = light_encoder.spec()
-    for module in (embed, hash):
-        monkeypatch.setattr(module, "current_spec", lambda config: newer)
-    with pytest.raises(hash.InputError, match="another encoder"):
+    job.execution = replace(job.execution, spec=lambda config: newer)
+    with pytest.raises(InputError, match="another encoder"):
         job.run(manifest)
     config = job.config(manifest)
-    embedded = embed.embed_archive(config, open_manifest(config.archive))
+    embedded = embed_archive(config, open_manifest(config.archive), execution=job.execution)
     assert (job.encoded, embedded.reused) == (ITEMS, 0)
 
 
@@ -192,8 +184,8 @@ def test_quarantined_items_are_tried_again_when_asked(new_job, manifest):
         assert len(files.names(files.join(job.store, "embeddings", folder, "done"))) == 4 + tried
 
 
-def test_gc_takes_what_no_kept_snapshot_needs(new_job, manifest, many_ranges):
-    job, rows = new_job(), chaos_jobs.read_rows(manifest)
+def test_gc_takes_what_no_kept_snapshot_needs(new_job, manifest):
+    job, rows = new_job(**MANY_RANGES), chaos_jobs.read_rows(manifest)
     published = job.run(manifest)
     for number in range(3):
         rows[20 + number]["report"] = "something else"
@@ -206,7 +198,7 @@ def test_gc_takes_what_no_kept_snapshot_needs(new_job, manifest, many_ranges):
     assert rooms[:3] == ["snapshots"] * 3
     assert {"scratch", "tombstones"} <= set(rooms)
     collect(garbage)
-    assert numbered.numbers(snapshots_folder(published.root)) == [published.snapshot]
+    assert snapshot_numbers(published.root) == [published.snapshot]
     assert chaos_jobs.codes(job.store) == codes
     job.encoded = 0
     assert job.run(chaos_jobs.write_manifest(files.parent(manifest), rows, "same")).snapshot == published.snapshot
@@ -226,9 +218,9 @@ def test_a_shard_that_a_gc_took_is_made_again(new_job, manifest):
     assert job.encoded == 0
 
 
-def test_a_racing_job_is_built_upon(new_job, manifest, many_ranges, monkeypatch):
+def test_a_racing_job_is_built_upon(new_job, manifest, monkeypatch):
     """A second job publishes its own new items between another's last look at the head and its own publishing."""
-    job, rows = new_job(), chaos_jobs.read_rows(manifest)
+    job, rows = new_job(**MANY_RANGES), chaos_jobs.read_rows(manifest)
     job.run(manifest)
     racing = [
         chaos_jobs.write_manifest(files.parent(manifest), [{**rows[20], "item_id": name}, *rows[:50]], name)
@@ -244,7 +236,7 @@ def test_a_racing_job_is_built_upon(new_job, manifest, many_ranges, monkeypatch)
 
     monkeypatch.setattr(files, "create", late)
     published = job.run(racing[0])
-    assert (published.snapshot, published.document["parent"]) == (3, 2)
+    assert (published.snapshot, published.document.parent) == (3, 2)
     expected = {row["item_id"] for row in rows[chaos_jobs.BROKEN : 50]} | {"a", "b"}
     codes = chaos_jobs.codes(job.store)
     assert codes.keys() == expected

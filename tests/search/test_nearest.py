@@ -141,7 +141,7 @@ def test_every_shard_is_in_one_part(rows, parts):
 
 def test_removed_items_are_gone_and_changed_ones_are_new(snapshot):
     assert snapshot.row("i5") is None
-    assert snapshot.document["items"] == len(every_item(snapshot)) == 129
+    assert snapshot.document.items == len(every_item(snapshot)) == 129
     row = snapshot.row("i70")
     assert snapshot.shown([row])[0]["report"] == "report of i70"
 

@@ -74,7 +74,7 @@ def test_answers_do_not_depend_on_the_number_of_parts(retrievals, query, image, 
 
 def test_items_and_filters_do_not_either(retrievals):
     whole, *others = retrievals
-    assert whole.version["items"] < whole.snapshot.document["rows"]
+    assert whole.version["items"] < whole.snapshot.document.rows
     for other in others:
         assert other.version == whole.version
         for name in (*NAMES[::9], "", "nobody", "\ud800"):

@@ -12,8 +12,9 @@ from mcmfh.errors import InputError
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.watcher import Watcher
-from mcmfh.snapshots.publish import rollback, snapshots_folder
+from mcmfh.snapshots.publish import rollback
 from mcmfh.store import files, numbered
+from mcmfh.store.layout import snapshots_folder
 
 NAMES = [f"i{n}" for n in range(1, 61)]
 

@@ -6,25 +6,27 @@ from support import chaos_jobs
 from support.child import light_encoder
 
 from mcmfh.archive.loading import load_items
-from mcmfh.bulk import embed, listing
+from mcmfh.bulk.embed import UnitDone
 from mcmfh.config import Config, load_config
 from mcmfh.embeddings import units
 from mcmfh.encoders.base import Encoder
-from mcmfh.pipeline import embed as embed_stage
-from mcmfh.pipeline import hash
 from mcmfh.pipeline.archive import open_manifest
+from mcmfh.pipeline.execution import Execution
+from mcmfh.pipeline.hash import Published, hash_archive
 from mcmfh.store import files
+from mcmfh.store.layout import embeddings_folder
 
 SPEC = light_encoder.spec()
 
 
 class Job:
-    """hash_archive over a manifest; counts what is encoded."""
+    """hash_archive over a manifest; counts what is encoded. `portions`: range_rows and shard_rows."""
 
-    def __init__(self, folder: str, bundle: str):
+    def __init__(self, folder: str, bundle: str, **portions: int):
         self.folder, self.bundle = folder, bundle
         self.store = files.join(folder, "store")
         self.encoded = 0
+        self.execution = Execution(inline, self.embed, lambda config: SPEC, **portions)
 
     def config(self, manifest: str, *more: str) -> Config:
         settings = [f"store={self.store}", f"archive.manifest={manifest}", f"hash.bundle={self.bundle}"]
@@ -32,9 +34,9 @@ class Job:
             [*settings, "embed.unit_items=16", "archive.max_failure_rate=0.5", *more], read_default=False
         )
 
-    def run(self, manifest: str, *more: str) -> hash.Published:
+    def run(self, manifest: str, *more: str) -> Published:
         config = self.config(manifest, *more)
-        return hash.hash_archive(config, open_manifest(config.archive))
+        return hash_archive(config, open_manifest(config.archive), execution=self.execution)
 
     def embed(self, config, spec, plan):
         encoder = Encoder(spec, light_encoder.Towers())
@@ -53,8 +55,8 @@ class Job:
                 column = [None if getattr(one, modality) is None else next(rows) for one in loaded]
                 kind = pa.list_(pa.float32(), light_encoder.WIDTH)
                 table = table.append_column(f"{modality}_embedding", pa.array(column, kind))
-            marker = units.write_unit(embed.embeddings_folder(config.store, spec), unit.digest, table)
-            yield embed.UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
+            marker = units.write_unit(embeddings_folder(config.store, spec.digest), unit.digest, table)
+            yield UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
 
 
 def inline(function, calls):
@@ -69,16 +71,10 @@ def bundles(tmp_path_factory) -> tuple[str, str]:
 
 
 @pytest.fixture
-def new_job(bundles, tmp_path, monkeypatch):
+def new_job(bundles, tmp_path):
     """Makes a Job with a store of its own."""
 
-    def make(name: str = "job") -> Job:
-        job = Job(f"file://{tmp_path}/{name}", bundles[0])
-        monkeypatch.setattr(embed_stage.embedding, "embed", job.embed)
-        return job
+    def make(name: str = "job", **portions: int) -> Job:
+        return Job(f"file://{tmp_path}/{name}", bundles[0], **portions)
 
-    for module in (hash, listing):
-        monkeypatch.setattr(module, "each", inline)
-    for module in (embed_stage, hash):
-        monkeypatch.setattr(module, "current_spec", lambda config: SPEC)
     return make

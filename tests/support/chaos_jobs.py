@@ -13,13 +13,15 @@ import numpy as np
 from PIL import Image
 from support.child import light_encoder
 
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.canary import embedding_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.processes import below, command_line
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import files, numbered
+from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot
+from mcmfh.store import files
+from mcmfh.store.layout import archive_root
 
 REPOSITORY = Path(__file__).parents[2]
 BROKEN = 3
@@ -59,7 +61,7 @@ def save_model(root: str, seed: int = 0) -> str:
     shape = Shape(ModelSettings(hidden=16), spec.image_width, spec.report_width, (16, 32), seed)
     model = shape.build().eval()
     drawn = np.random.default_rng(seed).standard_normal((2, 64, light_encoder.WIDTH)).astype(np.float32)
-    canary = embedding_canary(Bundle(model, shape, "packaged", spec.identity).all_logits, *drawn, seed)
+    canary = embedding_canary(Coder(model, shape).all_logits, *drawn, seed)
     return save_bundle(root, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
 
 
@@ -110,39 +112,39 @@ def kill(*pids: int) -> None:
             continue
 
 
-def published(store: str, archive: str = "archive") -> dict:
+def published(store: str, archive: str = "archive") -> SnapshotDocument:
     """The head snapshot's document."""
-    head = numbered.head(snapshots_folder(files.join(files.absolute(store), "archives", archive)))
+    head = newest_snapshot(archive_root(store, archive))
     assert head is not None
     return head[1]
 
 
 def codes(store: str, archive: str = "archive") -> dict[str, tuple]:
     """item_id → its codes in the head snapshot; fails where an item stands twice."""
-    root = files.join(files.absolute(store), "archives", archive)
+    root = archive_root(store, archive)
     document = published(store, archive)
-    removed = shards.read_tombstones(root, document["tombstones"], document["rows"])
+    removed = shards.read_tombstones(root, document.tombstones, document.rows)
     found: dict[str, tuple] = {}
     row = 0
-    for shard in document["shards"]:
-        tensors = shards.read_codes(shards.read_verified(root, "shards", shard["codes"], "safetensors"))
-        items = shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow"))
+    for shard in document.shards:
+        tensors = shards.read_codes(root, shard)
+        items = shards.read_items(root, shard)
         for i, item in enumerate(items["item_id"].to_pylist()):
             if not removed[row + i]:
                 assert item not in found, f"{item} stands twice"
                 found[item] = tuple(tensors[name][i].tobytes() for name in sorted(tensors) if "present" not in name)
-        row += shard["rows"]
+        row += shard.rows
     return found
 
 
 def shown(store: str, archive: str = "archive") -> list[dict]:
     """All columns of every item in the head snapshot."""
-    root = files.join(files.absolute(store), "archives", archive)
+    root = archive_root(store, archive)
     document = published(store, archive)
-    removed = shards.read_tombstones(root, document["tombstones"], document["rows"])
+    removed = shards.read_tombstones(root, document.tombstones, document.rows)
     rows = []
-    for shard in (shards.Shard(**one) for one in document["shards"]):
-        items = shards.read_items(shards.read_verified(root, "shards", shard.items, "arrow"))
+    for shard in document.shards:
+        items = shards.read_items(root, shard)
         columns = shards.read_shown(root, shard, shards.SHOWN)
         rows += [{**a, **b} for a, b in zip(items.to_pylist(), columns.to_pylist())]
     return [row for row, gone in zip(rows, removed) if not gone]

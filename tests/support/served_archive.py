@@ -9,7 +9,7 @@ from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.benchmarks.serving.archives import untrained_model
 from mcmfh.encoders import load_encoder
-from mcmfh.snapshots.publish import Model
+from mcmfh.snapshots.document import Model
 
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.publish import Model, Quarantine, base, publish
+from mcmfh.snapshots.document import Model, Publication
+from mcmfh.snapshots.publish import Quarantine, base, publish
 
 MODEL = Model("file:///bundle", "b" * 64, "c" * 64, "e" * 64, (16,))
 FILTERS = ("modality", "year")
@@ -51,11 +52,10 @@ def publish_rows(
     gone = set(known or []) - set(listed or known or [])
     replaced = pa.array(sorted(gone.union(table["item_id"].to_pylist())))
     removed = {}
-    for document in before["shards"] if before else ():
-        items = shards.read_items(shards.read_verified(root, "shards", document["items"], "arrow"))
-        holding = pc.is_in(items["item_id"], value_set=replaced).to_numpy()
-        removed[document["items"]] = np.packbits(holding, bitorder="little")
+    for shard in before.shards if before else ():
+        holding = pc.is_in(shards.read_items(root, shard)["item_id"], value_set=replaced).to_numpy()
+        removed[shard.items] = shards.pack_bits(holding)
     shard = shards.write_shard(root, table, FILTERS)
-    if before and shard.document() in before["shards"]:
+    if before and shard in before.shards:
         removed = {}
-    return publish(root, model, [shard], before, removed, Quarantine(), FILTERS, True)
+    return publish(Publication(root, "", model, before, FILTERS), [shard], removed, Quarantine())

@@ -25,17 +25,18 @@ from mcmfh.bulk.tasks import each
 from mcmfh.embeddings import partitions, units
 from mcmfh.embeddings.plan import unit_names
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.canary import embedding_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.pipeline.archive import PART_ROWS
 from mcmfh.pipeline.hash import publish_listing
 from mcmfh.processes import below, command_line, peak_resident_bytes
 from mcmfh.search.nearest import search
 from mcmfh.search.opening import open_snapshot
-from mcmfh.snapshots.publish import Model
+from mcmfh.snapshots.document import Model, Publication
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root
+from mcmfh.store.layout import archive_root, bundles_folder, embeddings_folder, scratch_folder
 
 WIDTH = 512
 UNIT_ROWS = 1 << 14
@@ -64,9 +65,10 @@ class Measured:
 
 def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image", "report")) -> Measured:
     """Run all stages on `items` synthetic items below the local `folder`. Ray must be connected."""
-    root, embeddings = archive_root(folder, "scale"), files.join(files.absolute(folder), "embeddings")
-    model = _model(files.join(files.absolute(folder), "bundles"))
-    scratch = files.join(root, "scratch", "0")
+    root, model = archive_root(folder, "scale"), _model(bundles_folder(folder))
+    embeddings = embeddings_folder(folder, model.encoder_digest)
+    publication = Publication(root, embeddings, model, previous=None, keep_reports=False)
+    scratch = scratch_folder(root, "0")
     listing = Listing(scratch, key_ranges(items, RANGE_ROWS), items)
     seconds: dict[str, float] = {}
 
@@ -81,9 +83,7 @@ def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image
         stage("list", lambda: list(each(list_part, parts)))
         stage("settle", lambda: list(each(settle_range, [(scratch, one, embeddings) for one in listing.ranges])))
         read_unit = read_drawn_unit if len(modalities) == 2 else read_drawn_images
-        published = stage(
-            "hash and publish", lambda: publish_listing(root, model, listing, embeddings, None, (), False, read_unit)
-        )
+        published = stage("hash and publish", lambda: publish_listing(publication, listing, read_unit))
         driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         files.delete_tree(scratch)
         opened = stage("open", lambda: list(each(open_and_search, [(root, f"{folder}/cache")])))
@@ -149,7 +149,7 @@ def _model(folder: str) -> Model:
     shape = Shape(ModelSettings(method="itq"), WIDTH, WIDTH, (16,), 0)
     model = shape.build().eval()
     drawn = np.random.default_rng(0).standard_normal((64, WIDTH)).astype(np.float32)
-    canary = embedding_canary(Bundle(model, shape, spec.name, spec.identity).all_logits, drawn, drawn, 0)
+    canary = embedding_canary(Coder(model, shape).all_logits, drawn, drawn, 0)
     uri = save_bundle(folder, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
     config = files.read_json(files.join(uri, "config.json"))
     return Model(uri, uri.rpartition("/")[2], config["code_digest"], spec.digest, shape.bits)

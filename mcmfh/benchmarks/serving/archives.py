@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +11,15 @@ import pyarrow.compute as pc
 from mcmfh.encoders import encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
 from mcmfh.hashing import load_bundle
-from mcmfh.hashing.bundle import Bundle, Shape, save_bundle
+from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.calibration import calibrate
 from mcmfh.hashing.canary import embedding_canary, encoder_canary
+from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.publish import FORMAT, Model, snapshots_folder
-from mcmfh.store import files, numbered
+from mcmfh.snapshots.document import Model, SnapshotDocument
+from mcmfh.store import numbered
+from mcmfh.store.layout import archive_root, snapshots_folder
 
 FILTERS = ("modality", "year")
 MODALITIES = np.array(["CR", "CT", "MR", "US"])
@@ -30,17 +33,17 @@ def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hid
     towers = towers or load_encoder("packaged", "cpu")
     shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
     model = shape.build().eval()
-    bundle = Bundle(model, shape, "packaged", spec.identity)
+    coder = Coder(model, shape)
     rng = np.random.default_rng(seed)
     image, report = (rng.standard_normal((64, w)).astype(np.float32) for w in (spec.image_width, spec.report_width))
-    canary = embedding_canary(bundle.all_logits, image, report, seed)
+    canary = embedding_canary(coder.all_logits, image, report, seed)
     canary["encoder"] = encoder_canary(
-        lambda images, k: bundle._hash_images(towers, images, k),
-        lambda texts, k: bundle._hash_reports(towers, texts, k),
-        bundle.bits,
+        lambda images, k: coder.encode_and_hash_images(towers, images, k),
+        lambda texts, k: coder.encode_and_hash_reports(towers, texts, k),
+        coder.bits,
     )
     labels, study = rng.random((64, 3)) < 0.3, np.arange(64) // 2
-    calibration = {str(BITS): calibrate(bundle.hash_embeddings(image, report), labels, study)}
+    calibration = {str(BITS): calibrate(coder.hash_embeddings(image, report), labels, study)}
     uri = save_bundle(root, model, shape, spec, calibration=calibration, metrics={}, canary=canary, training={})
     loaded = load_bundle(uri)
     return Model(uri, loaded.bundle_digest, loaded.code_digest, spec.digest, (BITS,))
@@ -53,22 +56,21 @@ def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = sha
         table = synthetic_rows(start, min(shard_rows, items - start), seed)
         written.append(shards.write_shard(root, table, FILTERS))
 
-    def document(head):
-        return {
-            "format": FORMAT,
-            "parent": head[0] if head else None,
-            "shards": [shard.document() for shard in written],
-            "tombstones": None,
-            "rows": items,
-            "items": items,
-            "quarantine": "0" * 64,
-            "quarantined": 0,
-            "filters": list(FILTERS),
+    def build(head: tuple[int, dict[str, Any]] | None) -> dict[str, Any]:
+        document = SnapshotDocument(
+            parent=head[0] if head else None,
+            shards=tuple(written),
+            tombstones=None,
+            rows=items,
+            items=items,
+            quarantine=(),
+            quarantined=0,
+            filters=FILTERS,
             **asdict(model),
-            "bits": list(model.bits),
-        }
+        )
+        return document.to_json()
 
-    return numbered.append(snapshots_folder(root), document)[0]
+    return numbered.append(snapshots_folder(root), build)[0]
 
 
 def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
@@ -107,18 +109,17 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
     )
 
 
-def peer_files(root: str, document: dict, folder: Path) -> None:
+def peer_files(root: str, document: SnapshotDocument, folder: Path) -> None:
     """What the peer loads: codes.npy uint8 [n, B] and names.npy of the items that have a report."""
     codes, names = [], []
-    for shard in document["shards"]:
-        tensors = shards.read_codes(shards.read_verified(root, "shards", shard["codes"], "safetensors"))
-        there = np.unpackbits(tensors["report.present"], count=shard["rows"], bitorder="little").astype(bool)
-        items = shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow"))
-        codes.append(tensors[f"report.{BITS}"][there])
-        names.append(items["item_id"].to_numpy()[there].astype("S"))
+    for shard in document.shards:
+        tensors, items = shards.read_codes(root, shard), shards.read_items(root, shard)
+        reported = shards.presence(tensors, "report", shard.rows)
+        codes.append(tensors[f"report.{BITS}"][reported])
+        names.append(items["item_id"].to_numpy()[reported].astype("S"))
     np.save(folder / "codes.npy", np.concatenate(codes))
     np.save(folder / "names.npy", np.concatenate(names))
 
 
 def absolute_root(folder: Path) -> str:
-    return files.join(files.absolute(str(folder)), "archives", "synthetic")
+    return archive_root(str(folder), "synthetic")

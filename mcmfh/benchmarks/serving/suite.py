@@ -23,8 +23,7 @@ from mcmfh.benchmarks.serving.processes import free_port, server
 from mcmfh.config import Config
 from mcmfh.processes import below, cpu_seconds
 from mcmfh.serving.access import new_key, proxy_environment
-from mcmfh.snapshots.publish import snapshots_folder
-from mcmfh.store import numbered
+from mcmfh.snapshots.document import read_snapshot
 
 Say = Callable[[str], None]
 CONCURRENCY = 32
@@ -41,7 +40,7 @@ def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool
         root = absolute_root(folder)
         model = untrained_model(f"{folder}/bundles")
         publish_synthetic(root, model, items)
-        peer_files(root, numbered.get(snapshots_folder(root), 1), folder)
+        peer_files(root, read_snapshot(root, 1), folder)
         small = absolute_root(folder / "small")
         publish_synthetic(small, model, 3000)
         opening = measure_opening(root, small)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation.hasher import Hasher
@@ -28,9 +29,7 @@ class RotatedSpace:
 
     def rotated(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
         """float[N, K] by modality, whose signs are the codes."""
-        return {
-            name: (vectors - self.centre) @ self.weight for name, vectors in zip(("image", "report"), self.space(table))
-        }
+        return {name: (vectors - self.centre) @ self.weight for name, vectors in zip(MODALITIES, self.space(table))}
 
     def hash(self, table: EmbeddingTable) -> dict[str, np.ndarray]:
         return {name: pack_codes(values) for name, values in self.rotated(table).items()}
