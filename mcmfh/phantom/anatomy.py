@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+Point = tuple[float, float]  # (x, y) on the plane
+
 _BEND = 0.018  # standard deviation of the warp
 _MARGIN = 0.08  # upper bound of the distance by which the warp moves a point
 
@@ -113,7 +115,7 @@ class Canvas:
         radius = np.sqrt(np.sqrt(x * x + y * y)) if boxy else np.sqrt(x + y)
         return Mask(box, _rim((radius - 1) * min(rx, ry), edge))
 
-    def tube(self, points: Sequence[tuple[float, float]], radii: float | Sequence[float], edge: float = 0.02) -> Mask:
+    def tube(self, points: Sequence[Point], radii: float | Sequence[float], edge: float = 0.02) -> Mask:
         """A chain of capsules through `points`, with one radius for all or one for each point."""
         radii = [float(radii)] * len(points) if isinstance(radii, int | float) else [float(radius) for radius in radii]
         points = [(float(x), float(y)) for x, y in points]
@@ -133,7 +135,7 @@ class Canvas:
             np.minimum(distance, away, out=distance)
         return Mask(box, _rim(distance, edge))
 
-    def polygon(self, points: Sequence[tuple[float, float]], edge: float = 0.02) -> Mask:
+    def polygon(self, points: Sequence[Point], edge: float = 0.02) -> Mask:
         """A convex polygon; `points` are its corners, clockwise in the picture."""
         points = [(float(x), float(y)) for x, y in points]
         xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -183,13 +185,13 @@ class Canvas:
         region = self.pixels[mask.box]
         region += value * mask.values + cortex * rim
 
-    def spots(self, count: int, inside: Mask, radius: float) -> list[tuple[float, float]]:
+    def spots(self, count: int, inside: Mask, radius: float) -> list[Point]:
         """Centres of up to `count` spots inside a mask, at least 2 `radius` apart."""
         rows, columns = np.nonzero(inside.values > 0.95)
         if not len(rows):
             rows, columns = np.nonzero(inside.values >= inside.values.max())
         rows, columns = rows + inside.box[0].start, columns + inside.box[1].start
-        chosen: list[tuple[float, float]] = []
+        chosen: list[Point] = []
         for _ in range(20 * count):
             pick = int(self.rng.integers(len(rows)))
             centre = float(self.x[rows[pick], columns[pick]]), float(self.y[rows[pick], columns[pick]])

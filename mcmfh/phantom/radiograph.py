@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mcmfh.phantom.anatomy import Canvas, Finding, Mask, noise
+from mcmfh.phantom.anatomy import Canvas, Finding, Mask, Point, noise
 
 
 def chest(canvas: Canvas, findings: list[Finding]) -> None:
@@ -37,7 +37,7 @@ def chest(canvas: Canvas, findings: list[Finding]) -> None:
     _marker(canvas)
 
 
-def _lung(side: int) -> list[tuple[float, float]]:
+def _lung(side: int) -> list[Point]:
     return [(0.30 * side, -0.58), (0.37 * side, -0.38), (0.43 * side, 0.0), (0.45 * side, 0.35)]
 
 
@@ -145,7 +145,7 @@ def hand(canvas: Canvas, findings: list[Finding]) -> None:
     _marker(canvas, "R" if flip < 0 else "L")
 
 
-def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[tuple[float, float]], float]:
+def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[Point], float]:
     """(joints from the wrist outwards, half the width of the bones) of finger `number`; 0 is the thumb."""
     base = -0.22 + 0.115 * number
     spread = (-0.85, -0.22, -0.02, 0.14, 0.32)[number] + rng.normal(0, 0.02)
@@ -165,12 +165,7 @@ def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[tuple[f
 
 
 def _long_bone(
-    canvas: Canvas,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    width: float,
-    gap: float,
-    fracture: Finding | None = None,
+    canvas: Canvas, start: Point, end: Point, width: float, gap: float, fracture: Finding | None = None
 ) -> None:
     """Draw a tubular bone, wide at its ends. A fracture adds a dark oblique line and shifts the far part."""
     (ax, ay), (bx, by) = start, end
