@@ -1,4 +1,4 @@
-"""ray_config.yaml and dotted overrides → one frozen, validated object. Nothing else reads configuration."""
+"""Loads ray_config.yaml and dotted overrides into one frozen, validated object. No other module reads configuration."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -37,6 +37,7 @@ class ArchiveConfig(Section):
 
     @property
     def limits(self) -> Limits:
+        """Limits on each input file."""
         return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=self.refuse_burned_in)
 
 
@@ -92,6 +93,7 @@ class ServeConfig(Section):
 
     @property
     def most_replicas(self) -> int:
+        """The greatest number of replicas that may run at a time."""
         return max(self.replicas, self.max_replicas or 0)
 
 
@@ -109,9 +111,10 @@ class Config(Section):
 
 
 def load_config(overrides: Sequence[str] = (), path: str | None = None, read_default: bool = True) -> Config:
-    """The configuration in `path` (default: ray_config.yaml here, if `read_default`) with `key.key=value` overrides.
+    """The configuration in the file `path`, with `overrides` of the form section.key=value applied.
 
-    Values are YAML, so 32, true, null and [16, 32] mean what they look like. Raises InputError naming the culprit.
+    Without `path`, ray_config.yaml in the working directory is read if it exists and `read_default` is true. Override
+    values are parsed as YAML: 32, true, null, [16, 32]. Raises InputError with the key at fault.
     """
     file = Path(path or "ray_config.yaml")
     if path and not file.is_file():
@@ -149,7 +152,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault as one sentence: key, what is wrong, what is known."""
+    """The first fault as one sentence: the key, what is wrong with it, and which keys or values are valid."""
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal["))]
     key = ".".join(path)
@@ -159,9 +162,9 @@ def _explain(error: ValidationError) -> str:
             if not part.isdigit():
                 model = model.model_fields[part].annotation
                 model = next((kind for kind in get_args(model) if isinstance(kind, type)), model)
-        known = ", ".join(sorted(model.model_fields))
-        return f"configuration key '{key}' is not known; use one of: {known}"
+        valid = ", ".join(sorted(model.model_fields))
+        return f"configuration key '{key}' is not known; use one of: {valid}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    # Whoever pastes the key itself where its hash belongs should not find it in a log.
+    # The value may be a secret key, pasted where its hash belongs; it must not reach a log.
     value = "what it is" if key.startswith("serve.keys") else repr(fault["input"])
     return f"configuration key '{key}' cannot be {value}: {message}"

@@ -1,0 +1,1 @@
+"""What a hospital gives: manifests, images, DICOM, reports, splits and the quarantine for what cannot be used."""

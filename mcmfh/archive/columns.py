@@ -1,4 +1,4 @@
-"""A table that a hospital exported, under its own column names → a manifest."""
+"""Converts a table that a hospital exported, under its own column names, into a manifest."""
 
 import hashlib
 import io
@@ -15,11 +15,12 @@ from mcmfh.store import files
 
 
 def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
-    """Write the manifest of the CSV or Parquet table at `uri` to `output`; its rows.
+    """Write the manifest of the CSV or Parquet table at `uri` to `output`. Returns the number of rows.
 
-    columns: manifest column → column of the table, for all that is called otherwise there, e.g. {"report": "FINDINGS"}.
-    Without an item_id each row gets the digest of its contents; splits are by group where there are none. Columns that
-    the manifest does not know are kept as filters. Raises InputError for a missing column or an unreadable table.
+    columns: manifest column → column of the table, for every column with another name, e.g. {"report": "FINDINGS"}.
+    A table without item_id uses the digest of each row's contents. A table without split gets one by group. Columns
+    that are not part of the manifest's schema are kept as filters. Raises InputError for a missing column or an
+    unreadable table.
     """
     uri = files.absolute(uri)
     try:
@@ -39,7 +40,8 @@ def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
     if "item_id" not in table.column_names:
         ids = [hashlib.sha256(repr(row).encode()).hexdigest()[:24] for row in table.to_pylist()]
         table = table.append_column("item_id", pa.array(ids, pa.string()))
-    # Read as a manifest it gets its defaults and absolute addresses; it stands beside the table while that happens.
+    # `read_manifest` fills in defaults and resolves relative URIs against the file's folder, so the draft must stand
+    # beside the table.
     draft = files.join(files.parent(uri), f".{hashlib.sha256(output.encode()).hexdigest()[:12]}.parquet")
     try:
         write_manifest(table, draft)
@@ -47,7 +49,7 @@ def manifest_of_table(uri: str, columns: Mapping[str, str], output: str) -> int:
     finally:
         files.delete(draft)
     write_manifest(with_splits(manifest), output)
-    return manifest.num_rows
+    return int(manifest.num_rows)
 
 
 def _read(data: bytes) -> pa.Table:

@@ -1,8 +1,9 @@
-"""DICOM bytes → the 8-bit picture a workstation would show.
+"""Decodes DICOM bytes into the 8-bit picture that a workstation would show.
 
-Order of the grey-scale pipeline (PS3.4 N.2): modality LUT or rescale → VOI LUT or window, the first where there are
-several → MONOCHROME1 inversion. The pipeline is pointwise, so it runs over the distinct stored values and the picture
-is one table look-up. Of a multi-frame object the middle frame is shown. pydicom and its codecs are the extra `dicom`.
+Order of the grey-scale pipeline (PS3.4 N.2): modality LUT or rescale → VOI LUT or window (the first of several) →
+MONOCHROME1 inversion. The pipeline works on single values, so it runs once for every possible stored value, and the
+picture is then one table look-up. A multi-frame object is represented by its middle frame. pydicom and its codecs are
+the optional dependency `dicom`.
 """
 
 import logging
@@ -27,7 +28,10 @@ _RLE = "1.2.840.10008.1.2.5"
 
 @lru_cache(maxsize=1)
 def load_pydicom() -> ModuleType:
-    """pydicom, kept quiet: its warnings and log lines quote values, that is patient data. InputError without it."""
+    """The pydicom module, silenced, because its warnings and log lines quote patient data.
+
+    Raises InputError where pydicom is not installed.
+    """
     try:
         import pydicom
         import pydicom.encaps
@@ -40,7 +44,7 @@ def load_pydicom() -> ModuleType:
 
 
 def read_dicom(data: bytes, max_bytes: int, pixels: bool = True) -> Any:
-    """The pydicom Dataset in `data`, with a transfer syntax. Raises DecodeError where it cannot be parsed."""
+    """The pydicom Dataset in `data`; a missing transfer syntax is filled in from its encoding. Raises DecodeError."""
     pydicom = load_pydicom()
     _check_deflated(data, max_bytes)
     try:
@@ -86,48 +90,52 @@ def _picture(dataset: Any, limits: Limits) -> np.ndarray:
     photometric = dataset.get("PhotometricInterpretation")
     if photometric == "PALETTE COLOR":
         return _palette(stored, dataset)
-    find = _lookup_in_groups(dataset, frames // 2)
-    return _grey(stored, find, photometric == "MONOCHROME1")
+    attribute = _frame_attributes(dataset, frames // 2)
+    return _grey(stored, attribute, photometric == "MONOCHROME1")
 
 
-def _grey(stored: np.ndarray, find: Callable[[str], Any], inverted: bool) -> np.ndarray:
-    """uint8 of the grey-scale pipeline; `find` gives an attribute of the frame or None."""
+def _grey(stored: np.ndarray, attribute: Callable[[str], Any], inverted: bool) -> np.ndarray:
+    """uint8 result of the grey-scale pipeline; `attribute` returns an attribute of the frame, or None."""
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    padding = find("PixelPaddingValue")
+    padding = attribute("PixelPaddingValue")
     shown = stored[stored != int(padding)] if padding is not None and stored.dtype.kind in "iu" else stored
     low, high = (shown.min(), shown.max()) if shown.size else (stored.min(), stored.max())
     if stored.dtype.kind in "iu" and int(stored.max()) - int(stored.min()) < 1 << 16:
         values = np.arange(int(stored.min()), int(stored.max()) + 1)
-        table = _values_to_grey(values, (values >= low) & (values <= high), find)
-        from mcmfh.archive.table_look_up import look_up  # brings numba, which reading headers can spare
+        table = _values_to_grey(values, (values >= low) & (values <= high), attribute)
+        from mcmfh.archive.table_look_up import look_up  # imports numba, which reading headers does not need
 
         grey = look_up(stored, stored.min(), table)
     else:
-        grey = _values_to_grey(stored, (stored >= low) & (stored <= high), find)
+        grey = _values_to_grey(stored, (stored >= low) & (stored <= high), attribute)
     return 255 - grey if inverted else grey
 
 
-def _values_to_grey(values: np.ndarray, shown: np.ndarray, find: Callable[[str], Any]) -> np.ndarray:
-    """Stored values → uint8. Without a window the range of the `shown` values fills the grey scale."""
-    if modality := find("ModalityLUTSequence"):
-        values = _look_up(values, *_table(modality[0]))
+def _values_to_grey(values: np.ndarray, shown: np.ndarray, attribute: Callable[[str], Any]) -> np.ndarray:
+    """uint8 of stored values. Without a window, the range of the values marked `shown` fills the grey scale."""
+    if modality := attribute("ModalityLUTSequence"):
+        first, table, _bits = _table(modality[0])
+        values = _look_up(values, first, table)
     else:
-        slope, intercept = _number(find("RescaleSlope")), _number(find("RescaleIntercept"))
+        slope, intercept = _number(attribute("RescaleSlope")), _number(attribute("RescaleIntercept"))
         values = values * (1.0 if slope is None else slope) + (intercept or 0.0)
-    if voi := find("VOILUTSequence"):
+    if voi := attribute("VOILUTSequence"):
         first, table, bits = _table(voi[0])
-        return np.rint(_look_up(values, first, table, bits) * (255 / ((1 << bits) - 1))).clip(0, 255).astype(np.uint8)
-    centre, width = _number(find("WindowCenter")), _number(find("WindowWidth"))
-    function = str(find("VOILUTFunction") or "LINEAR")
+        mapped: np.ndarray = np.rint(_look_up(values, first, table) * (255 / ((1 << bits) - 1)))
+        return mapped.clip(0, 255).astype(np.uint8)
+    centre, width = _number(attribute("WindowCenter")), _number(attribute("WindowWidth"))
+    function = str(attribute("VOILUTFunction") or "LINEAR")
     if centre is None or width is None or not width > (0 if function != "LINEAR" else 0.999):
         return stretch(np.clip(values, values[shown].min(), values[shown].max()))
-    return np.rint(255 * _window(values, centre, width, function)).astype(np.uint8)
+    windowed: np.ndarray = np.rint(255 * _window(values, centre, width, function))
+    return windowed.astype(np.uint8)
 
 
 def _window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
     """Values in [0, 1] by PS3.3 C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT)."""
     if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+        sigmoid: np.ndarray = 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+        return sigmoid
     if function == "LINEAR_EXACT":
         return np.clip((values - centre) / width + 0.5, 0, 1)
     if width <= 1:
@@ -136,30 +144,33 @@ def _window(values: np.ndarray, centre: float, width: float, function: str) -> n
 
 
 def _number(value: Any) -> float | None:
-    """The first of the values of an attribute."""
+    """The first value of an attribute as a finite number; None where it has none."""
     if value is not None and not isinstance(value, str | bytes | int | float) and hasattr(value, "__len__"):
         value = value[0] if len(value) else None
     number = None if value in (None, "") else float(value)
     return number if number is not None and np.isfinite(number) else None
 
 
-def _lookup_in_groups(dataset: Any, index: int) -> Callable[[str], Any]:
-    """Attributes of frame `index`: its own functional groups first, then the shared ones, then the object's."""
+def _frame_attributes(dataset: Any, index: int) -> Callable[[str], Any]:
+    """A function keyword → attribute of frame `index`, or None.
+
+    The frame's own functional groups come first, then the shared ones, then the object's own attributes.
+    """
     layers = [dataset]
-    for name, place in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", index)):
+    for name, position in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", index)):
         groups = dataset.get(name) or []
         for macro in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-            if place < len(groups) and groups[place].get(macro):
-                layers.insert(0, groups[place][macro].value[0])
+            if position < len(groups) and groups[position].get(macro):
+                layers.insert(0, groups[position][macro].value[0])
 
-    def find(keyword: str) -> Any:
+    def attribute(keyword: str) -> Any:
         return next((layer.get(keyword) for layer in layers if layer.get(keyword) not in (None, "")), None)
 
-    return find
+    return attribute
 
 
 def _table(item: Any) -> tuple[int, np.ndarray, int]:
-    """(first value mapped, entries, bits an entry) of a LUT item, PS3.3 C.11.1.1."""
+    """(first mapped value, entries, bits per entry) of a LUT item, PS3.3 C.11.1.1."""
     entries, first, bits = (int(value) for value in item.LUTDescriptor)
     return first, _entries(item.LUTData, entries or 1 << 16), bits
 
@@ -170,16 +181,17 @@ def _entries(data: Any, count: int) -> np.ndarray:
     return np.atleast_1d(np.asarray(data))
 
 
-def _look_up(values: np.ndarray, first: int, table: np.ndarray, bits: int = 0) -> np.ndarray:
-    """Entries of `table`; values outside its range take its first or last entry."""
-    return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]
+def _look_up(values: np.ndarray, first: int, table: np.ndarray) -> np.ndarray:
+    """Entry of `table` for each value; a value outside its range takes the first or the last entry."""
+    entries: np.ndarray = table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]
+    return entries
 
 
 def _palette(stored: np.ndarray, dataset: Any) -> np.ndarray:
-    """uint8 [rows, columns, 3] of a PALETTE COLOR frame."""
+    """uint8[rows, columns, 3] of a PALETTE COLOR frame."""
     if "RedPaletteColorLookupTableData" not in dataset:  # segmented tables
         coloured = load_pydicom().pixels.apply_color_lut(stored, dataset)[..., :3]
-        return (coloured >> 8 * (coloured.itemsize - 1)).astype(np.uint8)
+        return np.asarray(coloured >> 8 * (coloured.itemsize - 1), np.uint8)
     channels = []
     for colour in ("Red", "Green", "Blue"):
         entries, first, _bits = (int(value) for value in dataset[f"{colour}PaletteColorLookupTableDescriptor"].value)
@@ -189,7 +201,7 @@ def _palette(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
-    """A deflated dataset is inflated here piece by piece first: pydicom would inflate any bomb at once."""
+    """Raise DecodeError where a deflated dataset inflates to more than `max_bytes`; pydicom itself has no bound."""
     if data[128:132] != b"DICM" or _DEFLATED not in data[:1024] or data[132:140] != b"\x02\0\0\0UL\x04\0":
         return
     inflate, pending, size = zlib.decompressobj(-15), data[144 + struct.unpack_from("<I", data, 140)[0] :], 0
@@ -204,31 +216,31 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
 
 
 def _check_frame(dataset: Any, index: int, frames: int, limits: Limits) -> None:
-    """Bounds of a compressed frame by its own header, for that is what a codec allocates by."""
+    """Check the size that a compressed frame's own header states, because codecs allocate by that header."""
     if not dataset.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in dataset:
         return
     frame = load_pydicom().encaps.get_frame(dataset.PixelData, index, number_of_frames=frames)
     if dataset.file_meta.TransferSyntaxUID == _RLE:
         raw = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
-        if len(frame) > 2 * raw + 4096:  # run lengths never double the data
+        if len(frame) > 2 * raw + 4096:  # run-length encoding at most doubles the data
             raise DecodeError("DICOM pixel data cannot be decoded")
     elif size := codestream_size(frame):
         limits.check(*size)
 
 
 def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG, JPEG-LS or JPEG 2000 stream states; None where it states none."""
+    """(width, height) that the header of a JPEG, JPEG-LS or JPEG 2000 stream states; None where it has none."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start >= 0 and not frame.startswith(b"\xff\xd8"):
         right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
         return right - left, bottom - top
-    place = 2
-    while frame.startswith(b"\xff\xd8") and place + 9 <= len(frame):
-        if frame[place] != 0xFF:
+    offset = 2
+    while frame.startswith(b"\xff\xd8") and offset + 9 <= len(frame):
+        if frame[offset] != 0xFF:
             return None
-        marker, length = frame[place + 1], struct.unpack_from(">H", frame, place + 2)[0]
+        marker, length = frame[offset + 1], struct.unpack_from(">H", frame, offset + 2)[0]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            height, width = struct.unpack_from(">HH", frame, place + 5)
+            height, width = struct.unpack_from(">HH", frame, offset + 5)
             return width, height
-        place += 1 if marker == 0xFF else 2 + length
+        offset += 1 if marker == 0xFF else 2 + length
     return None

@@ -1,8 +1,13 @@
-"""A folder as a hospital exports it → a manifest: DICOM, pictures and reports joined by study.
+"""Makes a manifest of a folder that a hospital exported: DICOM, pictures and reports, joined by study.
 
-A report belongs to the images of its StudyInstanceUID or AccessionNumber, be it in its own header or as its file's
-name; else to the image of equal stem beside it; else to the only images of that stem; else to its sub-folder if it is
-the only report there. Only headers are read, and patient identifiers enter the manifest as digests.
+A report is joined by the first of these rules that applies:
+
+1. the images with its StudyInstanceUID or AccessionNumber, which stand in its header or are its file name;
+2. the image in the same folder with the same file stem;
+3. the images anywhere with the same stem, where they are of one study and no other report has that stem;
+4. the images of its sub-folder, where it is the only report in it.
+
+Only headers are read. Patient identifiers enter the manifest as digests.
 """
 
 import hashlib
@@ -24,14 +29,14 @@ from mcmfh.store import files
 
 _PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "webp")
 _REPORTS = ("txt", "json")
-_HEAD = 1 << 18  # bytes of a DICOM file that hold its header, but for rare ones
+_HEAD = 1 << 18  # bytes: enough for the header of nearly every DICOM file
 _MAX_HEADER = 64 << 20
 _COLUMNS = pa.schema([*SCHEMA, ("modality", pa.string()), ("region", pa.string())])
 
 
 @dataclass(frozen=True)
 class _File:
-    """An image or a report, and what its name and header say of it."""
+    """An image or report file with the facts from its name and header."""
 
     uri: str
     is_report: bool
@@ -50,10 +55,10 @@ class _File:
 
 
 def discover(uri: str, threads: int = 16) -> pa.Table:
-    """The manifest (SCHEMA, modality, region) of what lies below `uri`: a row an image, or a report without images.
+    """The manifest (SCHEMA, modality, region) of the files below `uri`: one row for each image or unpaired report.
 
-    Labels are empty; `group` is the patient, or the study where none is named; splits are by group. Raises InputError
-    where nothing is found.
+    Labels are empty. `group` is the patient, or the study where no patient is named; splits are by group. Raises
+    InputError where the folder holds no image and no report.
     """
     root = files.absolute(uri)
     with ThreadPoolExecutor(threads, thread_name_prefix="header") as pool:
@@ -71,7 +76,7 @@ def discover(uri: str, threads: int = 16) -> pa.Table:
 
 
 def _inspect(uri: str) -> _File | None:
-    """What a file is by its ending, or by its content where it may be DICOM; None for anything else."""
+    """The file, classified by its ending, or by its content where it may be DICOM; None where it is neither."""
     folder, _, name = uri.rpartition("/")
     stem, _, ending = name.rpartition(".") if "." in name else (name, "", "")
     ending = ending.lower()
@@ -81,7 +86,7 @@ def _inspect(uri: str) -> _File | None:
     if not looks_like_dicom(data):
         return None
     header = _header(data) or (_header(files.read(uri, 0, _MAX_HEADER)) if len(data) == _HEAD else None)
-    if header is None:  # a broken file is a row all the same: it is quarantined with its reason
+    if header is None:  # a broken file still becomes a row, so that it is quarantined with a reason
         return _File(uri, False, folder, stem)
     is_report = "ContentSequence" in header
     return _from_header(uri, header, is_report, folder, stem) if is_report or "Rows" in header else None
@@ -98,7 +103,7 @@ def _from_header(uri: str, header: Any, is_report: bool, folder: str, stem: str)
     def text(name: str) -> str:
         try:
             return str(header.get(name) or "").strip()
-        except Exception:  # elements are parsed when they are asked for; a broken one is as good as none
+        except Exception:  # pydicom parses an element on first access; a broken one counts as missing
             return ""
 
     date = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", text("StudyDate"))
@@ -117,9 +122,9 @@ def _from_header(uri: str, header: Any, is_report: bool, folder: str, stem: str)
 
 
 def _join(images: Sequence[_File], reports: Sequence[_File], root: str) -> dict[str, str]:
-    """URI → study. Images go by their own headers; a report takes the first study that a rule gives it."""
+    """URI → study. Images follow their own headers; a report takes the study of the first rule that applies."""
     study_of = {image.uri: image.own_study for image in images}
-    named: dict[str, set[str]] = defaultdict(set)  # study by UID, accession number, place, stem, folder
+    named: dict[str, set[str]] = defaultdict(set)  # studies by UID, accession number, path, stem, folder
     for image in images:
         study = image.own_study
         for name in (
@@ -143,7 +148,7 @@ def _join(images: Sequence[_File], reports: Sequence[_File], root: str) -> dict[
             beside and folders[report.folder] == 1 and report.folder != root and not (report.study or report.accession)
         ):
             study_of[report.uri] = min(beside)
-            if all(study.startswith(f"{report.folder}/") for study in beside):  # pictures without headers: one study
+            if all(study.startswith(f"{report.folder}/") for study in beside):  # plain pictures: the folder is a study
                 study_of.update((image.uri, min(beside)) for image in images if image.folder == report.folder)
             elif len(beside) > 1:
                 study_of[report.uri] = report.own_study
@@ -152,8 +157,8 @@ def _join(images: Sequence[_File], reports: Sequence[_File], root: str) -> dict[
     return study_of
 
 
-def _rows(study: str, inspected: list[_File], root: str) -> list[dict]:
-    """A row an image, each with the study's report where there is just one; other reports are rows of their own."""
+def _rows(study: str, inspected: list[_File], root: str) -> list[dict[str, Any]]:
+    """One row for each image, with the study's report where it has just one; other reports become rows too."""
     images = [file for file in inspected if not file.is_report]
     reports = [file for file in inspected if file.is_report]
     with_report = reports[0] if len(reports) == 1 else None

@@ -1,8 +1,10 @@
-"""Twins in a manifest: pictures that are nearly the same and reports that are the same, wherever they stand.
+"""Finds twins in a manifest: pictures that are nearly equal and reports that are equal.
 
-A picture's code is 128 bits: whether each cell of a coarse grid is darker than its right and its lower neighbour (the
-difference hash). Pictures within RADIUS bits, found by the project's own Hamming engine, are candidates; twins are
-those whose 16 × 16 thumbnails also correlate. A twin on the other side of a split makes every score a lie.
+Twins on two sides of a split leak test items into training and inflate every score.
+
+A picture's code has 128 bits, a difference hash: whether each cell of a coarse grid is darker than its right and its
+lower neighbour. Pictures within RADIUS bits of each other, by the project's own Hamming engine, are candidates. Twins
+are candidates whose 16 × 16 thumbnails also correlate.
 """
 
 import hashlib
@@ -23,12 +25,12 @@ from mcmfh.hamming import HammingIndex
 
 BITS, RADIUS, CORRELATION = 128, 10, 0.99
 _GRID, _THUMBNAIL, _NEIGHBOURS = 8, 16, 16
-_STEP = 2  # grey levels: what compression does to a flat background is no edge
-_CLEANEST = ("train", "validation", "test")  # what has a twin in training belongs there, never the other way round
+_STEP = 2  # grey levels that count as an edge; compression noise on a flat background is smaller
+_CLEANEST = ("train", "validation", "test")  # a group on several sides takes the first of these
 
 
 class Twins(NamedTuple):
-    """Two positions in a table, the first before the second."""
+    """Two row positions of a table, first < second."""
 
     first: int
     second: int
@@ -36,9 +38,9 @@ class Twins(NamedTuple):
 
 
 def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]:  # noqa: B008 (frozen)
-    """Twins among the rows of a table from `read_manifest`; every set of twins is connected by the pairs named.
+    """Pairs of twins among the rows of a table from `read_manifest`; the pairs connect every set of twins.
 
-    Reads and decodes every picture once; what cannot be decoded has no twin.
+    Reads and decodes every picture once. Items that cannot be decoded are skipped.
     """
     positions, thumbnails, codes, texts = [], [], [], {}
     items = table.select(["image_uri", "report", "report_uri"]).to_pylist()
@@ -56,7 +58,7 @@ def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]: 
 
 
 def perceptual_code(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(float32[256] thumbnail of mean 0 and length 1, uint8[16] difference hash)."""
+    """(thumbnail float32[256] with mean 0 and L2 norm 1, difference hash uint8[16])."""
     grey = Image.fromarray(image).convert("L")
     grid = np.asarray(grey.resize((_GRID + 1, _GRID + 1), Image.Resampling.BOX), np.int16)
     right, lower = grid[:-1, 1:] > grid[:-1, :-1] + _STEP, grid[1:, :-1] > grid[:-1, :-1] + _STEP
@@ -69,11 +71,11 @@ def perceptual_code(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def image_twins(codes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of codes uint8[N, 16] within RADIUS whose thumbnails float32[N, 256] correlate.
 
-    Of more than _NEIGHBOURS equal ones each is paired with the nearest only.
+    Each picture is compared with its _NEIGHBOURS nearest only.
     """
-    distances, found = HammingIndex(codes, bits=BITS).search(codes, k=min(_NEIGHBOURS, len(codes)))
-    first = np.repeat(np.arange(len(codes)), found.shape[1])
-    second = found.ravel()
+    distances, neighbours = HammingIndex(codes, bits=BITS).search(codes, k=min(_NEIGHBOURS, len(codes)))
+    first = np.repeat(np.arange(len(codes)), neighbours.shape[1])
+    second = neighbours.ravel()
     near = (distances.ravel() <= RADIUS) & (first != second)
     pairs = np.unique(np.sort(np.stack([first[near], second[near]], axis=1), axis=1), axis=0)
     alike = np.einsum("pd,pd->p", thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]]) >= CORRELATION
@@ -81,7 +83,7 @@ def image_twins(codes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, in
 
 
 def report_twins(texts: Iterable[tuple[int, str]]) -> list[Twins]:
-    """(position, text) → each text with the first that equals it, letter case and white space aside."""
+    """Pairs each text with the first equal one, ignoring letter case and white space. texts: (position, text)."""
     earliest: dict[bytes, int] = {}
     twins = []
     for position, text in texts:
@@ -95,7 +97,7 @@ def report_twins(texts: Iterable[tuple[int, str]]) -> list[Twins]:
 
 
 def straddling_twins(table: pa.Table, twins: Sequence[Twins]) -> list[Fault]:
-    """A fault (not fatal) for each of `twins` whose rows stand on two sides of a split."""
+    """A non-fatal fault for each pair of twins on two sides of a split."""
     split, rows, ids = (table[name].to_pylist() for name in ("split", "row", "item_id"))
     return [
         Fault(
@@ -107,7 +109,7 @@ def straddling_twins(table: pa.Table, twins: Sequence[Twins]) -> list[Fault]:
 
 
 def merge_duplicates(table: pa.Table, twins: Sequence[Twins]) -> pa.Table:
-    """The table with twins in one group; a group on several sides of a split goes to training, else to validation."""
+    """The table with twins merged into one group. A group on several sides moves to training, else to validation."""
     groups = merge_groups(table["group"].to_pylist(), [(one.first, one.second) for one in twins])
     splits = table["split"].to_pylist()
     side: dict[str, str] = {}

@@ -1,7 +1,8 @@
-"""Bytes of an image file → an 8-bit picture, or a DecodeError with a reason that may be shown to anybody.
+"""Decodes the bytes of an image file into an 8-bit picture.
 
-The format is told from the bytes, never from a name. Bounds are checked against the header before pixels are allocated,
-so that a file of a few bytes cannot cost gigabytes.
+A DecodeError carries a reason that holds no patient data and may be shown to anybody. The format is recognised from the
+bytes, never from the file's name. Limits are checked against the header before pixels are allocated, so that a file of
+a few bytes cannot take gigabytes.
 """
 
 import io
@@ -9,14 +10,14 @@ import struct
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.stretch import stretch
 
 __all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "looks_like_dicom"]
 
-# Enters the encoder digest: raise it when the same bytes would become other pixels.
+# Part of the encoder digest. Raise it with every change that gives other pixels for the same bytes.
 DECODE_POLICY = "decode-1"
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
@@ -35,9 +36,9 @@ _TILE_SIZE = (322, 323)  # TIFF tags
 def decode_image(data: bytes, limits: Limits) -> np.ndarray:
     """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM), upright: uint8[H, W] (grey) or uint8[H, W, 3] (RGB).
 
-    Deeper samples are stretched linearly from their least to their greatest value; transparency is put on black; of
-    several frames the first is taken (DICOM: the middle one). Raises DecodeError for all that is no picture within
-    `limits`.
+    Samples of more than 8 bits are stretched linearly from their least to their greatest value. Transparency is
+    composed onto black. Of several frames the first is decoded (DICOM: the middle one). Raises DecodeError where
+    `data` is no picture of these formats or exceeds `limits`.
     """
     if not data:
         raise DecodeError("file is empty")
@@ -57,34 +58,35 @@ def decode_image(data: bytes, limits: Limits) -> np.ndarray:
         return np.asarray(_eight_bit(_upright(image)))
     except DecodeError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DecodeError("not an image of a supported type") from None
     except Image.DecompressionBombError:
         raise DecodeError("image has more pixels than the limit") from None
-    except (
-        Exception
-    ) as error:  # codecs raise OSError, SyntaxError, struct.error, …: whatever it is, it is the file's fault
+    except Exception as error:  # codecs raise OSError, SyntaxError, struct.error and more; each means a bad file
         truncated = "truncated" in str(error) or isinstance(error, EOFError)
         raise DecodeError("image is truncated" if truncated else "image data is corrupt") from None
 
 
 def _plain_jpeg(data: bytes, limits: Limits) -> np.ndarray | None:
-    """What Pillow makes of a JPEG, by the same libjpeg-turbo in half the time; None of all that Pillow should look at:
-    turned or several pictures, CMYK, and whatever is not in perfect order or beyond the limits."""
+    """The same pixels as Pillow's, in half the time, for a plain JPEG; None where Pillow must decode the file.
+
+    That is: an EXIF block (which may ask for a rotation), several pictures, CMYK, a corrupt stream, or a size beyond
+    the limits.
+    """
     if not data.startswith(b"\xff\xd8\xff") or b"Exif\0" in data or b"MPF\0" in data:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         limits.check(width, height)
         if colours == "Gray":
-            return simplejpeg.decode_jpeg(data, "GRAY")[..., 0]
-        return simplejpeg.decode_jpeg(data, "RGB") if colours in ("YCbCr", "RGB") else None
+            return np.asarray(simplejpeg.decode_jpeg(data, "GRAY")[..., 0])
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB")) if colours in ("YCbCr", "RGB") else None
     except ValueError:
         return None
 
 
 def looks_like_dicom(data: bytes) -> bool:
-    """Whether `data` is DICOM, with or without the preamble of Part 10."""
+    """Whether `data` begins like DICOM, with or without the preamble of Part 10."""
     return data[128:132] == b"DICM" or data[:4] in (
         b"\x02\0\0\0",
         b"\x08\0\0\0",
@@ -99,7 +101,7 @@ def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:
         tile = [int(image.tag_v2.get(tag, 1)) for tag in _TILE_SIZE]  # type: ignore[attr-defined]
         if tile[0] * tile[1] > max(limits.max_pixels, 1 << 20):
             raise DecodeError("image has more pixels than the limit")
-        try:  # to count the frames would read them all
+        try:  # `n_frames` would read every frame; seeking stops at the limit
             image.seek(limits.max_frames)
         except EOFError:
             image.seek(0)
@@ -110,19 +112,12 @@ def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    if "exif" not in image.info:  # TIFF is turned by Pillow while it loads
+    if "exif" not in image.info:  # Pillow applies a TIFF's orientation while it loads
         return image
     try:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except (
-        ValueError,
-        SyntaxError,
-        OSError,
-        KeyError,
-        TypeError,
-        struct.error,
-    ):  # a broken EXIF block does not spoil the picture
-        return image
+    except (ValueError, SyntaxError, OSError, KeyError, TypeError, struct.error):
+        return image  # the EXIF block is broken, the picture is not
     return image.transpose(turn) if turn is not None else image
 
 

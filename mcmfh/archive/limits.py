@@ -1,4 +1,4 @@
-"""What an input may cost, checked before it is paid, and the one exception for inputs that cannot be used."""
+"""Limits on one input's size, checked before memory is allocated, and the exception for inputs that cannot be used."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an input may cost, and what it may contain."""
+    """The largest input that is decoded; larger ones are quarantined."""
 
     max_bytes: int = 64 << 20
     max_pixels: int = 64_000_000  # of one frame
     max_frames: int = 10_000
-    max_aspect: float = 100.0  # longer side / shorter side: resizing a thread would cost what the bound on pixels saved
+    max_aspect: float = 100.0  # longer side / shorter side; resizing an extremely thin picture takes too much memory
     refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
 
     def check(self, width: int, height: int, frames: int = 1) -> None:
-        """Raises DecodeError where a header promises more than is allowed."""
+        """Raise DecodeError where a picture of `width` × `height` pixels and `frames` frames exceeds the limits."""
         if width < 1 or height < 1:
             raise DecodeError("image has no area")
         if width * height > self.max_pixels:

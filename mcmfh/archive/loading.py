@@ -1,7 +1,7 @@
-"""A manifest row → its picture and its report, or the reason why not.
+"""Loads the picture and the report of a manifest row, or gives the reason why they cannot be used.
 
-Two kinds of trouble are kept apart. What is wrong with an item (missing, forbidden, broken) is a reason and goes to
-quarantine; a store that does not answer is nobody's fault and raises, so that the job tries again.
+Two kinds of fault are kept apart. A fault of the item (missing, forbidden, broken) becomes a reason, and the item goes
+to quarantine. A store that does not answer raises an exception, so that the job tries again.
 """
 
 import errno
@@ -20,36 +20,36 @@ from mcmfh.archive.reports import normalise, read_report
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
-# Addresses that can never be read, as the local disk and S3 say it.
+# Error numbers by which a local disk and S3 say that an address can never be read.
 _BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
-# Passing an item on from thread to thread costs as much as reading a small file of a disk: they are read in groups,
-# and no more of these ahead than the decoder needs. Of a remote store every item is waited for on its own.
+# Handing an item from thread to thread costs as much as reading a small file from a disk. Items on a disk are therefore
+# read in groups, two groups ahead. Items of a remote store are fetched one by one, because there the wait dominates.
 _DISK_GROUP, _DISK_GROUPS = 8, 2
-# One listing answers a thousand objects in one request; below this many wanted ones, asking for each is cheaper.
+# A listing returns a thousand objects in one request. For fewer wanted objects than this, single requests are cheaper.
 _LISTING_PAYS_FROM = 8
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One item. With a `reason` there is neither picture nor report; digests are of what was read so far."""
+    """One item. With a `reason`, picture and report are None, and the digests cover the files that could be read."""
 
     image: np.ndarray | None = None  # as `decode_image` gives it
     report: str | None = None
     image_sha256: str | None = None  # of the file's bytes
-    report_sha256: str | None = None  # of the text as it is encoded (white space folded, UTF-8)
+    report_sha256: str | None = None  # of the normalised text in UTF-8, as the encoder gets it
     reason: str | None = None
 
 
 def load_item(item: Mapping[str, Any], limits: Limits = Limits()) -> Loaded:  # noqa: B008 (frozen)
-    """Fetch and decode the row `item` (keys image_uri, report, report_uri; each may be None or missing)."""
+    """The loaded row `item`, a mapping with the keys image_uri, report and report_uri (each may be None or missing)."""
     return _decode(item, _fetch_item(item, limits), limits)
 
 
 def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), threads: int = 16) -> Iterator[Loaded]:  # noqa: B008
-    """`load_item` of each, in order, fetching ahead with `threads` threads and decoding in the caller's.
+    """`load_item` of each item, in order. `threads` threads fetch ahead; decoding runs in the caller's thread.
 
-    An iterator, so that a caller who shrinks each picture as it comes never holds more than one large one; at most
-    2 × `threads` items of a remote store, or two groups of eight files of a disk, are in flight.
+    It is an iterator, so that a caller who resizes each picture at once holds one large picture at a time. At most
+    2 × `threads` items of a remote store, or two groups of eight items of a disk, are fetched ahead.
     """
     waiting: deque[tuple[list[Mapping[str, Any]], Future[list[_Fetched]]]] = deque()
 
@@ -70,12 +70,12 @@ def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), th
 
 
 def item_fingerprint(item: Mapping[str, Any]) -> str:
-    """sha256 (hex) that changes when the item's files (ETag, or size and time) or its inline report do."""
+    """sha256 (hex) of the versions of the item's files (ETag, or size and modification time) and its inline report."""
     return item_fingerprints([item])[0]
 
 
 def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> list[str]:
-    """`item_fingerprint` of each, with one listing a folder where many of its objects are wanted."""
+    """`item_fingerprint` of each item. A folder with many wanted objects is listed once instead of asked for each."""
     wanted = {uri for item in items for uri in (item.get("image_uri"), item.get("report_uri")) if uri}
     versions = _versions(wanted, threads)
 
@@ -138,7 +138,7 @@ def _fetch_item(item: Mapping[str, Any], limits: Limits) -> _Fetched:
 
 
 def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
-    """At most `max_bytes` + 1 bytes, which is enough to know that there are too many."""
+    """The file's bytes, cut after `max_bytes` + 1, which is enough to see that the file is too large."""
     try:
         return files.read(uri, 0, max_bytes + 1)
     except FileNotFoundError:
@@ -150,7 +150,7 @@ def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
     except InputError:
         raise DecodeError(f"{kind} address has an unsupported scheme") from None
     except OSError as error:
-        if error.errno == errno.EINVAL and files.size(uri) == 0:  # S3 has no byte range of an empty object
+        if error.errno == errno.EINVAL and files.size(uri) == 0:  # S3 refuses a byte range of an empty object
             return b""
         if error.errno in _BAD_ADDRESS:
             raise DecodeError(f"{kind} address is not valid") from None
@@ -160,12 +160,12 @@ def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
 
 
 def _versions(uris: set[str], threads: int) -> dict[str, str]:
-    """URI → version; a missing object has the version "missing", so that it is noticed when it appears."""
+    """URI → version. A missing object has the version "missing", so that its fingerprint changes when it appears."""
     versions: dict[str, str] = {}
     folders: dict[str, set[str]] = defaultdict(set)
     for uri in uris:
         folders[files.parent(uri)].add(uri)
-    for folder in sorted(folders, key=len):  # a listing covers the folders below
+    for folder in sorted(folders, key=len):  # short paths first: a listing covers sub-folders
         if len(folders[folder] - versions.keys()) >= _LISTING_PAYS_FROM:
             versions.update((uri, info["version"]) for uri, info in files.walk(folder) if uri in uris)
     rest = sorted(uris - versions.keys())

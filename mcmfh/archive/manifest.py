@@ -1,7 +1,7 @@
-"""The manifest: one row an item, from Parquet or CSV, in one normal form whatever the hospital wrote.
+"""Reads a manifest (one row for each item, Parquet or CSV) into one normal form.
 
-Reading never fails on a bad row: a row that cannot be used is reported by `check_manifest` and goes to quarantine, so
-that items + quarantined = rows. Everything is column arithmetic on Arrow; a million rows take seconds.
+A bad row never makes reading fail: `check_manifest` reports it and it goes to quarantine, so that items + quarantined
+= rows. All work is column arithmetic on Arrow tables; a million rows take seconds.
 """
 
 import csv
@@ -38,10 +38,10 @@ _CONTENT = ("image_uri", "report", "report_uri")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a row.
+    """One fault of a row.
 
-    `fatal`: the row cannot become an item and is quarantined. Otherwise it can be hashed and searched, but the manifest
-    must not train or evaluate a model before it is put right.
+    `fatal`: the row cannot become an item and is quarantined. Otherwise the item can be hashed and searched, but the
+    manifest cannot train or evaluate a model until the fault is corrected.
     """
 
     row: int
@@ -52,16 +52,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class ManifestPart:
-    """Row groups of a Parquet manifest that are read together; `first_row` is their first row in the file."""
+    """Row groups of a Parquet manifest that are read together; `first_row` is the file's row at which they begin."""
 
     row_groups: tuple[int, ...]
     first_row: int
 
 
 def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]:
-    """(parts of about `rows` rows, at most so many rows in all); a CSV is one part, None: it is read as a whole.
+    """(parts of about `rows` rows each, upper bound of the total rows) of the manifest at `uri`.
 
-    Raises InputError where there is no manifest.
+    A CSV has the single part None, because it is read as a whole. Raises InputError where the manifest is missing or
+    unreadable.
     """
     uri = files.absolute(uri)
     try:
@@ -86,11 +87,11 @@ def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]
 
 
 def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | None = None) -> pa.Table:
-    """The manifest at `uri` (Parquet or CSV, told apart by content) as SCHEMA plus the declared filter columns.
+    """The manifest at `uri` (Parquet or CSV, recognised by content) as SCHEMA plus the declared filter columns.
 
-    `row` is the 0-based row in the file; relative URIs are resolved against the manifest's folder; empty strings are
-    null; study_id defaults to item_id and group to study_id; labels of a CSV are separated by `|`. Rows with a wrong
-    number of cells come back with an empty item_id. Raises InputError where the file as a whole cannot be used.
+    `row` is the 0-based row in the file. Relative URIs are resolved against the manifest's folder. Empty strings become
+    null; study_id defaults to item_id and group to study_id. Labels of a CSV are separated by `|`. A row with a wrong
+    number of cells gets an empty item_id. Raises InputError where the file as a whole cannot be used.
     """
     uri = files.absolute(uri)
     try:
@@ -130,33 +131,33 @@ def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | No
 
 
 def check_manifest(table: pa.Table) -> list[Fault]:
-    """Every fault of a table from `read_manifest`, by row; of several equal item_ids the first is no fault."""
+    """Every fault of a table from `read_manifest`, sorted by row. Of rows with equal item_ids the first is sound."""
     ids = table["item_id"].combine_chunks()
     empty = _mask(pc.equal(ids, ""))
     codes = _codes(ids)
     first = np.zeros(len(codes), bool)
     first[np.unique(codes, return_index=True)[1]] = True
     without = np.logical_and.reduce([_mask(pc.is_null(table[name])) for name in _CONTENT])
-    known = pc.is_in(table["split"], pa.array(SPLITS))
-    unknown = _mask(pc.and_(pc.is_valid(table["split"]), pc.invert(known)))
-    found = (
+    valid_split = pc.is_in(table["split"], pa.array(SPLITS))
+    invalid_split = _mask(pc.and_(pc.is_valid(table["split"]), pc.invert(valid_split)))
+    checks = (
         (empty, "item_id is empty, or the row has another number of cells than the header", True),
         (~first & ~empty, "item_id was used by an earlier row", True),
         (without & ~empty, "row has neither image nor report", True),
-        (unknown, "split is none of train, validation, test", False),
-        (_straddling(table, _mask(known)), "group stands on two sides of a split", False),
+        (invalid_split, "split is none of train, validation, test", False),
+        (_straddling(table, _mask(valid_split)), "group stands on two sides of a split", False),
     )
     rows = table["row"].to_numpy()
     faults = [
-        Fault(int(rows[place]), ids[place].as_py(), reason, fatal)
-        for mask, reason, fatal in found
-        for place in np.flatnonzero(mask).tolist()
+        Fault(int(rows[position]), ids[position].as_py(), reason, fatal)
+        for mask, reason, fatal in checks
+        for position in np.flatnonzero(mask).tolist()
     ]
     return sorted(faults, key=lambda fault: fault.row)
 
 
 def write_manifest(table: pa.Table, uri: str) -> None:
-    """Write `table` as Parquet; the same table gives the same bytes. What stood at `uri` is replaced."""
+    """Write `table` as Parquet, replacing any file at `uri`. Equal tables give equal bytes."""
     sink = io.BytesIO()
     pq.write_table(table.combine_chunks(), sink, compression="zstd")
     while not files.create(uri, sink.getvalue()):
@@ -175,7 +176,7 @@ def _read_row_groups(uri: str, part: ManifestPart) -> tuple[pa.Table, np.ndarray
 
 
 def _read_csv(data: bytes, filters: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
-    """Rows that Arrow can cut into cells come first, then one all-null row for each that it cannot."""
+    """(table, int64 row numbers): first the rows that Arrow can parse, then one all-null row for each malformed one."""
     encoding = "utf-8-sig" if _is_utf8(data) else "latin-1"
     head = data[: 1 << 20].decode(encoding, errors="ignore").partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
@@ -183,18 +184,18 @@ def _read_csv(data: bytes, filters: Sequence[str]) -> tuple[pa.Table, np.ndarray
     malformed: list[int] = []
 
     def note(row: pa.csv.InvalidRow) -> str:
-        malformed.append(row.number - 2)  # numbered from 1, the header included
+        malformed.append(row.number - 2)  # Arrow counts from 1 and includes the header
         return "skip"
 
-    known = {name: pa.string() for name in SCHEMA.names if name != "row"}
+    text_columns = {name: pa.string() for name in SCHEMA.names if name != "row"}
     table = pa.csv.read_csv(
         io.BytesIO(data),
-        # One thread, for only then does Arrow number the malformed rows; blocks that hold the longest report.
+        # Arrow numbers malformed rows only in single-threaded mode. A block must hold the longest report.
         read_options=pa.csv.ReadOptions(use_threads=False, block_size=min(len(data) + 1, 1 << 28), encoding=encoding),
         parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note),
         convert_options=pa.csv.ConvertOptions(
-            column_types={name: kind for name, kind in known.items() if name not in filters},
-            include_columns=[name for name in header if name in known or name in filters],
+            column_types={name: kind for name, kind in text_columns.items() if name not in filters},
+            include_columns=[name for name in header if name in text_columns or name in filters],
             null_values=[""],
             strings_can_be_null=True,
         ),
@@ -234,7 +235,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Trimmed strings; what is blank becomes null."""
+    """Trimmed strings; blank ones become null."""
     trimmed = pc.utf8_trim_whitespace(_plain(column).cast(pa.string()))
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
@@ -263,16 +264,16 @@ def _no_labels(rows: int) -> pa.Array:
 
 
 def _mask(column: pa.ChunkedArray) -> np.ndarray:
-    return pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False))
 
 
 def _codes(column: pa.Array) -> np.ndarray:
-    """Equal values get equal integers."""
-    return column.dictionary_encode(null_encoding="encode").indices.to_numpy()
+    """int32[N]: equal values get equal integers."""
+    return np.asarray(column.dictionary_encode(null_encoding="encode").indices.to_numpy())
 
 
-def _straddling(table: pa.Table, known: np.ndarray) -> np.ndarray:
-    """Rows whose group has rows with another known split."""
+def _straddling(table: pa.Table, valid: np.ndarray) -> np.ndarray:
+    """bool[N]: rows whose group also has rows of another split; `valid`: rows whose split is one of SPLITS."""
     group, split = _codes(table["group"].combine_chunks()), _codes(table["split"].combine_chunks())
-    sides = np.unique(np.stack([group[known], split[known]]), axis=1)[0]
-    return known & (np.bincount(sides, minlength=group.max(initial=0) + 1)[group] > 1) if len(group) else known
+    sides = np.unique(np.stack([group[valid], split[valid]]), axis=1)[0]
+    return valid & (np.bincount(sides, minlength=group.max(initial=0) + 1)[group] > 1) if len(group) else valid

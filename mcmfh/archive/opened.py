@@ -1,4 +1,4 @@
-"""An archive as a job sees it: the manifest's rows that can be used, and what is wrong with the others."""
+"""An opened archive, as jobs take it: in memory for training, in parts for bulk work."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from mcmfh.archive.manifest import Fault, ManifestPart
 
 @dataclass(frozen=True)
 class Archive:
-    """A manifest in memory, as training needs it: `items` (with fingerprint, in item order) can be used."""
+    """A manifest in memory, as training needs it."""
 
-    items: pa.Table
+    items: pa.Table  # usable rows with their fingerprint, in item order
     faults: list[Fault]
-    inputs: int
+    inputs: int  # rows of the manifest
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest of any length, as bulk jobs read it: a part at a time. `rows`: at most so many in all."""
+    """A manifest of any length, as bulk jobs read it: one part at a time. `rows` is an upper bound of the total."""
 
     uri: str
     parts: list[ManifestPart | None]

@@ -1,7 +1,7 @@
-"""The order of items: by sha256(item_id), whatever they are called, so that equal ranges of it hold equal shares.
+"""The order of items: by sha256(item_id), so that equal key ranges hold about equally many items.
 
-A key is the first 64 bits of that hash. A range of keys is what one process works on at a time; items of equal keys
-stand in the order of their item_ids.
+A key is the first 64 bits of that hash. One process works on one range of keys at a time. Items with equal keys are
+ordered by item_id.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class KeyRange:
 
 
 def key_ranges(rows: int, most: int) -> list[KeyRange]:
-    """The key space cut into a power of two of ranges, of at most about `most` of `rows` items each."""
+    """The key space cut into a power of two of equal ranges, each with at most about `most` of the `rows` items."""
     count = 1
     while rows > count * most:
         count *= 2
@@ -37,19 +37,19 @@ def key_ranges(rows: int, most: int) -> list[KeyRange]:
 
 
 def named_range(name: str) -> KeyRange:
-    """The range that a name begins with; the whole space where it begins with none."""
-    found = re.match(r"([0-9a-f]{16})-([0-9a-f]{16})", name)
-    return KeyRange(int(found[1], 16), int(found[2], 16)) if found else KeyRange()
+    """The key range at the beginning of a name; the whole key space where the name does not begin with one."""
+    match = re.match(r"([0-9a-f]{16})-([0-9a-f]{16})", name)
+    return KeyRange(int(match[1], 16), int(match[2], 16)) if match else KeyRange()
 
 
 def keys(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """uint64[N]: the keys of N item_ids (strings without null)."""
+    """uint64[N] keys of N item_ids (no nulls)."""
     heads = b"".join(hashlib.sha256(item.encode()).digest()[:8] for item in ids.to_pylist())
     return np.frombuffer(heads, ">u8").astype(np.uint64)
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """`table` (with item_id) in item order."""
+    """`table`, which has the column item_id, sorted into item order."""
     ids = table["item_id"]
     return table.take(
         pc.sort_indices(pa.table({"key": keys(ids), "id": ids}), [("key", "ascending"), ("id", "ascending")])

@@ -1,6 +1,6 @@
-"""The quarantine: an item that could not be used is a row with a reason, never a crash and never a silence.
+"""The quarantine: a table with one row and one reason for every item that could not be used.
 
-Reasons are short fixed sentences. Like the table itself they hold no report text, no file name and no URI.
+Reasons are short fixed sentences. Neither they nor the table hold report text, file names or URIs.
 """
 
 import io
@@ -18,7 +18,7 @@ SCHEMA = pa.schema(
         ("item_id", pa.string()),
         ("row", pa.int64()),  # of the manifest that the item came from
         ("reason", pa.string()),
-        ("digest", pa.string()),  # fingerprint of the input that failed: a changed input deserves another try
+        ("digest", pa.string()),  # fingerprint of the input that failed; when it changes, the item is tried again
     ]
 )
 
@@ -29,7 +29,7 @@ def quarantine_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def write_quarantine(table: pa.Table, uri: str) -> bool:
-    """Write the table to `uri` as Parquet, create-only: False if something stood there already."""
+    """Write the table to `uri` as Parquet unless `uri` exists; returns whether this call wrote it."""
     sink = io.BytesIO()
     pq.write_table(table.select(SCHEMA.names).cast(SCHEMA).combine_chunks(), sink, compression="zstd")
     return files.create(uri, sink.getvalue())
@@ -43,5 +43,5 @@ def read_quarantine(uris: str | Iterable[str]) -> pa.Table:
 
 
 def count_reasons(table: pa.Table) -> dict[str, int]:
-    """Rows a reason, the most frequent first."""
+    """Number of rows for each reason, the most frequent first."""
     return dict(Counter(table["reason"].to_pylist()).most_common())

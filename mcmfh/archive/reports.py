@@ -1,6 +1,6 @@
-"""Bytes of a report → its text: plain text, a FHIR DiagnosticReport (JSON) or a DICOM structured report.
+"""Extracts the text of a report from its bytes: plain text, a FHIR DiagnosticReport (JSON) or a DICOM SR.
 
-The kind is told from the bytes. White space is folded, so that equal wordings are equal strings.
+The format is recognised from the bytes. White space is folded, so that equal wordings become equal strings.
 """
 
 import base64
@@ -21,7 +21,7 @@ _MAX_DEPTH = 50
 
 
 def read_report(data: bytes) -> str:
-    """The report in `data`, white space folded, NFC. Raises DecodeError, for an empty one too."""
+    """The normalised text of the report in `data`. Raises DecodeError where it is empty or cannot be read."""
     if len(data) > _MAX_BYTES:
         raise DecodeError("file is larger than the limit")
     if looks_like_dicom(data):
@@ -35,7 +35,10 @@ def read_report(data: bytes) -> str:
 
 
 def normalise(text: str) -> str:
-    """`text` with every run of white space and control characters as one space, NFC. Raises DecodeError when empty."""
+    """`text` in NFC, with every run of white space and control characters folded into one space.
+
+    Raises DecodeError where nothing is left or the text is longer than MAX_CHARACTERS.
+    """
     text = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ufeff]+", " ", unicodedata.normalize("NFC", text)).split())
     if not text:
         raise DecodeError("empty report")
@@ -68,17 +71,17 @@ def _fhir(text: str) -> str:
         raise DecodeError("JSON holds no FHIR DiagnosticReport")
     parts: list[str] = []
     for report in reports:
-        found = [*_attachments(report), report.get("conclusion")]
+        candidates = [*_attachments(report), report.get("conclusion")]
         narrative = report.get("text")
-        if not any(found) and isinstance(narrative, dict):
-            found.append(_without_tags(str(narrative.get("div") or "")))
-        for part in found:  # a conclusion is often the end of the attached text
+        if not any(candidates) and isinstance(narrative, dict):
+            candidates.append(_without_tags(str(narrative.get("div") or "")))
+        for part in candidates:  # a conclusion often repeats the end of the attached text
             if isinstance(part, str) and not any(part in earlier for earlier in parts):
                 parts.append(part)
     return " ".join(parts)
 
 
-def _diagnostic_reports(document: Any) -> Iterator[dict]:
+def _diagnostic_reports(document: Any) -> Iterator[dict[str, Any]]:
     if isinstance(document, dict) and document.get("resourceType") == "DiagnosticReport":
         yield document
     elif isinstance(document, dict) and document.get("resourceType") == "Bundle":
@@ -87,7 +90,7 @@ def _diagnostic_reports(document: Any) -> Iterator[dict]:
                 yield from _diagnostic_reports(entry.get("resource"))
 
 
-def _attachments(report: dict) -> Iterator[str]:
+def _attachments(report: dict[str, Any]) -> Iterator[str]:
     for form in report.get("presentedForm") or []:
         kind = str(form.get("contentType") or "text/plain") if isinstance(form, dict) else ""
         if kind.startswith("text/") and form.get("data"):
@@ -103,7 +106,7 @@ def _without_tags(markup: str) -> str:
 
 
 def _structured_report(data: bytes) -> Iterator[str]:
-    """Texts, codes and measurements of an SR document, each after its concept; names of persons are left out."""
+    """Texts, codes and measurements of an SR document, each preceded by its concept name; person names are left out."""
     from mcmfh.archive.dicom import read_dicom
 
     dataset = read_dicom(data, _MAX_BYTES)
@@ -111,7 +114,7 @@ def _structured_report(data: bytes) -> Iterator[str]:
         raise DecodeError("DICOM object holds no report")
     try:
         yield from _content(dataset.ContentSequence, 0)
-    except Exception:  # elements are parsed when they are asked for, and a hostile one may raise anything
+    except Exception:  # pydicom parses an element on first access, and a hostile one may raise anything
         raise DecodeError("DICOM report cannot be read") from None
 
 

@@ -1,7 +1,7 @@
-"""Image or report → embedding. `encoder_spec` is cheap, `load_encoder` loads the towers."""
+"""Encoders: image or report → embedding. `encoder_spec` only reads files; `load_encoder` builds the networks."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.encoders.spec import EncoderSpec
@@ -16,7 +16,7 @@ __all__ = ["ENCODERS", "EncoderSpec", "ImagePreprocessing", "encoder_spec", "loa
 ENCODERS = ("packaged", "biomedclip", "mcr", "precomputed")
 
 
-def _module(name: str):
+def _module(name: str) -> Any:
     if name not in ENCODERS:
         raise InputError(f"encoder '{name}' is not known; use {', '.join(ENCODERS)}")
     return import_module(f"mcmfh.encoders.{name}")
@@ -25,13 +25,15 @@ def _module(name: str):
 def encoder_spec(name: str, device: str, source: str | None = None) -> EncoderSpec:
     """The identity of encoder `name` on `device` ("cpu" | "cuda").
 
-    `source`: the files of biomedclip (folder or pinned hub id), mcr or precomputed (URI); packaged has none.
-    Raises InputError for an unknown name or missing files.
+    `source`: a folder or a pinned hub id for biomedclip, a URI for mcr and precomputed, None for packaged. Raises
+    InputError for an unknown name or missing files.
     """
-    return _module(name).spec(device, source)
+    spec: EncoderSpec = _module(name).spec(device, source)
+    return spec
 
 
 def load_encoder(name: str, device: str, source: str | None = None) -> "Encoder":
-    """Encoder `name` with its weights, on `device`; `source` as in `encoder_spec`. Raises InputError likewise."""
+    """Encoder `name` with its weights, on `device`; parameters and errors as in `encoder_spec`."""
     keep_freed_memory()
-    return _module(name).load(device, source)
+    encoder: Encoder = _module(name).load(device, source)
+    return encoder

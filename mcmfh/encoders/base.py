@@ -1,9 +1,10 @@
-"""What every encoder is: two frozen towers, a preprocessing and a digest that changes whenever an embedding could.
+"""The class of all encoders: two frozen towers, a preprocessing, and a digest that changes when an embedding could.
 
-Shapes: B batch · S image side · D_I, D_T embedding widths (they may differ; the hash heads take any width).
+Shapes: B batch · S image side · L tokens · D_I, D_T embedding widths (they may differ; hash heads take any width).
 
-A batch's shape changes the last bits of its embeddings (matrix kernels are picked by shape). Where codes must be
-byte-identical whatever the order or the worker, batches are therefore padded to one fixed shape: `fixed_batch`.
+The shape of a batch changes the last bits of its embeddings, because matrix kernels are chosen by shape. Where codes
+must be byte-identical whatever the order of items and the number of workers, every batch is therefore padded to one
+fixed shape: `fixed_batch`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ class Towers(Protocol):
 
 
 class Encoder:
-    """Images and reports → embeddings, by any pair of towers."""
+    """Encodes images and reports by any pair of towers."""
 
     def __init__(self, spec: EncoderSpec, towers: Towers):
         self.spec = spec
@@ -34,7 +35,7 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_images(self, pixels_BHW3: np.ndarray, fixed_batch: int | None = None) -> np.ndarray:
-        """float32[B, D_I] of preprocessed pictures uint8[B, S, S, 3]."""
+        """float32[B, D_I] of preprocessed pictures uint8[B, S, S, 3]. `fixed_batch`: rows a batch; None: one batch."""
         parts = [
             self.towers.image_features(torch.from_numpy(batch).to(self.spec.device)).float().cpu().numpy()[:rows]
             for batch, rows in _batches(pixels_BHW3, fixed_batch)
@@ -43,10 +44,10 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_reports(self, reports: Sequence[str], fixed_batch: int | None = None) -> np.ndarray:
-        """float32[B, D_T] of texts. Each is padded to the least of TOKEN_LENGTHS that holds it, longer ones are cut.
+        """float32[B, D_T] of texts. Each text is padded to the least of TOKEN_LENGTHS that holds its tokens.
 
-        A fixed batch holds the tokens of `fixed_batch` shortest texts, so fewer long ones: what the last batch of each
-        length wastes on padding stays small against a unit of an archive.
+        A fixed batch has `fixed_batch` rows of the least length and proportionally fewer of a greater one, so that the
+        padding of each length's last batch stays small compared with a unit of an archive.
         """
         embeddings = np.empty((len(reports), self.spec.report_width), np.float32)
         tokens = self.towers.tokenize(reports)
@@ -69,7 +70,7 @@ class Encoder:
 
 
 def _batches(array: np.ndarray, fixed_batch: int | None) -> Iterator[tuple[np.ndarray, int]]:
-    """(batch, rows that count): copies of `fixed_batch` rows, the last padded by repeating its first row."""
+    """(batch of `fixed_batch` rows, number of real rows); the last batch is padded by repeating its first row."""
     size = fixed_batch or max(len(array), 1)
     for start in range(0, len(array), size):
         part = array[start : start + size]

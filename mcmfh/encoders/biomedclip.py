@@ -1,9 +1,11 @@
-"""BiomedCLIP (Zhang et al. 2023), the paper's encoder: ViT-B/16 and PubMedBERT, 512 wide, from a folder of its files.
+"""BiomedCLIP (Zhang et al. 2023), the MCMFH paper's encoder: ViT-B/16 and PubMedBERT, 512 wide.
 
-The folder holds open_clip_config.json, the weights (open_clip_model.safetensors or open_clip_pytorch_model.bin) and
-vocab.txt; a BERT config.json is taken where it stands, else BiomedBERT's own is used. Or name the hub:
-microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224@<commit>. The commit is asked for because the weights there
-were replaced once; their sha256 enters the encoder's digest either way. With the files on disk nothing is downloaded.
+Its source is a folder with open_clip_config.json, the weights (open_clip_model.safetensors or
+open_clip_pytorch_model.bin) and vocab.txt. A BERT config.json in the folder is used; without one, BiomedBERT's own
+configuration is. Nothing is downloaded then.
+
+Or the source is a hub id with its commit: microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224@<commit>. The commit
+is required because the weights on the hub were replaced once. In both cases the weights' sha256 is part of the digest.
 """
 
 import hashlib
@@ -48,9 +50,9 @@ _BERT = {
 
 
 def spec(device: str, source: str | None = None) -> EncoderSpec:
-    """What the encoder at `source` is on `device`; reads every weight once, builds no network.
+    """The identity of the encoder at `source` on `device`. Hashes the weight file, but builds no network.
 
-    Raises InputError when a file is missing or `source` names no folder and no pinned hub revision.
+    Raises InputError where a file is missing, or `source` is neither a folder nor a pinned hub revision.
     """
     folder = _folder(source)
     config = _config(folder)
@@ -73,7 +75,7 @@ def load(device: str, source: str | None = None) -> Encoder:
 
 
 class BiomedClipTowers:
-    """open_clip's model; features are L2-normalised, as its contrast was."""
+    """open_clip's model. Features are L2-normalised, as in its contrastive training."""
 
     def __init__(self, folder: Path, device: str):
         from open_clip.tokenizer import get_clean_fn
@@ -89,18 +91,20 @@ class BiomedClipTowers:
 
     def image_features(self, pixels_BHW3: torch.Tensor) -> torch.Tensor:
         scaled_BHW3 = (pixels_BHW3.float() - self.mean) / self.deviation
-        return self.model.encode_image(scaled_BHW3.permute(0, 3, 1, 2), normalize=True)
+        features_BD: torch.Tensor = self.model.encode_image(scaled_BHW3.permute(0, 3, 1, 2), normalize=True)
+        return features_BD
 
     def tokenize(self, reports: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self.tokenizer.encode_batch([self.clean(text) for text in reports])]
 
     def report_features(self, tokens_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
-        # The model masks the padding token by itself: it is what `mask_BL` says.
-        return self.model.encode_text(tokens_BL, normalize=True)
+        # The model derives the mask from the padding token, with the same result as `mask_BL`.
+        features_BD: torch.Tensor = self.model.encode_text(tokens_BL, normalize=True)
+        return features_BD
 
 
 def _folder(source: str | None) -> Path:
-    """The local folder of `source`: a path, or a pinned revision on the hub, from its cache where it is there."""
+    """The local folder of `source`: a path, or the cached copy of a pinned hub revision, downloaded if necessary."""
     ask = f"give encoder.source: a folder with {CONFIG}, weights and vocab.txt, or {HUB_ID}@<commit>"
     if source is None:
         raise InputError(f"encoder 'biomedclip' has no weights of its own; {ask}")
@@ -119,7 +123,7 @@ def _from_hub(repository: str, revision: str) -> Path:
     wanted = [CONFIG, *WEIGHTS, "vocab.txt", "config.json"]
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises a dozen kinds: no network, no such revision, no access
+    except Exception as error:  # the hub client raises many types: no network, unknown revision, no access
         raise InputError(
             f"'{repository}@{revision}' is not in the hub's cache and could not be fetched ({error}); "
             "copy its files to this machine and give their folder as encoder.source"
@@ -128,7 +132,7 @@ def _from_hub(repository: str, revision: str) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
         if "mean" in config["preprocess_cfg"] and "vision_cfg" in config["model_cfg"]:
             return config
     except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
@@ -142,11 +146,14 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _bert(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    return json.loads(path.read_text()) if path.exists() else _BERT
+    if not path.exists():
+        return _BERT
+    config: dict[str, Any] = json.loads(path.read_text())
+    return config
 
 
 def _weights(folder: Path) -> Path:
-    """The weight file; also makes sure that the vocabulary is there."""
+    """The weight file. Raises InputError where it or the vocabulary is missing."""
     if not (folder / "vocab.txt").is_file():
         raise InputError(f"'{folder}' has no vocab.txt; copy it from the model's page")
     for name in WEIGHTS:
@@ -162,7 +169,10 @@ def _sha256(path: Path, modified: int) -> str:
 
 
 def _build(folder: Path, config: dict[str, Any]) -> Any:
-    """open_clip resolves the text tower by a hub name; here it finds both configurations in one local folder."""
+    """open_clip's model, built from a temporary folder with both configurations.
+
+    Without it open_clip would look up the text tower's configuration on the hub.
+    """
     import open_clip
 
     with tempfile.TemporaryDirectory() as name:

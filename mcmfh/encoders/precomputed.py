@@ -1,7 +1,7 @@
-"""Embeddings that were made elsewhere, read from Parquet: any model, without its code.
+"""Embeddings that another program made, read from Parquet.
 
 The file has `item_id` and at least one of `image_embedding`, `report_embedding`: lists of floats of one width, null
-where an item lacks the modality. It can train, evaluate and hash an archive; it cannot answer a query it does not hold.
+where an item lacks the modality. Such a file can train, evaluate and hash an archive. It cannot encode new queries.
 """
 
 import io
@@ -24,7 +24,7 @@ COLUMNS = {"image": "image_embedding", "report": "report_embedding"}
 
 @dataclass(frozen=True)
 class Precomputed:
-    """The embeddings of N items; rows of a modality that an item lacks are zero, and `has_…` says so."""
+    """The embeddings of N items. Where an item lacks a modality, its row is zero and `has_…` is False."""
 
     item_id: np.ndarray  # str[N]
     image: np.ndarray  # float32[N, D_I]; D_I = 0 without the column
@@ -33,13 +33,13 @@ class Precomputed:
     has_report: np.ndarray  # bool[N]
 
     def of(self, item_ids: Sequence[str]) -> "Precomputed":
-        """Those items, in that order. Raises InputError naming the first that is not there."""
-        place = {name: row for row, name in enumerate(self.item_id.tolist())}
-        if missing := [name for name in item_ids if name not in place]:
+        """The embeddings of `item_ids`, in that order. Raises InputError with the first missing item."""
+        row_of = {name: row for row, name in enumerate(self.item_id.tolist())}
+        if missing := [name for name in item_ids if name not in row_of]:
             raise InputError(
                 f"{len(missing)} items have no precomputed embedding, first '{missing[0]}'; add their rows"
             )
-        rows = np.array([place[name] for name in item_ids], np.int64)
+        rows = np.array([row_of[name] for name in item_ids], np.int64)
         return Precomputed(*(column[rows] for column in vars(self).values()))
 
 
@@ -49,7 +49,7 @@ def read_precomputed(uri: str) -> Precomputed:
 
 
 def spec(device: str, source: str | None = None) -> EncoderSpec:
-    """The identity of the file: its sha256 is the encoder's weights."""
+    """The identity of the file at `source`; its sha256 stands for the encoder's weights."""
     data = _read(source)
     rows = _parse(str(source), data)
     return EncoderSpec(
@@ -65,9 +65,9 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
 
 
 def load(device: str, source: str | None = None) -> Encoder:
-    """Always InputError: there are vectors, but no towers that could make another one."""
+    """Always raises InputError, because the file has embeddings but no networks."""
     raise InputError(
-        "encoder 'precomputed' holds embeddings of known items only and cannot encode a picture or a report; "
+        "encoder 'precomputed' has embeddings of its listed items only and cannot encode a picture or a report; "
         "serve and embed with the encoder that made them"
     )
 
@@ -98,7 +98,7 @@ def _parse(uri: str, data: bytes) -> Precomputed:
 
 
 def _vectors(uri: str, table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(float32[N, D], bool[N] present)."""
+    """(vectors float32[N, D], present bool[N]) of column `name`; D = 0 where the column is missing."""
     if name not in table.column_names:
         return np.zeros((table.num_rows, 0), np.float32), np.zeros(table.num_rows, bool)
     column = table[name].combine_chunks()

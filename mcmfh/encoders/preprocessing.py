@@ -1,4 +1,4 @@
-"""Picture → square of pixels, on the CPU workers: numpy, numba and Pillow, so that decoding never imports torch."""
+"""Resizes a picture to a square. Uses numpy, numba and Pillow only, so that decoding workers never import torch."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """Resize bicubically, then cut or pad to size × size; part of the encoder's digest.
+    """Resizes bicubically to size × size. Part of the encoder's digest.
 
-    fit: "squash" keeps every pixel of the picture and gives up its proportions, "crop" resizes the shorter side and
-    cuts the centre (what CLIP models were trained with), "pad" resizes the longer side and fills up with black.
+    fit: "squash" resizes both sides and changes the proportions. "crop" resizes the shorter side and cuts out the
+    centre, as CLIP models were trained. "pad" resizes the longer side and pads with black.
     """
 
     size: int = 224
@@ -19,7 +19,7 @@ class ImagePreprocessing:
 
     def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """uint8[size, size, 3] of a picture from `decode_image` or a Pillow image of any mode."""
-        from mcmfh.encoders.resampling import resize_bicubic  # brings numba, which a driver that only plans can spare
+        from mcmfh.encoders.resampling import resize_bicubic  # imports numba, which a driver does not need
 
         size = self.size
         pixels = as_pixels(image)
@@ -27,7 +27,7 @@ class ImagePreprocessing:
             return resize_bicubic(pixels, size, size)
         height, width = pixels.shape[:2]
         side = min(width, height) if self.fit == "crop" else max(width, height)
-        # Cut down, and the offset rounded to even: to the pixel what CLIP's own transform does.
+        # Sizes are floored and offsets rounded half to even, which equals CLIP's own transform to the pixel.
         resized = (max(1, size * width // side), max(1, size * height // side))
         left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
         whole = resize_bicubic(pixels, *resized)

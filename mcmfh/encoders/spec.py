@@ -1,4 +1,4 @@
-"""The identity of an encoder, without the encoder: cheap to make, to send and to compare. Imports no torch."""
+"""The identity of an encoder without its networks: cheap to make, to send and to compare. Does not import torch."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,11 +9,11 @@ from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.store.files import digest
 
-# Pictures a pass in bulk, by device. Not a setting: it changes an embedding's last bits, so one archive has one.
+# Rows of a batch in bulk jobs, by device. It is no setting, because it changes the last bits of an embedding.
 _BATCH = {"cpu": 16, "cuda": 128}
-# Enters the digest: raise it when the same picture would be resampled, or the same texts batched, in another way.
+# Part of the digest. Raise it with every change of how pictures are resampled or texts are batched.
 _ARITHMETIC = 3
-# Everything that decodes or computes between a file's bytes and an embedding.
+# Every library that decodes or computes between a file's bytes and its embedding.
 _LIBRARIES = [
     "torch",
     "timm",
@@ -32,19 +32,19 @@ _LIBRARIES = [
 
 
 def library_versions() -> dict[str, str | None]:
-    """Version of every library that can change an embedding; None where one is not installed."""
-    found: dict[str, str | None] = {}
+    """Version of every library that can change an embedding; None where it is not installed."""
+    versions: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """All that determines an embedding but the item itself. `digest` names the embeddings' folder."""
+    """Everything but the item that determines an embedding. `digest` names the folder of the embeddings."""
 
     name: str
     weights: str  # sha256 of the weight and vocabulary files
@@ -54,7 +54,7 @@ class EncoderSpec:
     report_width: int
     device: str
     dtype: str = "float32"
-    source: str | None = None  # where the weights were found; what they are is said above
+    source: str | None = None  # address of the weights; not part of the digest
 
     @property
     def batch_size(self) -> int:
@@ -63,10 +63,10 @@ class EncoderSpec:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The JSON object that the digest is taken of."""
-        what = {name: value for name, value in asdict(self).items() if name != "source"}
+        """The JSON object whose digest is the encoder's."""
+        fields = {name: value for name, value in asdict(self).items() if name != "source"}
         arithmetic = {"version": _ARITHMETIC, "batch_size": self.batch_size, "decode_policy": DECODE_POLICY}
-        return {**what, **arithmetic, "libraries": library_versions()}
+        return {**fields, **arithmetic, "libraries": library_versions()}
 
     @cached_property
     def digest(self) -> str:

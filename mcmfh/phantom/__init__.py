@@ -1,4 +1,4 @@
-"""The phantom archive: a seeded hospital that never was, with findings one can see."""
+"""The phantom archive: seeded, synthetic hospital data whose findings are visible in its pictures."""
 
 from mcmfh.phantom.write import write_phantom
 

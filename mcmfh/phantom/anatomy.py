@@ -1,8 +1,8 @@
-"""Drawing primitives: soft shapes on a warped plane, from which every phantom picture is put together.
+"""Drawing primitives: soft shapes on a warped plane. Every phantom picture is composed of them.
 
-The plane is [-1, 1]², x to the right, y down; the left of a picture is the right of the patient. A patient's warp bends
-the plane before anything is drawn, so that organs vary without any shape knowing of it. Masks are float32 in [0, 1] and
-cover the box they need, for most shapes are small and a thousand pictures should take seconds.
+The plane is [-1, 1]², x to the right, y down; the left of a picture is the right of the patient. Each patient's warp
+bends the plane before anything is drawn, so that organs vary although every shape is drawn alike. Masks are float32 in
+[0, 1] and cover only the box of their shape: most shapes are small, and a thousand pictures must take seconds.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,15 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-_BEND = 0.018  # how far, typically, a patient differs from the plan
-_MARGIN = 0.08  # how far the warp may carry a point
+Point = tuple[float, float]  # (x, y) on the plane
+
+_BEND = 0.018  # standard deviation of the warp
+_MARGIN = 0.08  # upper bound of the distance by which the warp moves a point
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the picture must show and the report must say. `side` left | right | "", `size` small | large | ""."""
+    """A finding that the picture shows and the report states. `side`: left | right | "", `size`: small | large | ""."""
 
     name: str
     side: str = ""
@@ -27,7 +29,7 @@ class Finding:
 
     @property
     def sign(self) -> int:
-        """Where it lies on the plane: the patient's left is the picture's right."""
+        """Sign of its x coordinate: the patient's left is the picture's right."""
         return {"left": 1, "right": -1}.get(self.side, 1)
 
     @property
@@ -51,15 +53,15 @@ class Mask:
 
 
 def noise(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 [size, size], smooth, about standard normal, with `cells` bumps along a side (cells < size)."""
+    """float32[size, size], smooth, about standard normal, with `cells` bumps along a side (cells < size)."""
     knots = Image.fromarray(rng.standard_normal((cells + 4, cells + 4), dtype=np.float32))
-    # Cubic convolution (Keys 1981, a = -1/2). Two knots beyond each edge are used and not shown.
+    # Cubic convolution (Keys 1981, a = -1/2) needs two knots beyond each edge.
     inner = (2, 2, cells + 2, cells + 2)
     return np.array(knots.resize((size, size), Image.Resampling.BICUBIC, box=inner))
 
 
 def soften(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """`pixels` as a detector `factor` times coarser would see them."""
+    """`pixels` as a detector with `factor` times larger elements would record them."""
     size = pixels.shape[0]
     small = Image.fromarray(pixels).resize((size // factor, size // factor), Image.Resampling.BOX)
     return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
@@ -72,12 +74,12 @@ def _plane(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Canvas:
-    """`pixels` float32 [size, size], the bent coordinates `x`, `y` of their centres, and the straight ones `u`, `v`."""
+    """`pixels` float32[size, size], with the warped coordinates `x`, `y` and the plain `u`, `v` of each pixel."""
 
     def __init__(self, size: int, patient: np.random.Generator, study: np.random.Generator, value: float = 0.0) -> None:
-        """The warp is the patient's, the small shift and tilt are of this study's positioning."""
+        """`patient` draws the warp; `study` draws the small shift and tilt of the positioning."""
         self.size, self.rng = size, study
-        (self.detector,) = study.spawn(1)  # grain of its own, so that a finding changes nothing but where it lies
+        (self.detector,) = study.spawn(1)  # a stream of its own, so that a finding changes only the pixels it covers
         self.u, self.v = x, y = _plane(size)
         stretch = patient.uniform(0.95, 1.05, 2).tolist()
         shift, tilt = study.normal(0, 0.015, 2).tolist(), float(study.normal(0, 0.025))
@@ -86,7 +88,7 @@ class Canvas:
         self.pixels = np.full((size, size), value, np.float32)
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
-        """The slices that hold every pixel whose bent coordinates may lie in the rectangle."""
+        """The slices that contain every pixel whose warped coordinates may lie in the rectangle."""
 
         def span(low: float, high: float) -> slice:
             first = int((low - _MARGIN + 1) / 2 * self.size)
@@ -99,8 +101,8 @@ class Canvas:
     def ellipse(
         self, cx: float, cy: float, rx: float, ry: float, angle: float = 0.0, edge: float = 0.03, boxy: bool = False
     ) -> Mask:
-        """An ellipse turned clockwise by `angle` (radians), or a boxy one (power 4); `edge` is the width of its rim."""
-        cx, cy, rx, ry = float(cx), float(cy), float(rx), float(ry)  # NumPy's scalars would make float64 of everything
+        """An ellipse (`boxy`: a superellipse of power 4), turned clockwise by `angle` (radians); `edge`: rim width."""
+        cx, cy, rx, ry = float(cx), float(cy), float(rx), float(ry)  # numpy scalars would promote the arrays to float64
         cosine, sine = float(np.cos(angle)), float(np.sin(angle))
         reach = 1.2 if boxy else 1.0
         reach_x = reach * np.hypot(rx * cosine, ry * sine) + edge
@@ -113,8 +115,8 @@ class Canvas:
         radius = np.sqrt(np.sqrt(x * x + y * y)) if boxy else np.sqrt(x + y)
         return Mask(box, _rim((radius - 1) * min(rx, ry), edge))
 
-    def tube(self, points: Sequence[tuple[float, float]], radii: float | Sequence[float], edge: float = 0.02) -> Mask:
-        """A chain of capsules through `points`, with one radius or one a point."""
+    def tube(self, points: Sequence[Point], radii: float | Sequence[float], edge: float = 0.02) -> Mask:
+        """A chain of capsules through `points`, with one radius for all or one for each point."""
         radii = [float(radii)] * len(points) if isinstance(radii, int | float) else [float(radius) for radius in radii]
         points = [(float(x), float(y)) for x, y in points]
         xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -133,8 +135,8 @@ class Canvas:
             np.minimum(distance, away, out=distance)
         return Mask(box, _rim(distance, edge))
 
-    def polygon(self, points: Sequence[tuple[float, float]], edge: float = 0.02) -> Mask:
-        """A convex polygon, its corners in clockwise order as seen on the picture."""
+    def polygon(self, points: Sequence[Point], edge: float = 0.02) -> Mask:
+        """A convex polygon; `points` are its corners, clockwise in the picture."""
         points = [(float(x), float(y)) for x, y in points]
         xs, ys = [x for x, _ in points], [y for _, y in points]
         box = self.box(min(xs) - edge, min(ys) - edge, max(xs) + edge, max(ys) + edge)
@@ -146,22 +148,22 @@ class Canvas:
         return Mask(box, _rim(distance, edge))
 
     def paint(self, mask: Mask, value: float | np.ndarray, opacity: float = 1.0) -> None:
-        """Put `value` where the mask is."""
+        """Blend the pixels under the mask towards `value`."""
         region = self.pixels[mask.box]
-        there = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
-        region += (there - region) * (mask.values * np.float32(opacity))
+        target = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
+        region += (target - region) * (mask.values * np.float32(opacity))
 
     def add(self, mask: Mask, value: float | np.ndarray) -> None:
-        """Density over density, as in projection."""
-        there = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
-        self.pixels[mask.box] += mask.values * there
+        """Add `value` under the mask, as densities add up in projection."""
+        density = value[mask.box] if isinstance(value, np.ndarray) else np.float32(value)
+        self.pixels[mask.box] += mask.values * density
 
     def grain(self) -> np.ndarray:
-        """float32 [size, size] of a detector's white noise, standard normal."""
+        """float32[size, size] of the detector's white noise, standard normal."""
         return self.detector.standard_normal(self.pixels.shape, dtype=np.float32)
 
     def union(self, *masks: Mask) -> Mask:
-        """One mask of several, so that a bone made of parts has one rim."""
+        """The union of several masks, so that a bone drawn in parts has one rim."""
         rows = slice(min(m.box[0].start for m in masks), max(m.box[0].stop for m in masks))
         columns = slice(min(m.box[1].start for m in masks), max(m.box[1].stop for m in masks))
         values = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
@@ -172,7 +174,7 @@ class Canvas:
         return Mask((rows, columns), values)
 
     def everywhere(self, mask: Mask) -> np.ndarray:
-        """The mask over the whole canvas, float32 [size, size]."""
+        """The mask over the whole canvas, float32[size, size]."""
         whole = np.zeros_like(self.pixels)
         whole[mask.box] = mask.values
         return whole
@@ -183,25 +185,25 @@ class Canvas:
         region = self.pixels[mask.box]
         region += value * mask.values + cortex * rim
 
-    def spots(self, count: int, inside: Mask, radius: float) -> list[tuple[float, float]]:
-        """Centres of `count` spots within a mask, apart from each other where there is room."""
+    def spots(self, count: int, inside: Mask, radius: float) -> list[Point]:
+        """Centres of up to `count` spots inside a mask, at least 2 `radius` apart."""
         rows, columns = np.nonzero(inside.values > 0.95)
         if not len(rows):
             rows, columns = np.nonzero(inside.values >= inside.values.max())
         rows, columns = rows + inside.box[0].start, columns + inside.box[1].start
-        chosen: list[tuple[float, float]] = []
+        chosen: list[Point] = []
         for _ in range(20 * count):
             pick = int(self.rng.integers(len(rows)))
-            place = float(self.x[rows[pick], columns[pick]]), float(self.y[rows[pick], columns[pick]])
-            if all(np.hypot(place[0] - x, place[1] - y) > 2 * radius for x, y in chosen):
-                chosen.append(place)
+            centre = float(self.x[rows[pick], columns[pick]]), float(self.y[rows[pick], columns[pick]])
+            if all(np.hypot(centre[0] - x, centre[1] - y) > 2 * radius for x, y in chosen):
+                chosen.append(centre)
             if len(chosen) == count:
                 break
         return chosen
 
 
 def _rim(distance: np.ndarray, edge: float) -> np.ndarray:
-    """1 inside, 0 outside, smooth over a rim `edge` wide."""
+    """1 inside, 0 outside, with a smooth transition over `edge`; `distance` is negative inside."""
     ramp = distance * np.float32(-1 / edge)
     ramp += np.float32(0.5)
     np.minimum(np.maximum(ramp, 0, out=ramp), 1, out=ramp)

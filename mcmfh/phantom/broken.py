@@ -1,4 +1,4 @@
-"""Inputs that are broken on purpose, each kind with the reason that a job must give for it."""
+"""Damages some inputs on purpose; each kind of damage names the reason that a job must give for it."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ from mcmfh.phantom.studies import Study
 
 @dataclass(frozen=True)
 class Breakage:
-    """A kind of damage: what it does to the files of a study, and the reason expected of a job."""
+    """A kind of damage: how it changes the files of a study, and the quarantine reason that a job must give."""
 
     kind: str
     reason: str
@@ -21,7 +21,7 @@ class Breakage:
 
 
 def plan_damage(count: int, fraction: float, seed: int) -> dict[int, Breakage]:
-    """Row → damage for `fraction` of `count` rows, every kind in turn; the first row stays whole."""
+    """Row → damage, for `fraction` of `count` rows, the kinds in turn. Row 0 is never damaged."""
     rng = np.random.default_rng([seed, 5])
     rows = rng.choice(np.arange(1, count), min(max(len(KINDS), round(fraction * count)), count - 1), replace=False)
     return {int(row): KINDS[turn % len(KINDS)] for turn, row in enumerate(np.sort(rows))}

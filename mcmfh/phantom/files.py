@@ -1,8 +1,9 @@
-"""One study → its files as a hospital hands them over: DICOM, PNG or JPEG, the report as a file or in the manifest."""
+"""Makes the files of one study: the picture as DICOM, PNG or JPEG, the report as a file or in the manifest."""
 
 import hashlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,7 @@ from mcmfh.phantom.anatomy import Canvas
 from mcmfh.phantom.grammar import write_report
 from mcmfh.phantom.studies import Study
 
-# modality → DICOM's modality, storage class, and how often it comes as DICOM, PNG, JPEG
+# modality → DICOM's modality, storage class, and the shares of DICOM, PNG and JPEG
 _HABITS = {
     "radiograph": ("DX", "1.2.840.10008.5.1.4.1.1.1.1", (0.5, 0.25, 0.25)),
     "CT": ("CT", "1.2.840.10008.5.1.4.1.1.2", (0.75, 0.25, 0.0)),
@@ -23,19 +24,19 @@ _HABITS = {
 
 @dataclass(frozen=True)
 class Handover:
-    """The files of one study. `image` None: the file is not there, although the manifest names it."""
+    """The files of one study. `image` None: the manifest names the file, but it is missing."""
 
     item_id: str
     stem: str
     image: bytes | None
     image_name: str
-    shown: np.ndarray  # uint8, the picture a reader would see
+    shown: np.ndarray  # uint8[H, W], the windowed picture
     report: str
-    report_name: str  # "" where the report stands in the manifest
+    report_name: str  # "" where the manifest holds the text itself
 
 
 def hand_over(study: Study) -> Handover:
-    """Draw a study, word its report and encode both."""
+    """The files of `study`: draws its picture, words its report and encodes both."""
     rng = np.random.default_rng(study.seed)
     pixels = _draw(study, rng)
     stem = f"S{study.number:06d}"
@@ -47,14 +48,14 @@ def hand_over(study: Study) -> Handover:
 
 
 def encode(shown: np.ndarray, kind: str) -> bytes:
-    """uint8 [rows, columns] as PNG or JPEG."""
+    """uint8[rows, columns] as the bytes of a "PNG" or "JPEG" file."""
     sink = io.BytesIO()
     Image.fromarray(shown).save(sink, kind, **({"quality": 90} if kind == "JPEG" else {"compress_level": 3}))
     return sink.getvalue()
 
 
-def as_dicom(study: Study, stored: np.ndarray, window: tuple[float, float] | None, **attributes) -> bytes:
-    """uint8, uint16 or int16 stored values as a Part 10 file; `attributes` add to the header or replace parts of it."""
+def as_dicom(study: Study, stored: np.ndarray, window: tuple[float, float] | None, **attributes: Any) -> bytes:
+    """A DICOM Part 10 file of `stored` (uint8, uint16 or int16); `attributes` extend or override its header."""
     pydicom = load_pydicom()
     modality, storage_class, _ = _HABITS[study.exam.modality]
     dataset = pydicom.Dataset()
@@ -83,7 +84,7 @@ def as_dicom(study: Study, stored: np.ndarray, window: tuple[float, float] | Non
 
 
 def _draw(study: Study, rng: np.random.Generator) -> np.ndarray:
-    """float32 pixels in the units of the exam; over the years detectors become larger and quieter, exposure lower."""
+    """float32 pixels in the exam's units. Over the years detectors become larger and less noisy, and exposure drops."""
     size = int(
         rng.choice(
             [224, 256, 288, 320], p=[0.45 - 0.3 * study.era, 0.35, 0.15 + 0.2 * study.era, 0.05 + 0.1 * study.era]
@@ -104,7 +105,7 @@ def _shown(study: Study, pixels: np.ndarray) -> np.ndarray:
 
 
 def _some_dicom(study: Study, pixels: np.ndarray, rng: np.random.Generator) -> bytes:
-    """The encodings of different vendors: bit depth, sign, rescale, MONOCHROME1, with and without a window."""
+    """The picture in a vendor's encoding, which varies in bit depth, sign, rescale, MONOCHROME1 and window."""
     centre, width = study.exam.window
     choice = rng.random()
     if study.exam.modality == "CT":

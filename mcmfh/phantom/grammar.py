@@ -1,7 +1,7 @@
-"""The wording of reports: a small grammar, so that no two readers say the same thing in the same words.
+"""Words the reports by a small grammar, so that the same finding is described in many ways.
 
-`[a|b|]` is a choice, `{slot}` is filled in; choices may be nested. What is found is always named; of what is not found
-some is negated, as readers do.
+`[a|b|]` is a choice, `{slot}` is filled in; choices may be nested. A report names every finding of its study and, as
+radiologists do, negates some absent ones.
 """
 
 import datetime
@@ -52,9 +52,9 @@ _NORMAL = (
 
 
 def write_report(study: Study, rng: np.random.Generator) -> str:
-    """The report of a study: every finding named, some absent ones negated, headings as the reader likes."""
+    """The report of a study: it names every finding, negates some absent ones and varies its headings."""
     exam, parts = study.exam, []
-    modern = rng.random() < 0.25 + 0.5 * study.era  # structured reporting spreads over the years
+    modern = rng.random() < 0.25 + 0.5 * study.era  # structured reporting becomes more common over the years
     if rng.random() < 0.5:
         parts.append(f"[Indication|Clinical details|History]: {INDICATION[exam.region]}.")
     if modern or rng.random() < 0.3:
@@ -67,12 +67,12 @@ def write_report(study: Study, rng: np.random.Generator) -> str:
         parts.append(f"[Compared with|Comparison:|In comparison to] [the examination of|] {_day(study.earlier)}.")
     elif rng.random() < 0.15:
         parts.append("No [previous|prior] [study|images] for comparison.")
-    found = [_sentence(finding, exam, rng) for finding in study.findings]
-    if not found:
-        found = [_fill(str(rng.choice(_NORMAL)), {"exam": exam.name, "region": exam.region})]
+    present = [_sentence(finding, exam, rng) for finding in study.findings]
+    if not present:
+        present = [_fill(str(rng.choice(_NORMAL)), {"exam": exam.name, "region": exam.region})]
     absent = [kind.name for kind in exam.kinds if kind.name not in {finding.name for finding in study.findings}]
     negated = [_negation(absent, exam, rng) for _ in range(int(rng.choice([0, 1, 2], p=[0.35, 0.45, 0.2]))) if absent]
-    body = [*found, *dict.fromkeys(negated)] if rng.random() < 0.7 else [*dict.fromkeys(negated), *found]
+    body = [*present, *dict.fromkeys(negated)] if rng.random() < 0.7 else [*dict.fromkeys(negated), *present]
     parts.append(("[Findings|Report]: " if modern else "") + " ".join(body))
     if rng.random() < (0.6 if modern else 0.3):
         summary = (
@@ -108,7 +108,7 @@ def _short(finding: Finding, exam: Exam) -> str:
 
 
 def _fill(pattern: str, slots: Mapping[str, str]) -> str:
-    """`{name}` becomes its slot, `{Name}` the slot with a capital: marked by ^ until the choices are made."""
+    """Replace `{name}` by its slot and `{Name}` by ^ and its slot; `_choose` turns ^ into a capital letter."""
     return re.sub(
         r"\{(\w+)\}",
         lambda match: (

@@ -1,10 +1,10 @@
-"""Radiographs: densities add up along the beam; bone and fluid are bright, air is dark."""
+"""Draws radiographs: densities add up along the beam; bone and fluid are bright, air is dark."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from mcmfh.phantom.anatomy import Canvas, Finding, noise
+from mcmfh.phantom.anatomy import Canvas, Finding, Mask, Point, noise
 
 
 def chest(canvas: Canvas, findings: list[Finding]) -> None:
@@ -34,10 +34,10 @@ def chest(canvas: Canvas, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.name in _CHEST:
             _CHEST[finding.name](canvas, finding, lungs[finding.sign])
-    _letter_l(canvas)
+    _marker(canvas)
 
 
-def _lung(side: int) -> list[tuple[float, float]]:
+def _lung(side: int) -> list[Point]:
     return [(0.30 * side, -0.58), (0.37 * side, -0.38), (0.43 * side, 0.0), (0.45 * side, 0.35)]
 
 
@@ -69,20 +69,20 @@ def _heart(canvas: Canvas, enlarged: Finding | None) -> None:
     canvas.paint(canvas.ellipse(-0.09 * width, 0.33, 0.15 * width, 0.22, edge=0.05), 0.65)
 
 
-def _nodule(canvas: Canvas, finding: Finding, lung) -> None:
+def _nodule(canvas: Canvas, finding: Finding, lung: Mask) -> None:
     radius = 0.055 * finding.scale * (0.8 if finding.count > 1 else 1)
     for x, y in canvas.spots(finding.count, lung, 0.1):
         canvas.add(canvas.ellipse(x, y, radius, radius * canvas.rng.uniform(0.85, 1.15), edge=0.025), 0.36)
 
 
-def _consolidation(canvas: Canvas, finding: Finding, lung) -> None:
+def _consolidation(canvas: Canvas, finding: Finding, lung: Mask) -> None:
     (x, y), *_ = canvas.spots(1, lung, 0)
     patch = canvas.ellipse(x, max(y, -0.2), 0.22 * finding.scale, 0.18 * finding.scale, edge=0.25)
     cloud = np.clip(0.8 + 0.35 * noise(canvas.size, 14, canvas.rng), 0.2, 1.2)
     canvas.paint(patch * canvas.everywhere(lung) * np.minimum(cloud, 1), 0.66)
 
 
-def _pleural_effusion(canvas: Canvas, finding: Finding, lung) -> None:
+def _pleural_effusion(canvas: Canvas, finding: Finding, lung: Mask) -> None:
     top = 0.42 if finding.size == "small" else 0.08
     level = top + 0.05 - 0.9 * np.clip(np.abs(canvas.x) - 0.30, 0, 1) ** 2  # the meniscus climbs the chest wall
     cavity = canvas.tube([*_lung(finding.sign), (0.47 * finding.sign, 0.70)], [0.14, 0.23, 0.30, 0.33, 0.33], edge=0.05)
@@ -90,7 +90,7 @@ def _pleural_effusion(canvas: Canvas, finding: Finding, lung) -> None:
     np.maximum(canvas.pixels, 0.68 * fluid, out=canvas.pixels)
 
 
-def _pneumothorax(canvas: Canvas, finding: Finding, lung) -> None:
+def _pneumothorax(canvas: Canvas, finding: Finding, lung: Mask) -> None:
     side, depth = finding.sign, {"small": 0.12}.get(finding.size, 0.25)
     whole = canvas.everywhere(lung) * (canvas.pixels < 0.5)
     edge = canvas.everywhere(
@@ -142,11 +142,11 @@ def hand(canvas: Canvas, findings: list[Finding]) -> None:
         for x, y in canvas.spots(piece.count, canvas.ellipse(0, 0.2, 0.3, 0.3), 0.1):
             turn, length = canvas.rng.uniform(0, 3), 0.07 * piece.scale
             canvas.paint(canvas.ellipse(x, y, length, 0.018, turn, edge=0.01), 1.25)
-    _letter_l(canvas, "R" if flip < 0 else "L")
+    _marker(canvas, "R" if flip < 0 else "L")
 
 
-def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[tuple[float, float]], float]:
-    """Joints of finger `number` (0 the thumb) from the wrist outwards, and half the width of its bones."""
+def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[Point], float]:
+    """(joints from the wrist outwards, half the width of the bones) of finger `number`; 0 is the thumb."""
     base = -0.22 + 0.115 * number
     spread = (-0.85, -0.22, -0.02, 0.14, 0.32)[number] + rng.normal(0, 0.02)
     lengths = (
@@ -164,8 +164,10 @@ def _ray(flip: int, number: int, rng: np.random.Generator) -> tuple[list[tuple[f
     return joints, 0.045
 
 
-def _long_bone(canvas: Canvas, start, end, width: float, gap: float, fracture: Finding | None = None) -> None:
-    """A tubular bone, wide at its ends; a fracture cuts it with a dark oblique line and shifts the far part."""
+def _long_bone(
+    canvas: Canvas, start: Point, end: Point, width: float, gap: float, fracture: Finding | None = None
+) -> None:
+    """Draw a tubular bone, wide at its ends. A fracture adds a dark oblique line and shifts the far part."""
     (ax, ay), (bx, by) = start, end
     length = float(np.hypot(bx - ax, by - ay))
     ux, uy = (bx - ax) / length, (by - ay) / length
@@ -228,7 +230,7 @@ def knee(canvas: Canvas, findings: list[Finding]) -> None:
             canvas.paint(canvas.ellipse(0.20 * side, -0.17, 0.215, 0.16, edge=0.012), 1.2)
         canvas.paint(canvas.polygon([(-0.42, 0.06), (0.42, 0.06), (0.40, 0.12), (-0.40, 0.12)], edge=0.012), 1.22)
         canvas.paint(canvas.tube([(0, 0.10), (0, 0.48)], [0.10, 0.035], edge=0.012), 1.22)
-    _letter_l(canvas, "R" if flip < 0 else "L")
+    _marker(canvas, "R" if flip < 0 else "L")
 
 
 def pelvis(canvas: Canvas, findings: list[Finding]) -> None:
@@ -259,7 +261,7 @@ def pelvis(canvas: Canvas, findings: list[Finding]) -> None:
     by_side = {finding.sign: finding for finding in findings}
     for side in (-1, 1):
         _hip(canvas, side, by_side.get(side))
-    _letter_l(canvas)
+    _marker(canvas)
 
 
 def _hip(canvas: Canvas, side: int, finding: Finding | None) -> None:
@@ -300,8 +302,8 @@ def _hip(canvas: Canvas, side: int, finding: Finding | None) -> None:
         )
 
 
-def _letter_l(canvas: Canvas, letter: str = "L") -> None:
-    """The lead marker of the radiographer, at the patient's left."""
+def _marker(canvas: Canvas, letter: str = "L") -> None:
+    """Draw the radiographer's lead marker "L" or "R"."""
     size, x0, y0 = canvas.size, (0.86 if letter == "L" else 0.08), 0.06
     unit = max(2, size // 90)
     column, row = int(x0 * size), int(y0 * size)
@@ -313,5 +315,5 @@ def _letter_l(canvas: Canvas, letter: str = "L") -> None:
         canvas.pixels[row + top * unit : row + (top + 1) * unit, column : column + 4 * unit] = 1.2
     canvas.pixels[row : row + 4 * unit, column + 3 * unit : column + 4 * unit] = 1.2
     for step in range(4):
-        place = column + (1 + step * 3 // 4) * unit
-        canvas.pixels[row + (3 + step) * unit : row + (4 + step) * unit, place : place + unit] = 1.2
+        left = column + (1 + step * 3 // 4) * unit
+        canvas.pixels[row + (3 + step) * unit : row + (4 + step) * unit, left : left + unit] = 1.2

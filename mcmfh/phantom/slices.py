@@ -1,4 +1,4 @@
-"""CT in Hounsfield units, MR in arbitrary ones. Head and brain share their anatomy and differ in what is bright."""
+"""Draws CT (in Hounsfield units) and MR slices. Head CT and brain MR share one anatomy and differ in brightness."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from mcmfh.phantom.anatomy import Canvas, Finding, Mask, noise, soften
 
 @dataclass(frozen=True)
 class _Tissue:
-    """How bright each tissue of the head is."""
+    """Pixel value of each tissue of the head, and the noise's standard deviation (`grain`)."""
 
     air: float
     scalp: float
@@ -32,7 +32,7 @@ def head_ct(canvas: Canvas, findings: list[Finding]) -> None:
     for finding in findings:
         side = finding.sign
         if finding.name == "haemorrhage":
-            for x, y in _places(canvas, finding, side):
+            for x, y in _centres(canvas, finding, side):
                 blob = _blob(canvas, x, y, 0.15 * finding.scale, 0.12 * finding.scale)
                 canvas.paint(_blob(canvas, x, y, 0.21 * finding.scale, 0.18 * finding.scale), 20, 0.7)
                 canvas.paint(blob, 72)
@@ -54,7 +54,7 @@ def brain_mr(canvas: Canvas, findings: list[Finding]) -> None:
     for finding in findings:
         side = finding.sign
         if finding.name == "tumour":
-            for x, y in _places(canvas, finding, side):
+            for x, y in _centres(canvas, finding, side):
                 size = 0.16 * finding.scale
                 canvas.paint(_blob(canvas, x, y, size * 1.6, size * 1.5), 850, 0.55)
                 canvas.paint(_blob(canvas, x, y, size, size), 1250)
@@ -70,7 +70,7 @@ def brain_mr(canvas: Canvas, findings: list[Finding]) -> None:
 
 
 def _head(canvas: Canvas, tissue: _Tissue, findings: list[Finding]) -> np.ndarray:
-    """Scalp, skull, brain with furrows, ventricles and falx; returns the inside of the skull, float32 [size, size]."""
+    """Draw scalp, skull, brain with furrows, ventricles and falx. Returns the skull's inside, float32[size, size]."""
     canvas.pixels[:] = tissue.air
     canvas.paint(canvas.ellipse(0, 0, 0.74, 0.93, edge=0.02), tissue.scalp)
     canvas.paint(canvas.ellipse(0, 0, 0.68, 0.88, edge=0.02), tissue.bone)
@@ -104,12 +104,13 @@ def _ventricles(canvas: Canvas, tissue: _Tissue, wide: Finding | None) -> None:
 
 
 def _couch(canvas: Canvas, depth: float) -> None:
-    """The table that the patient lies on; it does not bend with the patient."""
+    """Draw the scanner's table, in plain coordinates because the patient's warp does not bend it."""
     line = np.abs(canvas.v - depth + 0.12 * canvas.u**2) < 0.012
     canvas.pixels[line & (np.abs(canvas.u) < 0.85) & (canvas.pixels < -500)] = 70
 
 
-def _places(canvas: Canvas, finding: Finding, side: int) -> list[tuple[float, float]]:
+def _centres(canvas: Canvas, finding: Finding, side: int) -> list[tuple[float, float]]:
+    """Centres of a finding's one or three spots in the hemisphere of `side`."""
     if finding.count == 1:
         return [(side * canvas.rng.uniform(0.22, 0.34), canvas.rng.uniform(-0.35, 0.35))]
     return canvas.spots(3, canvas.ellipse(0.28 * side, 0, 0.17, 0.5), 0.16)
@@ -123,7 +124,7 @@ def _blob(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> Mask:
 
 
 def _territory(canvas: Canvas, side: int, finding: Finding, inside: np.ndarray) -> Mask:
-    """A wedge that opens towards the skull, as the supply of a middle cerebral artery."""
+    """A wedge that opens towards the skull, like the territory of the middle cerebral artery."""
     reach = 0.22 * finding.scale
     wedge = canvas.polygon(
         [(0.20 * side, 0.0), (0.75 * side, -reach * 1.5), (0.75 * side, reach * 1.5)][::side], edge=0.06
@@ -148,9 +149,9 @@ def abdomen_ct(canvas: Canvas, findings: list[Finding]) -> None:
     canvas.paint(canvas.ellipse(0, 0.45, 0.045, 0.035, edge=0.02), 20)
     for angle in np.linspace(0.15, np.pi - 0.15, 7):
         for side in (-1, 1):
-            place = side * 0.82 * np.sin(angle), -0.60 * np.cos(angle)
+            centre = side * 0.82 * np.sin(angle), -0.60 * np.cos(angle)
             canvas.paint(
-                canvas.ellipse(*place, 0.05, 0.02, np.arctan2(0.6 * np.sin(angle) * side, 0.82 * np.cos(angle))), 420
+                canvas.ellipse(*centre, 0.05, 0.02, np.arctan2(0.6 * np.sin(angle) * side, 0.82 * np.cos(angle))), 420
             )
     bowel = np.clip((noise(canvas.size, 13, rng) - 0.1) / 0.4, 0, 1)
     canvas.paint(canvas.ellipse(0.12, -0.16, 0.42, 0.26, edge=0.05) * bowel, 45)
@@ -187,8 +188,8 @@ def abdomen_ct(canvas: Canvas, findings: list[Finding]) -> None:
             pelvis = canvas.ellipse(0.36 * finding.sign, 0.24, 0.10, 0.09, edge=0.03)
             canvas.paint(pelvis, 8)
             for step in range(min(finding.count, 3)):
-                place = (0.37 + 0.06 * step) * finding.sign, 0.25 - 0.06 * step
-                canvas.paint(canvas.ellipse(*place, 0.032 * finding.scale, 0.028 * finding.scale, edge=0.012), 1000)
+                centre = (0.37 + 0.06 * step) * finding.sign, 0.25 - 0.06 * step
+                canvas.paint(canvas.ellipse(*centre, 0.032 * finding.scale, 0.028 * finding.scale, edge=0.012), 1000)
     canvas.pixels += 9 * canvas.grain()
     _couch(canvas, 0.84)
 

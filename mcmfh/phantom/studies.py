@@ -1,4 +1,4 @@
-"""Who comes to the phantom hospital, what is examined and what is found: patients, studies, findings, dates, labels."""
+"""Draws the phantom's patients and their studies, with exam, findings, date and labels."""
 
 import datetime
 from collections.abc import Callable
@@ -14,7 +14,7 @@ FIRST_DAY, DAYS = datetime.date(2016, 1, 4), 365 * 8
 
 @dataclass(frozen=True)
 class Kind:
-    """What may vary in a finding: `sided`, `sized`, and `many` where there may be several."""
+    """A kind of finding. It may have a side (`sided`), a size (`sized`), and occur several times (`many`)."""
 
     name: str
     sided: bool = False
@@ -24,8 +24,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Exam:
-    """An examination: modality and region as the manifest has them, how it is drawn, what may be found, how often it is
-    done, and the window (centre, width) in which it is looked at."""
+    """An examination: modality and region as in the manifest, its drawing function, its possible findings, its share
+    of all studies (`weight`) and the window (centre, width) of its display."""
 
     name: str
     modality: str
@@ -177,7 +177,7 @@ EXAMS = (
         (0.5, 1.0),
     ),
 )
-# Of two that would hide or contradict each other only one is found.
+# Pairs of findings that would hide or contradict each other; a study has at most one of a pair.
 _APART = ({"twin_pregnancy", "ventriculomegaly"}, {"haemorrhage", "subdural"}, {"osteoarthritis", "joint_replacement"})
 
 
@@ -187,12 +187,12 @@ class Patient:
     name: str
     female: bool
     born: datetime.date
-    seed: tuple[int, ...]  # of the anatomy
+    seed: tuple[int, ...]  # of the patient's anatomy
 
 
 @dataclass(frozen=True)
 class Study:
-    """One examination of one patient. `side` is what was positioned (hand, knee), `earlier` the date compared with."""
+    """One examination of one patient. `earlier`: date of the study that the report compares with."""
 
     number: int
     patient: Patient
@@ -204,7 +204,7 @@ class Study:
 
     @property
     def era(self) -> float:
-        """0 at the first day of the archive, 1 at the last: machines and wording drift along it."""
+        """0 on the archive's first day, 1 on its last; image quality and wording change with it."""
         return (self.date - FIRST_DAY).days / DAYS
 
     @property
@@ -213,7 +213,7 @@ class Study:
 
 
 def sample_studies(count: int, seed: int) -> list[Study]:
-    """`count` studies of as many patients as it takes (1 to 3 studies each), in order of patient and date."""
+    """`count` studies, sorted by patient and date; each patient has 1 to 3."""
     rng = np.random.default_rng([seed, 1])
     studies: list[Study] = []
     while len(studies) < count:
@@ -244,15 +244,15 @@ def _exam(patient: Patient, rng: np.random.Generator) -> Exam:
 
 
 def _findings(exam: Exam, rng: np.random.Generator) -> tuple[Finding, ...]:
-    """None in a quarter of the studies, else one, sometimes two."""
+    """No finding in 22 % of the studies, one in 60 %, two in 18 %."""
     number = int(rng.choice([0, 1, 2], p=[0.22, 0.60, 0.18]))
-    kinds = [exam.kinds[place] for place in rng.permutation(len(exam.kinds))[:number]]
+    kinds = [exam.kinds[index] for index in rng.permutation(len(exam.kinds))[:number]]
     if any({kind.name for kind in kinds} == pair for pair in _APART):
         kinds = kinds[:1]
     side = str(rng.choice(["left", "right"]))
-    found = []
+    findings = []
     for kind in kinds:
-        found.append(
+        findings.append(
             Finding(
                 kind.name,
                 side if kind.sided else "",
@@ -262,4 +262,4 @@ def _findings(exam: Exam, rng: np.random.Generator) -> tuple[Finding, ...]:
         )
         if exam.region == "pelvis":
             side = "left" if side == "right" else "right"
-    return tuple(found)
+    return tuple(findings)

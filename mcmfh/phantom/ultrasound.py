@@ -1,4 +1,4 @@
-"""Ultrasound: echoes in a fan or a strip, grainy along the beam; fluid is black, what is hard throws a shadow."""
+"""Draws ultrasound: a fan or a strip of echoes with speckle. Fluid is black, hard objects cast shadows."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _APEX, _NEAR, _FAR, _HALF_ANGLE = -1.25, 0.42, 2.15, 0.72
 
 
 class _Beam:
-    """Depth and direction of every pixel, in [0, 1] and [-1, 1]; straight beams for a linear probe."""
+    """Depth in [0, 1] and direction in [-1, 1] of every pixel; a linear probe has parallel beams."""
 
     def __init__(self, canvas: Canvas, linear: bool) -> None:
         depth = (canvas.v + 0.92) / 1.84 if linear else (np.hypot(canvas.u, canvas.v - _APEX) - _NEAR) / (_FAR - _NEAR)
@@ -24,23 +24,25 @@ class _Beam:
         return float((np.hypot(x, y - _APEX) - _NEAR) / (_FAR - _NEAR)), float(np.arctan2(x, y - _APEX) / _HALF_ANGLE)
 
     def behind(self, x: float, y: float, radius: float) -> np.ndarray:
-        """1 in the strip of beams that passed a disc, deeper than it."""
+        """float[size, size]: 1 behind a disc, along the beams that pass it, and 0 elsewhere."""
         depth, across = self.at(x, y)
         width = radius / (0.92 if self.linear else _HALF_ANGLE * (depth * (_FAR - _NEAR) + _NEAR))
         strip = np.clip((width - np.abs(self.across - across)) / (0.3 * width), 0, 1)
-        return strip * np.clip((self.depth - depth) / 0.02, 0, 1)
+        shadow: np.ndarray = strip * np.clip((self.depth - depth) / 0.02, 0, 1)
+        return shadow
 
     def grain(self, canvas: Canvas) -> np.ndarray:
-        """Speckle: Rayleigh distributed, finer along the beam than across it."""
+        """Speckle noise: Rayleigh distributed, finer along the beam than across it."""
         fine = canvas.detector.rayleigh(0.8, (canvas.size, canvas.size // 2)).astype(np.float32)
         smooth = (fine + np.roll(fine, 1, 0) + np.roll(fine, 1, 1)) * np.float32(1 / 3)
         rows = np.clip(self.depth * (canvas.size - 1), 0, canvas.size - 1).astype(np.intp)
         columns = np.clip((self.across + 1) / 2 * (canvas.size // 2 - 1), 0, canvas.size // 2 - 1).astype(np.intp)
-        return smooth[rows, columns]
+        speckle: np.ndarray = smooth[rows, columns]
+        return speckle
 
 
 def _develop(canvas: Canvas, beam: _Beam, decay: float = 0.35) -> None:
-    """Echoes → picture: speckle, attenuation with depth, log compression, the black outside of the fan."""
+    """Turn echoes into the picture: speckle, attenuation with depth, log compression, and black outside the fan."""
     echo = np.maximum(canvas.pixels, 0) * beam.grain(canvas) * (1.1 - decay * np.clip(beam.depth, 0, 1))
     canvas.pixels = (np.log1p(6 * echo) / np.log(7) * beam.visible).astype(np.float32)
 
@@ -67,8 +69,7 @@ def abdomen(canvas: Canvas, findings: list[Finding]) -> None:
     canvas.pixels *= 1 + 0.5 * beam.behind(0.30, 0.0, 0.10)
     for finding in findings:
         if finding.name == "stone":
-            places = [(0.30, -0.06), (0.22, -0.14), (0.13, -0.24)][: 1 if finding.count == 1 else 3]
-            for x, y in places:
+            for x, y in [(0.30, -0.06), (0.22, -0.14), (0.13, -0.24)][: 1 if finding.count == 1 else 3]:
                 radius = 0.05 * finding.scale
                 canvas.pixels *= 1 - 0.96 * beam.behind(x, y, radius)
                 canvas.paint(canvas.ellipse(x, y, radius, radius * 0.7, edge=0.02), 2.2)
@@ -111,8 +112,8 @@ def _fetus(canvas: Canvas, beam: _Beam, x: float, y: float, size: float, flip: i
     body = x - 1.75 * size * flip, y + 0.45 * size
     canvas.paint(canvas.ellipse(*body, size * 1.05, size * 0.70, 0.2 * flip, edge=0.03), 0.42)
     for step in range(7):
-        place = body[0] + (step - 3) * 0.27 * size * flip, body[1] + size * (0.48 + 0.02 * (step - 3) ** 2 * 0.4)
-        canvas.paint(canvas.ellipse(*place, 0.035, 0.025, edge=0.02), 1.9)
+        centre = body[0] + (step - 3) * 0.27 * size * flip, body[1] + size * (0.48 + 0.02 * (step - 3) ** 2 * 0.4)
+        canvas.paint(canvas.ellipse(*centre, 0.035, 0.025, edge=0.02), 1.9)
     canvas.paint(canvas.ellipse(body[0] + 0.35 * size * flip, body[1], 0.24 * size, 0.20 * size, edge=0.02), 0.06)
     canvas.paint(canvas.ellipse(x, y, size * 1.18, size * 0.92, edge=0.02), 2.0)
     canvas.paint(canvas.ellipse(x, y, size * 1.04, size * 0.79, edge=0.02), 0.16)

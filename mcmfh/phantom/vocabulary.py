@@ -1,8 +1,8 @@
-"""The words of the phantom's readers, in the notation of `grammar`: `[a|b|]` is a choice, `{side}` is filled in."""
+"""The words of the phantom's reports, in the notation of `grammar`: `[a|b|]` is a choice, `{side}` is filled in."""
 
 from collections.abc import Mapping
 
-# finding → (name, plural) in several words; where it lies; what else is seen with it
+# finding → (synonyms as (singular, plural), its location, accompanying sentences)
 WORDS: Mapping[str, tuple[tuple[tuple[str, str], ...], str, str]] = {
     "chest nodule": (
         (

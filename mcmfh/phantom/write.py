@@ -1,4 +1,4 @@
-"""The whole phantom archive into a folder or a bucket:
+"""Writes the whole phantom archive into a folder or a bucket:
 
 manifest.csv                      one row a study
 images/S000000.{dcm,png,jpg}      reports/S000000.txt (half of the reports stand in the manifest)
@@ -18,14 +18,15 @@ from mcmfh.phantom.files import Handover, hand_over
 from mcmfh.phantom.studies import Study, sample_studies
 from mcmfh.store import files
 
-VERSION = 2  # raise it when the same seed would give other files
+VERSION = 2  # raise it with every change that gives other files for the same seed
 BROKEN_FRACTION = 0.03
 
 
 def write_phantom(root: str, studies: int = 1200, seed: int = 0) -> str:
-    """Write `studies` rows (at least 10) under the URI `root` and return the manifest's URI. Same seed, same bytes.
+    """Write `studies` rows (at least 10) below the URI `root`. Returns the manifest's URI.
 
-    What is complete there already is left alone. Raises InputError where another phantom stands.
+    Equal seeds give equal bytes. A complete phantom of the same parameters is kept. Raises InputError where `root`
+    holds another phantom.
     """
     root = files.absolute(root)
     manifest, seal = files.join(root, "manifest.csv"), files.join(root, "phantom.json")
@@ -39,7 +40,7 @@ def write_phantom(root: str, studies: int = 1200, seed: int = 0) -> str:
     sampled = sample_studies(studies, seed)
     damage = plan_damage(studies, BROKEN_FRACTION, seed)
     rows, broken = [], []
-    writing: deque[Future] = deque()
+    writing: deque[Future[None]] = deque()
     with ThreadPoolExecutor(16, thread_name_prefix="put") as pool:
         for number, study in enumerate(sampled):
             handover = hand_over(study)

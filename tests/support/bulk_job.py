@@ -1,5 +1,10 @@
 """The bulk jobs in one process: real stores, plans, hashing and publishing; only Ray and the encoder are left out."""
 
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pyarrow as pa
 import pytest
 from support import chaos_jobs
@@ -9,6 +14,8 @@ from mcmfh.archive.loading import load_items
 from mcmfh.bulk.embed import UnitDone
 from mcmfh.config import Config, load_config
 from mcmfh.embeddings import units
+from mcmfh.embeddings.plan import Unit
+from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.base import Encoder
 from mcmfh.pipeline.archive import open_manifest
 from mcmfh.pipeline.execution import Execution
@@ -38,7 +45,7 @@ class Job:
         config = self.config(manifest, *more)
         return hash_archive(config, open_manifest(config.archive), execution=self.execution)
 
-    def embed(self, config, spec, plan):
+    def embed(self, config: Config, spec: EncoderSpec, plan: Iterable[Unit]) -> Iterator[UnitDone]:
         encoder = Encoder(spec, light_encoder.Towers())
         for unit in plan:
             items = unit.items()
@@ -49,7 +56,8 @@ class Job:
             pixels = [spec.preprocessing(one.image) for one in loaded if one.image is not None]
             texts = [one.report for one in loaded if one.report is not None]
             self.encoded += unit.rows
-            vectors = encoder.encode_images(pixels, 16), encoder.encode_reports(texts, 16)
+            images = np.stack(pixels) if pixels else np.zeros((0, 8, 8, 3), np.uint8)
+            vectors = encoder.encode_images(images, 16), encoder.encode_reports(texts, 16)
             for modality, values in zip(("image", "report"), vectors):
                 rows = iter(values)
                 column = [None if getattr(one, modality) is None else next(rows) for one in loaded]
@@ -59,19 +67,19 @@ class Job:
             yield UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
 
 
-def inline(function, calls):
+def inline(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
     return (function(*call) for call in calls)
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory) -> tuple[str, str]:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Two models."""
     root = f"file://{tmp_path_factory.mktemp('bundles')}"
     return chaos_jobs.save_model(root, 0), chaos_jobs.save_model(root, 1)
 
 
 @pytest.fixture
-def new_job(bundles, tmp_path):
+def new_job(bundles: tuple[str, str], tmp_path: Path) -> Callable[..., Job]:
     """Makes a Job with a store of its own."""
 
     def make(name: str = "job", **portions: int) -> Job:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -60,14 +61,14 @@ def save_model(root: str, seed: int = 0) -> str:
     spec = light_encoder.spec()
     shape = Shape(ModelSettings(hidden=16), spec.image_width, spec.report_width, (16, 32), seed)
     model = shape.build().eval()
-    drawn = np.random.default_rng(seed).standard_normal((2, 64, light_encoder.WIDTH)).astype(np.float32)
-    canary = embedding_canary(Coder(model, shape).all_logits, *drawn, seed)
+    image, report = np.random.default_rng(seed).standard_normal((2, 64, light_encoder.WIDTH)).astype(np.float32)
+    canary = embedding_canary(Coder(model, shape).all_logits, image, report, seed)
     return save_bundle(root, model, shape, spec, calibration={}, metrics={}, canary=canary, training={})
 
 
 def start(
     job: str, store: str, manifest: str, bundle: str, folder: Path, *more: str, death: str = "", gate: str = ""
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     """Start jobs/<job>.py; its log (see sitecustomize) and output go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(REPOSITORY / "jobs" / f"{job}.py"), f"store={store}", f"archive.manifest={manifest}"]
@@ -83,7 +84,7 @@ def start(
         return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=folder)
 
 
-def run(*arguments, **keywords) -> None:
+def run(*arguments: Any, **keywords: Any) -> None:
     """`start`, and wait for success."""
     assert start(*arguments, **keywords).wait(400) == 0, (arguments[4] / "output").read_text()[-4000:]
 
@@ -119,12 +120,12 @@ def published(store: str, archive: str = "archive") -> SnapshotDocument:
     return head[1]
 
 
-def codes(store: str, archive: str = "archive") -> dict[str, tuple]:
+def codes(store: str, archive: str = "archive") -> dict[str, tuple[bytes, ...]]:
     """item_id → its codes in the head snapshot; fails where an item stands twice."""
     root = archive_root(store, archive)
     document = published(store, archive)
     removed = shards.read_tombstones(root, document.tombstones, document.rows)
-    found: dict[str, tuple] = {}
+    found: dict[str, tuple[bytes, ...]] = {}
     row = 0
     for shard in document.shards:
         tensors = shards.read_codes(root, shard)
@@ -137,7 +138,7 @@ def codes(store: str, archive: str = "archive") -> dict[str, tuple]:
     return found
 
 
-def shown(store: str, archive: str = "archive") -> list[dict]:
+def shown(store: str, archive: str = "archive") -> list[dict[str, Any]]:
     """All columns of every item in the head snapshot."""
     root = archive_root(store, archive)
     document = published(store, archive)

@@ -1,6 +1,7 @@
 """Small DICOM files for the tests."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -8,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 
-def dicom(stored: np.ndarray, compress: str | None = None, **attributes) -> bytes:
+def dicom(stored: np.ndarray, compress: str | None = None, **attributes: Any) -> bytes:
     """A DICOM object of [rows, columns], [frames, rows, columns] or [rows, columns, 3] stored values."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

@@ -1,17 +1,26 @@
 """Small pairs whose report names what its picture shows, and pretraining settings at a size for tests."""
 
+from typing import Any
+
 import numpy as np
 
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.pretraining.pairs import Pairs
 from mcmfh.pretraining.settings import PretrainSettings
 
-SMALL = {"size": "tiny", "image_size": 32, "patch": 8, "context": 16, "embedding": 32, "vocabulary_size": 100}
+SMALL: dict[str, Any] = {
+    "size": "tiny",
+    "image_size": 32,
+    "patch": 8,
+    "context": 16,
+    "embedding": 32,
+    "vocabulary_size": 100,
+}
 LEVELS = ("dark", "grey", "bright")
 SIDES = ("left", "right", "top", "bottom")
 
 
-def small(**more) -> PretrainSettings:
+def small(**more: Any) -> PretrainSettings:
     """Tiny towers of 16 patches, in this process."""
     return PretrainSettings(**{**SMALL, "epochs": 2, "batch_size": 16, "workers": 0, **more})
 

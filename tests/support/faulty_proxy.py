@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -18,15 +18,19 @@ _HOP = {"transfer-encoding", "connection", "keep-alive"}
 
 
 @contextmanager
-def faulty_proxy(endpoint: str, share: float, faults=FAULTS, seed: int = 0) -> Iterator[tuple[str, Counter]]:
-    """(its URL, what it did so far by fault; "" counts the requests that went well)."""
-    chance, done, lock, stop = random.Random(seed), Counter(), threading.Lock(), threading.Event()
+def faulty_proxy(
+    endpoint: str, share: float, faults: Sequence[str] = FAULTS, seed: int = 0
+) -> Iterator[tuple[str, Counter[str]]]:
+    """(URL of the proxy, number of requests by fault; "" counts the requests that were passed on)."""
+    chance, lock, stop = random.Random(seed), threading.Lock(), threading.Event()
+    done: Counter[str] = Counter()
     upstream = urlsplit(endpoint)
+    host = upstream.hostname or ""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _pass(self):
+        def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with lock:
                 fault = chance.choice(faults) if chance.random() < share else ""
@@ -37,7 +41,7 @@ def faulty_proxy(endpoint: str, share: float, faults=FAULTS, seed: int = 0) -> I
                 stop.wait(60)
             if fault in ("cut before", "silence"):
                 return self._hang_up()
-            server = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=60)
+            server = http.client.HTTPConnection(host, upstream.port, timeout=60)
             server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in ("expect", "connection"):
@@ -72,12 +76,16 @@ def faulty_proxy(endpoint: str, share: float, faults=FAULTS, seed: int = 0) -> I
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    proxy.daemon_threads = True
-    proxy.handle_error = lambda *_: None  # clients hang up, too
+    class Proxy(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Stay silent: clients hang up, too."""
+
+    proxy = Proxy(("127.0.0.1", 0), Handler)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{proxy.server_port}", done

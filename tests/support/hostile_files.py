@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -41,7 +42,7 @@ def honest_files() -> list[bytes]:
         (np.add.outer(np.arange(120), np.arange(90)) + rng.integers(0, 20, (120, 90))).astype(np.uint8)
     )
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 200)
-    kinds = [
+    kinds: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (grey, "PNG", {}),
         (grey.convert("RGB"), "PNG", {"optimize": True}),
         (deep, "PNG", {}),
@@ -79,31 +80,31 @@ def hostile_files(seed: int, count: int) -> Iterator[bytes]:
         yield data.tobytes()
 
 
-def _place(data: np.ndarray, rng: np.random.Generator) -> int:
+def _offset(data: np.ndarray, rng: np.random.Generator) -> int:
     """Mostly in the header, where lengths and sizes are."""
     return int(rng.integers(0, max(1, len(data) if rng.random() < 0.5 else min(len(data), 2000))))
 
 
 def _cut(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return data[: _place(data, rng)]
+    return data[: _offset(data, rng)]
 
 
 def _flip(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(1, 30))):
         if len(data):
-            data[_place(data, rng)] = rng.integers(0, 256)
+            data[_offset(data, rng)] = rng.integers(0, 256)
     return data
 
 
 def _inflate(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lengths and sizes become enormous."""
-    place = _place(data, rng)
-    data[place : place + int(rng.choice([1, 2, 4]))] = rng.choice([0xFF, 0x7F, 0x80, 0x00])
+    offset = _offset(data, rng)
+    data[offset : offset + int(rng.choice([1, 2, 4]))] = rng.choice([0xFF, 0x7F, 0x80, 0x00])
     return data
 
 
 def _splice(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    start, stop = sorted((_place(data, rng), _place(data, rng)))
+    start, stop = sorted((_offset(data, rng), _offset(data, rng)))
     return np.concatenate([data[:start], data[stop:]] if rng.random() < 0.5 else [data[:stop], data[start:]])
 
 
@@ -111,8 +112,8 @@ def _swap(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The head of one file on the body of another."""
     honest = honest_files()
     other = np.frombuffer(honest[int(rng.integers(len(honest)))], np.uint8)
-    place = _place(data, rng)
-    return np.concatenate([data[:place], other[place:]])
+    offset = _offset(data, rng)
+    return np.concatenate([data[:offset], other[offset:]])
 
 
 def _garbage(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +136,7 @@ def _codec(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 _MUTATIONS = (_cut, _flip, _flip, _inflate, _inflate, _splice, _swap, _garbage, _codec, _codec, _codec)
 
 
-def outcomes(seed: int, count: int) -> dict:
+def outcomes(seed: int, count: int) -> dict[str, Any]:
     """Reasons and "picture" with their counts, the peak of memory in MB and the slowest file in seconds."""
     found: Counter[str] = Counter()
     before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0

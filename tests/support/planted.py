@@ -3,6 +3,8 @@
 Beside it every recipe at a size for tests.
 """
 
+from typing import Any
+
 import numpy as np
 
 from mcmfh.embeddings.table import EmbeddingTable
@@ -13,7 +15,7 @@ SPEC = EncoderSpec("precomputed", "planted", "planted", ImagePreprocessing(), 48
 
 
 SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "min_steps": 1, "batch_size": 48}
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {"recipe": "paper"},
     "missing token": {"recipe": "paper", "missing_token": True},
@@ -24,7 +26,7 @@ RECIPES = {
 }
 
 
-def small(name: str, **more) -> TrainSettings:
+def small(name: str, **more: Any) -> TrainSettings:
     """Settings of a recipe at a size for tests."""
     return TrainSettings(**{"bits": (16, 32), **RECIPES[name], **SMALL, **more})
 

@@ -76,7 +76,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         log.close()
 
 
-def _wait(port: int, process: subprocess.Popen, log: Path) -> None:
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -1,6 +1,7 @@
 """Small hand-made archives of random codes, for the tests of publishing and searching."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,8 +46,12 @@ def rows(names: list[str], seed: int = 0, version: str = "1") -> pa.Table:
 
 
 def publish_rows(
-    root: str, table: pa.Table, listed: list[str] | None = None, known: list[str] | None = None, model=MODEL
-):
+    root: str,
+    table: pa.Table,
+    listed: list[str] | None = None,
+    known: list[str] | None = None,
+    model: Model = MODEL,
+) -> Any:
     """Publish `table` on the head. Items of `known` that are not `listed` are removed: by default, none."""
     before = base(root, model.code_digest, True)
     gone = set(known or []) - set(listed or known or [])

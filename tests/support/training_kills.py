@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +18,12 @@ class Killed(Exception):
 
 
 @contextmanager
-def killed_at_step(monkeypatch, fitting, number: int):
+def killed_at_step(monkeypatch: pytest.MonkeyPatch, fitting: Any, number: int) -> Iterator[None]:
     """In the block, which must not survive it, the `number`-th call of `fitting.train_step` raises."""
-    step, steps = fitting.train_step, []
+    step = fitting.train_step
+    steps: list[int] = []
 
-    def killed(*arguments):
+    def killed(*arguments: Any) -> Any:
         steps.append(1)
         if len(steps) == number:
             raise Killed

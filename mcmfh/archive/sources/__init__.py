@@ -1,4 +1,4 @@
-"""Public datasets in their own files → a manifest: one function a dataset, folder URI in, Arrow table out."""
+"""Report sources: one function for each public dataset, which reads its folder and returns a manifest table."""
 
 from mcmfh.archive.sources.indiana import indiana
 from mcmfh.archive.sources.mimic_cxr import mimic_cxr

@@ -14,7 +14,7 @@ from mcmfh.store import files
 
 
 def indiana(folder: str) -> pa.Table:
-    """One row an image with its report; a report without images on disk is a row of its own. Labels as in `openi`.
+    """One row for each image, with its report; a report without images is a row of its own. Labels as in `openi`.
 
     Raises InputError when a CSV file is missing.
     """
@@ -30,10 +30,10 @@ def indiana(folder: str) -> pa.Table:
             "report": report_text(line["findings"], line["impression"]),
             "labels": headings(line["MeSH"].split(";")),
         }
-        found = [
+        paired = [
             {**shared, "item_id": name, "image_uri": images[name], "projection": projection}
             for name, projection in projections[line["uid"]]
             if name in images
         ]
-        rows += found or ([{**shared, "item_id": shared["study_id"]}] if shared["report"] else [])
+        rows += paired or ([{**shared, "item_id": shared["study_id"]}] if shared["report"] else [])
     return keep_labels(manifest_table(rows, ["projection"]), LEAST_LABELLED)

@@ -1,8 +1,8 @@
 """MIMIC-CXR and MIMIC-CXR-JPG (Johnson et al. 2019), as PhysioNet lays them out, in one folder.
 
 `files/p10/p10000032/s50414267/<dicom_id>.jpg` (or .dcm), `files/p10/p10000032/s50414267.txt`, and the tables
-mimic-cxr-2.x.x-split, -metadata and -chexpert (.csv or .csv.gz). Access needs a PhysioNet credential; nothing of the
-set is in this repository. Dates are left out: they were shifted by another amount for each patient.
+mimic-cxr-2.x.x-split, -metadata and -chexpert (.csv or .csv.gz). Access needs a PhysioNet credential; this repository
+holds nothing of the set. Dates are left out, because the set shifts them by a different amount for each patient.
 """
 
 import re
@@ -18,11 +18,11 @@ _KEYS = ("subject_id", "study_id")
 
 
 def mimic_cxr(folder: str) -> pa.Table:
-    """One row an image with its study's report; labels are the findings that CheXpert marked positive (1.0).
+    """One row for each image, with its study's report; labels are the findings that CheXpert marked positive (1.0).
 
-    The split is the dataset's own, by patient. `view` (PA, AP, LATERAL …) is a column to filter on. Rows follow the
-    split table: a listed image that is missing on disk becomes a row whose image is quarantined with that reason.
-    Raises InputError when a table is missing.
+    The split is the dataset's own, by patient. `view` (PA, AP, LATERAL …) is a filter column. Rows follow the split
+    table: a listed image that is missing on disk becomes a row, which is quarantined for that reason. Raises
+    InputError when a table is missing.
     """
     root = files.absolute(folder)
     findings = {
@@ -34,12 +34,12 @@ def mimic_cxr(folder: str) -> pa.Table:
     rows: list[Row] = []
     for line in read_csv(_table(root, "split")):
         patient, study, image = line["subject_id"], line["study_id"], line["dicom_id"]
-        place = files.join(root, "files", f"p{patient[:2]}", f"p{patient}", f"s{study}")
+        folder_uri = files.join(root, "files", f"p{patient[:2]}", f"p{patient}", f"s{study}")
         rows.append(
             {
                 "item_id": image,
-                "image_uri": f"{place}/{image}.{ending}",
-                "report_uri": f"{place}.txt",
+                "image_uri": f"{folder_uri}/{image}.{ending}",
+                "report_uri": f"{folder_uri}.txt",
                 "study_id": f"s{study}",
                 "group": f"p{patient}",
                 "labels": findings.get(study, []),
@@ -56,22 +56,22 @@ def _positive(value: str | None) -> bool:
 
 def _table(root: str, name: str) -> str:
     """The URI, without .gz, of the newest mimic-cxr-<version>-<name>.csv."""
-    found = [re.fullmatch(rf"(mimic-cxr-[\d.]+-{name}\.csv)(\.gz)?", file) for file in files.names(root)]
-    tables = sorted(match[1] for match in found if match)
+    matches = [re.fullmatch(rf"(mimic-cxr-[\d.]+-{name}\.csv)(\.gz)?", file) for file in files.names(root)]
+    tables = sorted(match[1] for match in matches if match)
     if not tables:
         raise InputError(f"'{root}' has no mimic-cxr-…-{name}.csv; put the tables of MIMIC-CXR-JPG beside files/")
     return files.join(root, tables[-1])
 
 
 def _ending(root: str) -> str:
-    """jpg or dcm, by the first study that has a picture."""
-    place = files.join(root, "files")
-    while entries := files.names(place):
+    """ "jpg" or "dcm": the ending of the first study's pictures."""
+    folder = files.join(root, "files")
+    while entries := files.names(folder):
         pictures = [name for name in entries if name.endswith((".jpg", ".dcm"))]
         if pictures:
             return pictures[0].rpartition(".")[2]
         folders = [name for name in entries if not name.endswith((".txt", ".html"))]
         if not folders:
             break
-        place = files.join(place, folders[0])
+        folder = files.join(folder, folders[0])
     return "jpg"

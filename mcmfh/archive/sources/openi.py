@@ -1,7 +1,8 @@
 """Open-i (Indiana University chest X-rays): `ecgen-radiology/*.xml` and the images, unpacked anywhere below one folder.
 
 https://openi.nlm.nih.gov/faq: NLMCXR_reports.tgz and NLMCXR_png.tgz (or the DICOM set). Labels are the major MeSH
-headings, cut before the first "/", that at least 20 training items carry. No patient is named: a report is a group.
+headings, cut before the first "/", that at least 20 training items carry. The set names no patients, so each report is
+a group of its own.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -13,14 +14,14 @@ from mcmfh.errors import InputError
 from mcmfh.store import files
 
 LEAST_LABELLED = 20
-# Says that nobody indexed the report, not what it shows.
+# This heading means that nobody indexed the report; it says nothing about the image.
 NOT_A_FINDING = frozenset({"No Indexing"})
 
 
 def openi(folder: str) -> pa.Table:
-    """One row an image with its report (findings and impression); a report without images on disk is a row of its own.
+    """One row for each image, with its report (findings and impression); a report without images is a row of its own.
 
-    Raises InputError when there is no report below `folder`, or one is not XML.
+    Raises InputError where `folder` holds no report, or a report is not XML.
     """
     root = files.absolute(folder)
     reports = [uri for uri, _ in files.walk(root) if uri.endswith(".xml")]
@@ -37,7 +38,7 @@ def headings(mesh: list[str]) -> list[str]:
 
 
 def report_text(findings: str, impression: str) -> str | None:
-    """Both sections in their order; None where both are empty."""
+    """Findings, then impression; None where both are empty."""
     return " ".join(" ".join([findings, impression]).split()) or None
 
 
@@ -54,8 +55,8 @@ def _rows(uri: str, images: dict[str, str]) -> list[Row]:
         "labels": headings([entry.text or "" for entry in document.iter("major")]),
     }
     names = [image.get("id", "") for image in document.iter("parentImage")]
-    found = [{**shared, "item_id": name, "image_uri": images[name]} for name in names if name in images]
-    return found or ([{**shared, "item_id": shared["study_id"]}] if shared["report"] else [])
+    paired = [{**shared, "item_id": name, "image_uri": images[name]} for name in names if name in images]
+    return paired or ([{**shared, "item_id": shared["study_id"]}] if shared["report"] else [])
 
 
 def _number(uri: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Rows as the readers make them → a manifest table; and which labels of a dataset are worth keeping."""
+"""Shared by all sources: builds a manifest table from plain rows, and drops labels that are too rare or too common."""
 
 import csv
 import gzip
@@ -18,10 +18,10 @@ Row = dict[str, Any]
 
 
 def manifest_table(rows: Sequence[Row], extra: Sequence[str] = ()) -> pa.Table:
-    """The manifest columns and `extra` string columns of rows that name `item_id` and what else they have.
+    """The manifest table of `rows`, with the additional string columns `extra`. A row must have `item_id`.
 
-    A row without `study_id` is its own study, one without `group` its study's; one without `split` gets the fixed
-    split of its group, so that no group stands on two sides.
+    A row without `study_id` is its own study; without `group` it takes its study's. A row without `split` gets the
+    fixed split of its group, so that no group is on two sides.
     """
     complete = []
     for number, row in enumerate(rows):
@@ -33,7 +33,10 @@ def manifest_table(rows: Sequence[Row], extra: Sequence[str] = ()) -> pa.Table:
 
 
 def keep_labels(table: pa.Table, least: int, most: int | None = None) -> pa.Table:
-    """Only labels that `least` to `most` training items carry: rarer cannot be learnt, commoner tell nothing."""
+    """The table with only the labels that `least` to `most` training items carry.
+
+    Rarer labels cannot be learnt; more common ones make almost any pair relevant.
+    """
     labels, splits = table["labels"].to_pylist(), table["split"].to_pylist()
     count = Counter(label for row, split in zip(labels, splits) if split == "train" for label in set(row))
     kept = {label for label, number in count.items() if least <= number <= (most or number)}
@@ -42,7 +45,7 @@ def keep_labels(table: pa.Table, least: int, most: int | None = None) -> pa.Tabl
 
 
 def read_csv(uri: str) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file, or of its .gz where that is what lies there. Raises InputError when neither does."""
+    """Rows of the CSV file at `uri`, or of `uri`.gz. Raises InputError where neither exists."""
     for candidate in (uri, f"{uri}.gz"):
         if files.exists(candidate):
             data = files.read(candidate)
@@ -52,12 +55,12 @@ def read_csv(uri: str) -> Iterator[dict[str, str]]:
 
 
 def images_below(folder: str) -> dict[str, str]:
-    """File stem → URI of the pictures below a folder."""
+    """File stem → URI, of the pictures below a folder."""
     endings = (".png", ".jpg", ".jpeg", ".dcm")
     uris = (uri for uri, _ in files.walk(folder) if uri.lower().endswith(endings))
     return {uri.rpartition("/")[2].rpartition(".")[0]: uri for uri in uris}
 
 
 def labels_of(names: Sequence[str]) -> list[str]:
-    """Distinct, non-empty, in their order."""
+    """The distinct, non-empty names in their order."""
     return list(dict.fromkeys(name.strip() for name in names if name.strip()))

@@ -12,6 +12,8 @@ import re
 import signal
 import sys
 import time
+from types import ModuleType
+from typing import Any
 
 FOLDER = os.environ.get("CHAOS_FOLDER", "")
 
@@ -21,14 +23,14 @@ def note(line: str) -> None:
         log.write(f"{line}\n".encode())
 
 
-def _light(module) -> None:
+def _light(module: Any) -> None:
     import light_encoder
 
     module.spec = light_encoder.spec
     module.load = lambda device, source=None: light_encoder.load(device, note)
 
 
-def _watched(module) -> None:
+def _watched(module: Any) -> None:
     create, death, gate = module.create, os.environ.get("CHAOS_DEATH"), os.environ.get("CHAOS_GATE")
 
     def watched(uri: str, data: bytes) -> bool:
@@ -44,7 +46,7 @@ def _watched(module) -> None:
             while not os.path.exists(f"{FOLDER}/open"):
                 time.sleep(0.01)
         note(f"create {uri}")
-        return create(uri, data)
+        return bool(create(uri, data))
 
     module.create = watched
 
@@ -52,17 +54,19 @@ def _watched(module) -> None:
 class _Patches(importlib.abc.MetaPathFinder):
     after = {"mcmfh.encoders.packaged": _light, "mcmfh.store.files": _watched}  # noqa: RUF012
 
-    def find_spec(self, name, path, target=None):
+    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         if name not in self.after:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-        execute = spec.loader.exec_module
+        assert spec is not None
+        loader: Any = spec.loader
+        execute = loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             execute(module)
             self.after[name](module)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module
         return spec
 
 
