@@ -34,7 +34,7 @@ def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) ->
     """Seconds of the default recipe's training loop on this machine's cores, checkpoints and validation included, and
     median seconds a step, plain and as one worker of Ray Train, each on one thread, taking turns. Ray must be up."""
     table = correlated_table(pairs)
-    loop = _train(table, TrainSettings(bits=bits))[0]
+    loop = _train(table, TrainSettings(bits=bits, workers=0))[0]
     steps: dict[str, list[float]] = {"plain": [], "ray": []}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as Ray gives a worker of one CPU

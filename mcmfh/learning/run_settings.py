@@ -11,7 +11,7 @@ class RunSettings(BaseModel):
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)  # pairs in one contrast, over all workers
-    workers: int = Field(0, ge=0)  # of Ray Train; 0 trains in this process, without Ray
+    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # below `workers`: elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_dir: str | None = None  # a folder of the first worker's machine that gets TensorBoard scalars

@@ -8,7 +8,7 @@ from mcmfh.search.query import Query
 
 
 class Item(BaseModel):
-    """What may be shown of an item: an excerpt of its report, and never an address in the archive."""
+    """The public form of an item: an excerpt of its report, and never a URI of the archive."""
 
     item_id: str
     study_id: str
@@ -79,7 +79,7 @@ class Problem(BaseModel):
 
 
 def query_body() -> dict[str, Any]:
-    """The OpenAPI request body of a query. It is parsed by hand, so that its size is bounded while it arrives."""
+    """The OpenAPI request body of a query. FastAPI does not parse it: `read_query` bounds its size as it arrives."""
     fields = Query.model_json_schema()
     fields["properties"].pop("image")
     form = {

@@ -12,7 +12,7 @@ from mcmfh.hashing.settings import TrainSettings
 SPEC = EncoderSpec("precomputed", "planted", "planted", ImagePreprocessing(), 48, 32, "cpu")
 
 
-SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "min_steps": 1, "batch_size": 48}
+SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "min_steps": 1, "batch_size": 48, "workers": 0}
 RECIPES = {
     "default": {},
     "paper": {"recipe": "paper"},

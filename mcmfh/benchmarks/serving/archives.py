@@ -1,7 +1,8 @@
-"""A big archive made in seconds, for measuring: random codes and plausible metadata, written as shards directly."""
+"""A large synthetic archive for measurements: random codes and plausible metadata, written directly as shards."""
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +25,10 @@ BITS = 16
 
 
 def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512) -> Model:
-    """A bundle below `root`: the packaged encoder (`towers`, where it is loaded already) and hash heads as they are
-    before training, which cost the same."""
+    """A bundle below `root` of the packaged encoder and untrained hash heads, which cost as much time as trained ones.
+
+    towers: the packaged encoder where it is loaded already.
+    """
     spec = encoder_spec("packaged", "cpu")
     towers = towers or load_encoder("packaged", "cpu")
     shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
@@ -53,7 +56,7 @@ def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = sha
         table = synthetic_rows(start, min(shard_rows, items - start), seed)
         written.append(shards.write_shard(root, table, FILTERS))
 
-    def document(head):
+    def document(head: tuple[int, dict[str, Any]] | None) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "parent": head[0] if head else None,
@@ -72,13 +75,13 @@ def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = sha
 
 
 def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
-    """Shard rows `start` …: three items a study, every twentieth without a report."""
+    """The table of `rows` shard rows from number `start` on: three items a study, every twentieth without a report."""
     rng = np.random.default_rng([seed, start])
     number = np.arange(start, start + rows)
     name = pc.cast(pa.array(number), pa.string())
     year = 2000 + number % 25
 
-    def text(*parts) -> pa.Array:
+    def text(*parts: Any) -> pa.Array:
         return pc.binary_join_element_wise(*parts, "")
 
     def codes(lacking: np.ndarray) -> pa.Array:
@@ -107,15 +110,15 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
     )
 
 
-def peer_files(root: str, document: dict, folder: Path) -> None:
-    """What the peer loads: codes.npy uint8 [n, B] and names.npy of the items that have a report."""
+def peer_files(root: str, document: dict[str, Any], folder: Path) -> None:
+    """Write the files that the peer loads: codes.npy, uint8 [n, B], and names.npy, of the items with a report."""
     codes, names = [], []
     for shard in document["shards"]:
         tensors = shards.read_codes(shards.read_verified(root, "shards", shard["codes"], "safetensors"))
-        there = np.unpackbits(tensors["report.present"], count=shard["rows"], bitorder="little").astype(bool)
+        reported = shards.bits_of(tensors["report.present"], 0, shard["rows"])
         items = shards.read_items(shards.read_verified(root, "shards", shard["items"], "arrow"))
-        codes.append(tensors[f"report.{BITS}"][there])
-        names.append(items["item_id"].to_numpy()[there].astype("S"))
+        codes.append(tensors[f"report.{BITS}"][reported])
+        names.append(items["item_id"].to_numpy()[reported].astype("S"))
     np.save(folder / "codes.npy", np.concatenate(codes))
     np.save(folder / "names.npy", np.concatenate(names))
 
