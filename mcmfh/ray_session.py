@@ -68,17 +68,21 @@ FORWARDED = (
 )
 
 
+def defaults(local: bool, fast_proxy: bool) -> dict[str, str]:
+    """The variables that `prepare` sets where the user has not."""
+    return {
+        **ENVIRONMENT,
+        **(LOCAL_ENVIRONMENT if local else {}),
+        **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
+    }
+
+
 def prepare(local: bool, fast_proxy: bool = False, environment: MutableMapping[str, str] = os.environ) -> None:
     """Set Ray's environment, keeping what the user set. Raises RuntimeError when Ray has been imported already.
 
     fast_proxy: run HAProxy in front of Serve's replicas; only for endpoints that access keys guard.
     """
-    wanted = {
-        **ENVIRONMENT,
-        **(LOCAL_ENVIRONMENT if local else {}),
-        **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
-    }
-    missing = {name: value for name, value in wanted.items() if name not in environment}
+    missing = {name: value for name, value in defaults(local, fast_proxy).items() if name not in environment}
     if "ray" in sys.modules and any(name.startswith("RAY_") for name in missing):
         raise RuntimeError("ray was imported before ray_session.connect; import modules that use Ray after it")
     environment.update(missing)

@@ -9,26 +9,26 @@ from mcmfh import ray_session
 from mcmfh.errors import InputError
 
 HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
-PREPARED = {**ray_session.ENVIRONMENT, **ray_session.LOCAL_ENVIRONMENT}
 ROOT = Path(__file__).parent.parent
 
 
-def prepared(monkeypatch, **arguments) -> dict[str, str]:
-    """An empty environment after `prepare`, as in a process that has not imported Ray."""
+def test_the_fast_proxy_is_set_only_where_asked_for():
+    assert HAPROXY not in ray_session.defaults(local=True, fast_proxy=False)
+    for local in (True, False):
+        assert ray_session.defaults(local, fast_proxy=True)[HAPROXY] == "1"
+
+
+def test_the_environment_cannot_be_set_after_ray_was_imported():
+    import ray  # noqa: F401
+
     environment: dict[str, str] = {}
-    monkeypatch.delitem(ray_session.sys.modules, "ray", raising=False)
-    ray_session.prepare(environment=environment, **arguments)
-    return environment
-
-
-def test_the_fast_proxy_is_set_only_where_asked_for(monkeypatch):
-    assert HAPROXY not in prepared(monkeypatch, local=True)
-    assert prepared(monkeypatch, local=True, fast_proxy=True)[HAPROXY] == "1"
-    assert prepared(monkeypatch, local=False, fast_proxy=True).keys() >= ray_session.FAST_PROXY_ENVIRONMENT.keys()
+    with pytest.raises(RuntimeError, match="imported before"):
+        ray_session.prepare(local=True, environment=environment)
+    assert environment == {}
 
 
 def test_what_the_user_set_is_kept():
-    environment = {**PREPARED, **ray_session.FAST_PROXY_ENVIRONMENT, HAPROXY: "0", "OPENBLAS_NUM_THREADS": "8"}
+    environment = {**ray_session.defaults(local=True, fast_proxy=True), HAPROXY: "0", "OPENBLAS_NUM_THREADS": "8"}
     before = dict(environment)
     ray_session.prepare(local=True, fast_proxy=True, environment=environment)
     assert environment == before

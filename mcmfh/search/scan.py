@@ -65,4 +65,7 @@ def _hamming_distances(stored: np.ndarray, code: np.ndarray) -> np.ndarray:
     """[n]: the distance of each row of uint8 [n, B] from uint8 [B]."""
     word = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if stored.shape[1] % kind().itemsize == 0)
     differing: np.ndarray = np.bitwise_count(stored.view(word) ^ np.ascontiguousarray(code).view(word))
-    return differing[:, 0] if differing.shape[1] == 1 else np.sum(differing, axis=1, dtype=np.uint16)
+    if differing.shape[1] == 1:
+        return differing[:, 0]
+    distances: np.ndarray = differing.sum(axis=1, dtype=np.uint16)
+    return distances

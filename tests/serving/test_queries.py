@@ -39,9 +39,41 @@ def test_json_andmultipart_mean_the_same():
     assert by_form.model_copy(update={"image": None}) == by_json
 
 
-def test_a_large_body_is_refused_while_it_arrives():
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data"])
+def test_a_large_body_is_refused_while_it_arrives(kind):
+    """No more is read than shows that the body is too large."""
+    body = b"x" * 50_000
+    if kind == "multipart/form-data":
+        body, kind = multipart(body, {})
+    received = []
+
+    async def receive():
+        received.append(1)
+        start = 1000 * (len(received) - 1)
+        return {"type": "http.request", "body": body[start : start + 1000], "more_body": start + 1000 < len(body)}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+    arriving = Request({**scope, "headers": [(b"content-type", kind.encode())]}, receive)
     with pytest.raises(BodyTooLarge):
-        parsed(b"x" * 5000, limit=2000)
+        asyncio.run(read_query(arriving, 2000))
+    assert len(received) == 3
+
+
+def test_a_body_that_is_too_large_by_its_own_statement_is_not_read():
+    async def receive():
+        pytest.fail("the body was read")
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+    stated = Request({**scope, "headers": [(b"content-length", b"2001")]}, receive)
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_query(stated, 2000))
+
+
+def test_a_body_of_the_allowed_size_is_read():
+    body = json.dumps({"report": "x" * 1900}).encode()
+    assert parsed(body, limit=len(body)).report == "x" * 1900
+    with pytest.raises(BodyTooLarge):
+        parsed(body, limit=len(body) - 1)
 
 
 @given(st.binary(max_size=300))

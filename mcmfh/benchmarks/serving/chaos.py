@@ -157,11 +157,11 @@ class two_nodes:
 
 
 def _ask(url: str, key: str, witness: Witness, stop: threading.Event, seed: int) -> None:
-    rng, asked = np.random.default_rng(seed), queries()
+    rng, bodies = np.random.default_rng(seed), queries()
     while not stop.is_set():
-        query = int(rng.integers(len(asked)))
+        query = int(rng.integers(len(bodies)))
         try:
-            answer = search_endpoint(url, None, asked[query], key, lambda error: witness.count(witness.dropped))
+            answer = search_endpoint(url, None, bodies[query], key, lambda error: witness.count(witness.dropped))
             witness.record_answer(query, answer)
         except InputError:
             witness.count(witness.failed)
@@ -190,11 +190,11 @@ def _wait_for_replicas() -> None:
 
 def _wrong(root: str, witness: Witness) -> int:
     """The number of answers that differ from the library's answer from the snapshot they name."""
-    asked, bundle, wrong = queries(), None, 0
+    bodies, bundle, wrong = queries(), None, 0
     for number in sorted({number for number, _ in witness.answers}):
         retrieval = Retrieval(root, Limits(), number, bundle=bundle)
         bundle = retrieval.bundle
         for (of, query), answer in witness.answers.items():
             if of == number:
-                wrong += json.loads(answer) != json.loads(json.dumps(retrieval.answer(validated(asked[query]))))
+                wrong += json.loads(answer) != json.loads(json.dumps(retrieval.answer(validated(bodies[query]))))
     return wrong
