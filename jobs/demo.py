@@ -1,4 +1,4 @@
-"""The whole way on a phantom archive, from pictures to answered queries: the same as `mcmfh demo`.
+"""All stages on a phantom archive, from pictures to answered queries: the same as `mcmfh demo`.
 
 python jobs/demo.py --help
 """

@@ -1,7 +1,7 @@
 """Archive → embeddings, on every core or GPU of the cluster; a second run embeds only what is new.
 
 python jobs/embed.py archive.manifest=s3://hospital/manifest.parquet store=s3://hospital/mcmfh
-python jobs/embed.py … embed.dry_run=true      rows, bytes, memory and hours of the same, and no more
+python jobs/embed.py … embed.dry_run=true      only estimate rows, bytes, memory and hours
 """
 
 from mcmfh import ray_session

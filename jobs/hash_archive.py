@@ -1,7 +1,7 @@
-"""Archive → codes → a numbered snapshot that the endpoint serves; only what is new or changed is worked on.
+"""Archive → codes → a numbered snapshot that the endpoint serves; only new and changed items are encoded.
 
 python jobs/hash_archive.py archive.manifest=s3://hospital/manifest.parquet store=s3://hospital/mcmfh
-python jobs/hash_archive.py … embed.dry_run=true      rows, bytes, memory and hours of the same, and no more
+python jobs/hash_archive.py … embed.dry_run=true      only estimate rows, bytes, memory and hours
 """
 
 from mcmfh import ray_session

@@ -1,4 +1,4 @@
-"""Archive → its own encoder: MCR towers pretrained on its pairs; a killed run resumes, a finished one is found.
+"""Archive → its own encoder: MCR towers pretrained on its pairs; a killed run resumes, a finished one is reused.
 
 python jobs/pretrain.py archive.manifest=… store=… pretrain.size=tiny
 python jobs/pretrain.py … pretrain.image_tower=packaged pretrain.report_tower=packaged pretrain.patch=32

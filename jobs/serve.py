@@ -3,14 +3,13 @@
 python jobs/serve.py store=… archive.name=… serve.replicas=2
 """
 
-import os
 import signal
 
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.search.opening import latest
-from mcmfh.serving.access import check_binding, configured_keys, proxy_environment
+from mcmfh.serving.access import check_binding, configured_keys
 from mcmfh.store.layout import archive_root
 
 
@@ -19,9 +18,8 @@ def main(config: Config) -> None:
     number, document = latest(archive_root(config.store, config.archive.name))
     keys = configured_keys(config.serve)
     check_binding(config.serve, keys)
-    for name, value in proxy_environment(keys).items():
-        os.environ.setdefault(name, value)
-    ray_session.connect(config.cluster)
+    ray_session.check_proxy(guarded=bool(keys))
+    ray_session.connect(config.cluster, fast_proxy=bool(keys))
     from mcmfh.serving.deployment import start, stop
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

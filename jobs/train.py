@@ -1,4 +1,4 @@
-"""Embeddings → model bundle: distributed MCMFH training; a killed run resumes, a finished one is found.
+"""Embeddings → model bundle: distributed MCMFH training; a killed run resumes, a finished one is reused.
 
 python jobs/train.py archive.manifest=… store=… train.bits=32
 python jobs/train.py archive.manifest=… store=… train.method=itq     (closed form, seconds)

@@ -23,7 +23,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value â
 
 
 def main() -> None:
-    """Entry point: an InputError is one line and exit code 2."""
+    """The entry point. An InputError becomes one line and exit code 2."""
     raise SystemExit(guarded(app))
 
 
@@ -80,15 +80,15 @@ def check(
         from mcmfh.archive.splits import with_splits
 
         table = with_splits(table)
-        found = twins.find_duplicates(table)
-        faults += twins.straddling_twins(table, found)
+        pairs = twins.find_duplicates(table)
+        faults += twins.straddling_twins(table, pairs)
         if merge:
-            write_manifest(twins.merge_duplicates(table, found), merge)
+            write_manifest(twins.merge_duplicates(table, pairs), merge)
     for fault in faults:
         print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
     print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
     if duplicates or merge:
-        counts = [sum(one.kind == kind for one in found) for kind in ("image", "report")]
+        counts = [sum(pair.kind == kind for pair in pairs) for kind in ("image", "report")]
         print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
     raise typer.Exit(1 if faults else 0)
 

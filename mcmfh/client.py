@@ -1,4 +1,4 @@
-"""What calls the endpoint. Needs neither torch nor ray."""
+"""The client of the endpoint. It needs the standard library alone: neither torch nor ray."""
 
 import http.client
 import json
@@ -22,20 +22,21 @@ def search_endpoint(
     key: str | None = None,
     dropped: Callable[[Exception], None] = lambda error: None,
 ) -> dict[str, Any]:
-    """POST the query to `url`/v1/search, with the endpoint's access key where it has one.
+    """The endpoint's answer to a query, sent to `url`/v1/search with its access key where it has one.
 
-    A request that a dying replica dropped is sent once more, a moment later; `dropped` is told why.
+    A request that was lost with a replica is sent once more, a moment later; `dropped` is called with the error.
 
-    Raises InputError with the endpoint's own sentence when it refuses, or when nothing answers.
+    Raises InputError with the endpoint's own sentence where it refuses the query, and where nothing answers.
     """
-    body, kind = _multipart(image, fields) if image is not None else (json.dumps(fields).encode(), "application/json")
+    body, kind = multipart(image, fields) if image is not None else (json.dumps(fields).encode(), "application/json")
     request = urllib.request.Request(f"{url.rstrip('/')}/v1/search", body, {"Content-Type": kind, **_bearer(key)})
     for attempt in (1, 2):
         try:
             if attempt == 2:
                 time.sleep(PAUSE_S)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-                return json.load(response)
+                answer: dict[str, Any] = json.load(response)
+                return answer
         except urllib.error.HTTPError as error:
             if error.code >= 500 and attempt == 1:
                 dropped(error)
@@ -49,9 +50,10 @@ def search_endpoint(
 
 
 def get(url: str, key: str | None = None) -> bytes:
-    """The bytes at a URL of the endpoint, such as a thumbnail."""
+    """The bytes at a URL of the endpoint, such as those of a thumbnail."""
     with urllib.request.urlopen(urllib.request.Request(url, headers=_bearer(key)), timeout=TIMEOUT_S) as response:
-        return response.read()
+        content: bytes = response.read()
+        return content
 
 
 def _bearer(key: str | None) -> dict[str, str]:
@@ -59,13 +61,15 @@ def _bearer(key: str | None) -> dict[str, str]:
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
+    """The sentence of a problem document; the reason of the status where the body is something else."""
     try:
-        return json.load(error)["detail"]
+        return str(json.load(error)["detail"])
     except (json.JSONDecodeError, KeyError, TypeError):
-        return error.reason
+        return str(error.reason)
 
 
-def _multipart(image: bytes, fields: dict[str, Any]) -> tuple[bytes, str]:
+def multipart(image: bytes, fields: dict[str, Any]) -> tuple[bytes, str]:
+    """(body, Content-Type) of a multipart/form-data request with an image and further fields."""
     boundary = uuid.uuid4().hex
     parts = []
     for name, value in fields.items():

@@ -1,4 +1,4 @@
-"""What every job's command line has in common: overrides in, one clear line and exit code 2 for a user's mistake out.
+"""The command line that all jobs share: it parses overrides, and reports a user's mistake in one line, exit code 2.
 
 python jobs/train.py [--config FILE] [section.key=value …]
 """
@@ -12,7 +12,7 @@ from mcmfh.errors import InputError
 
 
 def run_job(main: Callable[[Config], None], arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line of a job, call `main`, exit: 0 done, 1 a fault of ours, 2 a fault of the input."""
+    """Parse the command line of a job, call `main` and exit: 0 done, 1 a program fault, 2 an input fault."""
     sys.exit(guarded(lambda: main(parse(sys.argv[1:] if arguments is None else arguments, main.__doc__ or ""))))
 
 

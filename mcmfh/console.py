@@ -1,4 +1,4 @@
-"""What a job shows on a terminal: one line with a bar for each stage."""
+"""The progress of a job on a terminal: one line with a bar for each stage."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 @contextmanager
 def stage_bar(stage: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
-    """A bar named `stage` for the block. Call what it yields with (items done, items in all), if there is a count."""
+    """Show a bar named `stage` during the block.
+
+    Yields a function of (items done, items in all); a stage without a count need not call it.
+    """
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(30),

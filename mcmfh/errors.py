@@ -1,5 +1,5 @@
-"""The one exception a user is meant to read: it becomes one line and exit code 2, or an HTTP 4xx."""
+"""The one exception whose message is written for users: one line and exit code 2, or an HTTP 4xx."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used. The message is one sentence naming the culprit and the remedy."""
+    """An input that cannot be used. The message is one sentence that names the culprit and the remedy."""

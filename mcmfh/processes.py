@@ -1,4 +1,4 @@
-"""What processes take: CPU seconds and anonymous memory, as Linux tells it under /proc. Who has ended takes nothing."""
+"""CPU seconds and memory of processes, read from Linux's /proc. Exited processes count as zero."""
 
 import ctypes
 import os
@@ -11,44 +11,45 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def below(pid: int) -> list[int]:
     """`pid` and all processes that descend from it."""
     parents = {int(name): int(fields[1]) for name in os.listdir("/proc") if name.isdigit() and (fields := _stat(name))}
-    found, more = [], [pid]
-    while more:
-        found += more
-        more = [child for child, parent in parents.items() if parent in more]
-    return found
+    pids, generation = [], [pid]
+    while generation:
+        pids += generation
+        generation = [child for child, parent in parents.items() if parent in generation]
+    return pids
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time of processes that live."""
+    """The sum of the processes' user and system time."""
     ticks = sum(int(fields[11]) + int(fields[12]) for pid in pids if (fields := _stat(pid)))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def anonymous_mib(pid: int) -> float:
-    """Memory of a process that is its own (RssAnon): without the object store and mapped files, which are shared."""
+    """The process's own memory (RssAnon): without the object store and mapped files, which are shared."""
     return _status(pid, "RssAnon") / 1024
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that is resident now, shared included (VmRSS)."""
+    """The resident memory now, shared memory included (VmRSS)."""
     return _status(pid, "VmRSS") * 1024
 
 
 def peak_resident_bytes(pid: int) -> int:
-    """The most memory that was ever resident, shared included (VmHWM)."""
+    """The greatest resident memory so far, shared memory included (VmHWM)."""
     return _status(pid, "VmHWM") * 1024
 
 
 def command_line(pid: int) -> str:
-    """Its command, arguments parted by NUL; Ray's workers write what they do there."""
+    """The process's command line, its arguments separated by NUL. Ray's workers put the name of their task there."""
     return _read(pid, "cmdline")
 
 
 def keep_freed_memory() -> None:
-    """Let this process reuse what it frees instead of giving it back to the system.
+    """Let this process reuse the memory it frees, instead of returning it to the system.
 
-    Feature maps take tens of MB. As fresh pages, to be zeroed at every layer, they cost an encoder on a CPU a third of
-    its time. Blocks below 1 GiB are concerned, of the GNU C library; with another one nothing happens.
+    Feature maps take tens of MB. In fresh pages, which the system zeroes at every layer, they cost an encoder on a CPU
+    a third of its time. The setting applies to blocks below 1 GiB and to the GNU C library; with another C library this
+    function does nothing.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -59,12 +60,12 @@ def keep_freed_memory() -> None:
 
 
 def _stat(pid: int | str) -> list[str]:
-    """The fields of /proc/pid/stat from the state on, [] of one that has ended."""
+    """The fields of /proc/pid/stat from the state on; [] of an exited process."""
     return _read(pid, "stat").rpartition(")")[2].split()
 
 
 def _status(pid: int, name: str) -> int:
-    """KiB of a line of /proc/pid/status."""
+    """The KiB in the line `name` of /proc/pid/status; 0 where it is missing."""
     lines = _read(pid, "status").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
 

@@ -1,7 +1,7 @@
-"""The one place that sets Ray's environment and connects: a laptop, or the cluster that `cluster.address` names.
+"""The only module that sets Ray's environment and connects: Ray on this machine, or the cluster at `cluster.address`.
 
-Ray reads its environment when it is imported. So jobs import what imports Ray (bulk, training, serving) inside their
-main function, after `connect`.
+Ray reads its environment when it is imported. Jobs therefore import the modules that import Ray (bulk, training,
+serving.deployment) inside their main function, after `connect`.
 """
 
 import json
@@ -9,11 +9,12 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 from mcmfh.config import ClusterConfig
+from mcmfh.errors import InputError
 
 # Ray reads these when its processes start. Values the user has set are kept.
 ENVIRONMENT = {
@@ -29,7 +30,8 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "OPENBLAS_NUM_THREADS": "1",
-    # As processes.keep_freed_memory, for workers, whose tasks run in threads: a thread's own arena gives back the most.
+    # For workers, what processes.keep_freed_memory does here. Their tasks run in threads, and each thread's own arena
+    # would give its memory back.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -37,8 +39,19 @@ ENVIRONMENT = {
 # On one machine nothing listens on an outside address.
 LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Ray Data starts its actors in a way that its own core reports as an error, harmlessly, in every run.
+    # Ray's core logs a harmless error in every run about the way in which Ray Data starts its actors.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+# HAProxy in front of Serve's replicas: several times as fast, but its statistics ports bind every address.
+HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
+FAST_PROXY_ENVIRONMENT = {
+    HAPROXY: "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # The default drains for half a minute even without requests in flight; serve.drain_seconds bounds those.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    # Queries only read, so the proxy repeats those lost with a replica. A body larger than the proxy's buffer, such as
+    # an image, cannot be repeated: the client retries it.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
 }
 # What workers on other nodes need from the submitting process, half of it to reach the store.
 FORWARDED = (
@@ -55,19 +68,42 @@ FORWARDED = (
 )
 
 
-def prepare(local: bool) -> None:
-    """Set Ray's environment, keeping what the user set. Raises RuntimeError when Ray has been imported already."""
-    wanted = {**ENVIRONMENT, **(LOCAL_ENVIRONMENT if local else {})}
-    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+def defaults(local: bool, fast_proxy: bool) -> dict[str, str]:
+    """The variables that `prepare` sets where the user has not."""
+    return {
+        **ENVIRONMENT,
+        **(LOCAL_ENVIRONMENT if local else {}),
+        **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
+    }
+
+
+def prepare(local: bool, fast_proxy: bool = False, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set Ray's environment, keeping what the user set. Raises RuntimeError when Ray has been imported already.
+
+    fast_proxy: run HAProxy in front of Serve's replicas; only for endpoints that access keys guard.
+    """
+    missing = {name: value for name, value in defaults(local, fast_proxy).items() if name not in environment}
     if "ray" in sys.modules and any(name.startswith("RAY_") for name in missing):
         raise RuntimeError("ray was imported before ray_session.connect; import modules that use Ray after it")
-    os.environ.update(missing)
+    environment.update(missing)
 
 
-def connect(cluster: ClusterConfig) -> None:
-    """Join the cluster at `cluster.address`, or start Ray here; does nothing when already connected."""
+def check_proxy(guarded: bool, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise InputError where the environment asks for HAProxy in front of an endpoint that no access key guards."""
+    if not guarded and environment.get(HAPROXY) == "1":
+        raise InputError(
+            f"{HAPROXY}=1 opens statistics ports on every address and no access key is configured; "
+            "make one with mcmfh key new NAME, or unset the variable"
+        )
+
+
+def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
+    """Join the cluster at `cluster.address`, or start Ray here; does nothing when already connected.
+
+    fast_proxy: see `prepare`.
+    """
     local = cluster.address is None and "RAY_ADDRESS" not in os.environ
-    prepare(local)
+    prepare(local, fast_proxy)
 
     import ray
     import ray.data
@@ -75,14 +111,14 @@ def connect(cluster: ClusterConfig) -> None:
     if ray.is_initialized():
         return
     options: dict[str, Any] = {"log_to_driver": cluster.worker_logs, "logging_level": "WARNING"}
-    if local:  # its workers inherit this process's environment; one of their own would cost new processes
+    if local:  # workers inherit this process's environment; a runtime_env would start further processes
         memory = cluster.object_store_mb * 2**20
-        # "local": without it Ray would join whatever cluster was last started on this machine, or fail on its remains.
+        # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
         with _quiet_core():
             ray.init(include_dashboard=False, **options)
     else:
-        # A submitted job has some of them already, and naming one twice is an error.
+        # A submitted job's runtime_env sets some of them already, and Ray refuses a variable that is set twice.
         job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
         missing = (set(FORWARDED) & set(os.environ)) - set(job.get("env_vars") or {})
         ray.init(
@@ -99,16 +135,16 @@ def connect(cluster: ClusterConfig) -> None:
 
 @contextmanager
 def _quiet_core() -> Iterator[None]:
-    """Keep off the terminal what Ray's core says while it starts (that its log level was set); an error shows it."""
+    """Hide what Ray's core prints while it starts; on an exception it is printed after all."""
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
         try:
             yield
         except BaseException:
-            said.seek(0)
-            os.write(terminal, said.read())
+            output.seek(0)
+            os.write(terminal, output.read())
             raise
         finally:
             os.dup2(terminal, 2)
@@ -120,12 +156,13 @@ def device(use_gpu: bool | str) -> str:
     import ray
 
     if use_gpu == "auto":
-        use_gpu = ray.cluster_resources().get("GPU", 0) >= 1
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        use_gpu = resources.get("GPU", 0) >= 1
     return "cuda" if use_gpu else "cpu"
 
 
 def disconnect() -> None:
-    """Stop what this process started, or leave the cluster it joined."""
+    """Stop the Ray that this process started, or leave the cluster that it joined."""
     import ray
 
     ray.shutdown()

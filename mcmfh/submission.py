@@ -1,6 +1,6 @@
-"""A job file → a running cluster: the same jobs/*.py, sent over Ray's Jobs API, its log followed, its exit code kept.
+"""Runs one of jobs/*.py on a cluster: sends it over Ray's Jobs API, follows its log, returns its exit code.
 
-Only code travels (jobs/, mcmfh/, ray_config.yaml); archive and store are URIs that the cluster reaches.
+Only code is uploaded (jobs/, mcmfh/, ray_config.yaml); the archive and the store are URIs that the cluster reaches.
 """
 
 import asyncio
@@ -12,9 +12,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mcmfh import ray_session
 from mcmfh.errors import InputError
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 JOBS = {
     "train": "train.py",
@@ -23,12 +27,12 @@ JOBS = {
     "pretrain": "pretrain.py",
     "evaluate": "evaluate.py",
 }
-_TRAVELS = ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml")
-_STARTING = 60  # seconds
+_UPLOADED = ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml")
+_START_S = 60
 
 
 def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> int:
-    """Run `job` on the cluster whose Jobs API is at `address`, print its log as it comes, return its exit code.
+    """The exit code of `job`, run on the cluster whose Jobs API is at `address`; its log is printed as it arrives.
 
     checkout: the folder that holds jobs/. Raises InputError for an unknown job, a missing checkout or an unreachable
     cluster.
@@ -48,38 +52,38 @@ def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> 
     command = ["python", f"jobs/{JOBS[job]}", *arguments, "cluster.address=auto"]
     forwarded = {name: os.environ[name] for name in ray_session.FORWARDED if name in os.environ}
     with tempfile.TemporaryDirectory() as folder:
-        for name in _TRAVELS:
-            source = checkout / name
+        for part in _UPLOADED:
+            source = checkout / part
             if source.is_dir():
-                shutil.copytree(source, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+                shutil.copytree(source, Path(folder) / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
             elif source.exists():
-                shutil.copy(source, Path(folder) / name)
+                shutil.copy(source, Path(folder) / part)
         environment = {"working_dir": folder, "env_vars": {"PYTHONPATH": ".", **forwarded}}
-        number = _handed_over(client, shlex.join(command), environment)
-    print(f"submitted {number}: {shlex.join(command)}", file=sys.stderr)
-    asyncio.run(_follow(client, number))
-    details = client.get_job_info(number)
+        name = _submit(client, shlex.join(command), environment)
+    print(f"submitted {name}: {shlex.join(command)}", file=sys.stderr)
+    asyncio.run(_print_log(client, name))
+    details = client.get_job_info(name)
     if details.driver_exit_code is not None:
         return int(details.driver_exit_code)
     return 0 if str(details.status) == "SUCCEEDED" else 1
 
 
-def _handed_over(client, command: str, environment: dict) -> str:
-    """The job's name. A cluster that has just started takes a while until it accepts jobs."""
-    deadline = time.monotonic() + _STARTING
+def _submit(client: "JobSubmissionClient", command: str, environment: dict[str, Any]) -> str:
+    """The name of the submitted job. Waits for a cluster that has just started until it accepts jobs."""
+    deadline = time.monotonic() + _START_S
     while True:
         try:
-            return client.submit_job(entrypoint=command, runtime_env=environment)
+            return str(client.submit_job(entrypoint=command, runtime_env=environment))
         except RuntimeError as error:
             if "No available agent" not in str(error):
                 raise
             if time.monotonic() > deadline:
                 raise InputError(
-                    f"the cluster accepts no job within {_STARTING} s; see dashboard_agent.log of its head node"
+                    f"the cluster accepts no job within {_START_S} s; see dashboard_agent.log of its head node"
                 ) from error
             time.sleep(1)
 
 
-async def _follow(client, number: str) -> None:
-    async for text in client.tail_job_logs(number):
+async def _print_log(client: "JobSubmissionClient", name: str) -> None:
+    async for text in client.tail_job_logs(name):
         print(text, end="", flush=True)

@@ -14,15 +14,23 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def test_the_shipped_file_states_the_defaults():
-    shipped = load_config(path=str(REPOSITORY / "ray_config.yaml"))
+    assert load_config(path=str(REPOSITORY / "ray_config.yaml")) == Config()
+
+
+def test_every_line_of_the_shipped_file_states_the_default(tmp_path):
+    """Whichever line is removed, the configuration stays the same."""
     stated = yaml.safe_load((REPOSITORY / "ray_config.yaml").read_text())
-    for section, values in stated.items():
-        for key in values if isinstance(values, dict) else ():
-            if (section, key) != ("train", "workers"):
-                assert getattr(getattr(shipped, section), key) == getattr(getattr(Config(), section), key), (
-                    section,
-                    key,
-                )
+    lines = [
+        (section, key) for section, values in stated.items() for key in (values if isinstance(values, dict) else [None])
+    ]
+    assert ("train", "workers") in lines
+    for section, key in lines:
+        if key is None:
+            fewer = {name: values for name, values in stated.items() if name != section}
+        else:
+            fewer = {**stated, section: {name: value for name, value in stated[section].items() if name != key}}
+        (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(fewer))
+        assert load_config(path=str(tmp_path / "fewer.yaml")) == Config(), (section, key)
 
 
 def test_overrides_win_and_are_typed():

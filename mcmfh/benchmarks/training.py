@@ -37,7 +37,7 @@ def measure_training(pairs: int = 4000, bits: tuple[int, ...] = (16, 32, 64)) ->
     worker of Ray Train by turns. Ray must be connected.
     """
     table = correlated_table(pairs)
-    loop = _train(table, TrainSettings(bits=bits))[0]
+    loop = _train(table, TrainSettings(bits=bits, workers=0))[0]
     steps: dict[str, list[float]] = {"plain": [], "ray": []}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as Ray gives a worker of one CPU

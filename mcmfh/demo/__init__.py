@@ -1,1 +1,1 @@
-"""The whole way on a phantom archive, by the same calls that the jobs make."""
+"""All stages on a phantom archive, by the same calls that the jobs make."""

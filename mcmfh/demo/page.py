@@ -1,4 +1,4 @@
-"""The demo's page: one self-contained HTML file with the questions, what was found and the scores beside chance."""
+"""The demo's page: one self-contained HTML file with the queries, their hits and the scores beside chance."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +13,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class Hit:
     picture: str | None  # data: URI
     report: str
     labels: tuple[str, ...]
     distance: int
-    relevant: bool  # shares a label with the question
+    relevant: bool  # shares a label with the query
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredQuery:
     modality: str
     picture: str
     report: str
     labels: tuple[str, ...]
     code: str  # hex
-    found: tuple[Found, ...]
+    hits: tuple[Hit, ...]
 
 
-def write_page(path: Path, answers: list[Answered], evaluation: Evaluation, published: "Published", url: str) -> None:
-    """Write the page to `path`, replacing what stood there."""
+def write_page(
+    path: Path, answers: list[AnsweredQuery], evaluation: Evaluation, published: "Published", url: str
+) -> None:
+    """Write the page to `path`, replacing an older one."""
     environment = Environment(loader=PackageLoader("mcmfh.demo", "."), autoescape=select_autoescape())
     page = environment.get_template("page.html").render(
         answers=answers,

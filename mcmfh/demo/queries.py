@@ -1,4 +1,4 @@
-"""The demo's questions: held-out images and reports, asked of the running endpoint over HTTP."""
+"""The demo's queries: held-out images and reports, sent to the running endpoint over HTTP."""
 
 import base64
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mcmfh.archive.loading import load_item
 from mcmfh.archive.opened import Archive
 from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
-from mcmfh.demo.page import Answered, Found
+from mcmfh.demo.page import AnsweredQuery, Hit
 from mcmfh.search.in_process import LIMITS
 from mcmfh.search.retrieval import thumbnail
 from mcmfh.store import files
@@ -20,8 +20,8 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Question:
-    """A test item of the archive, asked by its picture or by its report."""
+class DemoQuery:
+    """A test item of the archive, whose picture or whose report is the query."""
 
     item_id: str
     modality: str
@@ -30,7 +30,7 @@ class Question:
     report: str
 
 
-def choose_queries(config: Config, archive: Archive) -> list[Question]:
+def choose_queries(config: Config, archive: Archive) -> list[DemoQuery]:
     """EACH_WAY held-out items for each direction, spread over the archive's regions."""
     items = with_splits(archive.items).to_pylist()
     chosen: list[dict[str, Any]] = []
@@ -44,7 +44,7 @@ def choose_queries(config: Config, archive: Archive) -> list[Question]:
         if len(chosen) == 2 * EACH_WAY:
             break
     return [
-        Question(
+        DemoQuery(
             item["item_id"],
             "image" if number % 2 == 0 else "report",
             frozenset(item["labels"]),
@@ -55,31 +55,31 @@ def choose_queries(config: Config, archive: Archive) -> list[Question]:
     ]
 
 
-def ask(url: str, question: Question) -> Answered:
-    """Send the question to the endpoint at `url` and fetch the pictures of what it found."""
-    by_image = question.modality == "image"
-    # The archive holds the question's own study, too: it is asked for one more and left out.
-    fields: dict[str, Any] = {"k": SHOWN + 1} if by_image else {"k": SHOWN + 1, "report": question.report}
-    answer = client.search_endpoint(url, question.image if by_image else None, fields)
-    own = _picture(thumbnail(decode_image(question.image, LIMITS)))
-    found = [
-        Found(
+def send(url: str, query: DemoQuery) -> AnsweredQuery:
+    """The query with its hits from the endpoint at `url`, and their pictures."""
+    by_image = query.modality == "image"
+    # The archive also holds the query's own item: one hit more is asked for, and that item is left out.
+    fields: dict[str, Any] = {"k": SHOWN + 1} if by_image else {"k": SHOWN + 1, "report": query.report}
+    answer = client.search_endpoint(url, query.image if by_image else None, fields)
+    own = _picture(thumbnail(decode_image(query.image, LIMITS)))
+    hits = [
+        Hit(
             picture=_picture(client.get(url + hit["image"])) if hit["image"] else None,
             report=hit["report"] or "",
             labels=tuple(hit["labels"]),
             distance=hit["distance"],
-            relevant=bool(question.labels & set(hit["labels"])),
+            relevant=bool(query.labels & set(hit["labels"])),
         )
         for hit in answer["hits"]
-        if hit["item_id"] != question.item_id
+        if hit["item_id"] != query.item_id
     ]
-    return Answered(
-        modality=question.modality,
+    return AnsweredQuery(
+        modality=query.modality,
         picture=own,
-        report=question.report,
-        labels=tuple(sorted(question.labels)),
-        code=answer["code"][question.modality],
-        found=tuple(found[:SHOWN]),
+        report=query.report,
+        labels=tuple(sorted(query.labels)),
+        code=answer["code"][query.modality],
+        hits=tuple(hits[:SHOWN]),
     )
 
 

@@ -1,6 +1,6 @@
 """phantom archive → embed → train → evaluate → hash and publish → serve → queries → a page and a table.
 
-Every stage leaves its result in the store and finds it there the next time, so a second run does no work twice.
+Every stage stores its result, and a later run reuses it.
 """
 
 import json
@@ -17,8 +17,8 @@ from rich.table import Table
 from mcmfh import ray_session
 from mcmfh.config import Config, load_config
 from mcmfh.console import stage_bar
-from mcmfh.demo.page import Answered, write_page
-from mcmfh.demo.queries import ask, choose_queries
+from mcmfh.demo.page import AnsweredQuery, write_page
+from mcmfh.demo.queries import choose_queries, send
 from mcmfh.encoders import packaged
 from mcmfh.phantom import write_phantom
 from mcmfh.pipeline.archive import open_manifest, read_archive
@@ -39,7 +39,6 @@ def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Con
         "archive.filters=[modality, region]",
         "embed.unit_items=128",
         f"train.bits={BITS}",
-        "train.workers=2",
         f"train.seed={SEED}",
         f"serve.port={port}",
     ]
@@ -81,7 +80,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     with stage("serve"):
         url = start(config)
     with stage("search"):
-        answers = [ask(url, query) for query in choose_queries(config, archive)]
+        answers = [send(url, query) for query in choose_queries(config, archive)]
     page = folder / "index.html"
     write_page(page, answers, evaluation, published, url)
 
@@ -106,7 +105,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     _finish(console, url, answers, keep)
 
 
-def _finish(console: Console, url: str, answers: list[Answered], keep: bool) -> None:
+def _finish(console: Console, url: str, answers: list[AnsweredQuery], keep: bool) -> None:
     if keep:
         report = next(answer.report for answer in answers if answer.report)
         body = shlex.quote(json.dumps({"report": report[:80], "k": 3}))

@@ -15,7 +15,7 @@ class RunSettings(BaseModel):
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)  # pairs in one contrast, of all workers together
-    workers: int = Field(0, ge=0)  # of Ray Train; 0 trains in this process, without Ray
+    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # fewer than `workers`: the run is elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_dir: str | None = None  # folder on the first worker's machine for TensorBoard scalars

@@ -12,11 +12,11 @@ def scalar_writer(log_dir: str | None) -> Callable[[int, dict[str, float]], None
         return lambda epoch, scalars: None
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(log_dir)  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(log_dir)
 
     def write(epoch: int, scalars: dict[str, float]) -> None:
         for tag, value in scalars.items():
-            writer.add_scalar(tag, value, epoch)  # type: ignore[no-untyped-call]
-        writer.flush()  # type: ignore[no-untyped-call]
+            writer.add_scalar(tag, value, epoch)
+        writer.flush()
 
     return write

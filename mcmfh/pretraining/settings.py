@@ -36,8 +36,6 @@ class PretrainSettings(RunSettings, TowerSettings):
     clip: float = Field(1.0, gt=0)
     amp: bool = False  # bfloat16 where it is safe
 
-    workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process and keeps all pictures in its memory
-
     @model_validator(mode="after")
     def _check_batches(self) -> "PretrainSettings":
         if self.stream == "masked" and max(self.image_mask, self.report_mask) == 0 and self.reconstruction:

@@ -1,6 +1,6 @@
-"""What a snapshot can be filtered by: each declared column with the values it takes, for a form to offer."""
+"""The filters of a snapshot: each declared column with the values that occur, for a form to offer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -8,21 +8,21 @@ import pyarrow.compute as pc
 
 from mcmfh.search.opening import Snapshot
 
-# A form offers so many values; a column with more is described by its range, or, being text, by nothing.
+# A form offers at most so many values. A column with more is described by its range; a text column then by nothing.
 MOST_VALUES = 50
 
 Facet = dict[str, Any]  # type; values: set, or None where there are too many; min and max, None for text
 
 
-def facets(snapshot: Snapshot) -> dict[str, Facet]:
-    """What each column takes in the live items of (a part of) a snapshot."""
-    return {name: combined([*_stretches(snapshot, name)]) for name in snapshot.document.filters}
+def snapshot_facets(snapshot: Snapshot) -> dict[str, Facet]:
+    """The facet of each filter column, over the live items of a snapshot or of a part of one."""
+    return {name: merged_facet([*_batch_facets(snapshot, name)]) for name in snapshot.document.filters}
 
 
-def combined(parts: Sequence[Facet]) -> Facet:
+def merged_facet(parts: Sequence[Facet]) -> Facet:
     """The facet of a column from those of its parts."""
     kinds = [part["type"] for part in parts if part["type"] != "null"] or ["null"]
-    values: set | None = set()
+    values: set[Any] | None = set()
     for part in parts:
         if values is not None:
             values = None if part["values"] is None else values | part["values"]
@@ -33,19 +33,20 @@ def combined(parts: Sequence[Facet]) -> Facet:
     return {"type": kinds[0], "values": values, "min": min(lows, default=None), "max": max(highs, default=None)}
 
 
-def offered(facet: Facet) -> Facet:
-    """{"type": …, "values": sorted list} or {"type": …, "min": a, "max": b} or, of text, {"type": …}."""
+def public_facet(facet: Facet) -> Facet:
+    """{"type": …, "values": sorted list}; with too many values {"type": …, "min": a, "max": b}, of text {"type": …}."""
     if facet["values"] is not None:
         return {"type": facet["type"], "values": sorted(facet["values"])}
     return {name: value for name, value in facet.items() if value is not None}
 
 
-def _stretches(snapshot: Snapshot, name: str):
-    everything = snapshot.live.all()
+def _batch_facets(snapshot: Snapshot, name: str) -> Iterator[Facet]:
+    """The facet of each record batch of a column."""
+    all_live = snapshot.live.all()
     for start, column in snapshot.items.column(name):
         if isinstance(column, pa.DictionaryArray):
             column = column.dictionary_decode()
-        if not everything:
+        if not all_live:
             column = column.filter(pa.array(snapshot.live[start : start + len(column)]))
         facet: Facet = {"type": str(column.type), "values": None, "min": None, "max": None}
         try:

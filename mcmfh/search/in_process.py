@@ -1,4 +1,4 @@
-"""The endpoint's answer without an endpoint: from a snapshot, in this process."""
+"""The endpoint's answer without an endpoint: a snapshot is opened and searched in this process."""
 
 from typing import Any
 
@@ -10,6 +10,6 @@ LIMITS = Limits()
 
 
 def search_snapshot(root: str, image: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
-    """The same answer from the newest snapshot of the archive at `root`, in this process."""
+    """The answer to /v1/search from the newest snapshot of the archive at `root`. Raises InputError, DecodeError."""
     query = validated({**fields, **({"image": image} if image else {})})
-    return Retrieval(root, LIMITS).search(query)
+    return Retrieval(root, LIMITS).answer(query)

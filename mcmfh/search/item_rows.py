@@ -1,8 +1,8 @@
-"""item_id → row in constant time: a table of rows by the hash of their item's id, derived once a node and mapped.
+"""item_id → row in constant time: a hash table of rows, built once a node and memory-mapped.
 
-uint32 [2^b + 2 + n]: where each bucket begins, then the n live rows by (top b bits of the hash, row); about two rows a
-bucket. It holds no ids and no hashes: whoever looks up compares the id at each row of the bucket, so the answer is
-exact.
+The file is uint32 [2^b + 2 + n]: first the offset of each bucket, then the n live rows, ordered by (top b bits of the
+hash of the item_id, row). A bucket holds about two rows. The table stores no ids and no hashes: a lookup compares the
+item_id at each row of its bucket, so that the answer is exact.
 """
 
 from pathlib import Path
@@ -20,8 +20,8 @@ _HASHES = types.Array(types.uint64, 1, "C")
 _TABLE = types.Array(types.uint32, 1, "C")
 
 
-def _hash(offsets, data, hashes):
-    # FNV-1a, its bits mixed at the end (splitmix64) because buckets are its top bits.
+def _hash(offsets: np.ndarray, data: np.ndarray, hashes: np.ndarray) -> None:
+    # FNV-1a. Buckets are its top bits, so splitmix64 mixes the bits at the end.
     for i in range(hashes.shape[0]):
         h = np.uint64(0xCBF29CE484222325)
         for at in range(offsets[i], offsets[i + 1]):
@@ -31,14 +31,14 @@ def _hash(offsets, data, hashes):
         hashes[i] = h ^ (h >> np.uint64(31))
 
 
-def _count(hashes, live, bits, table):
+def _count(hashes: np.ndarray, live: np.ndarray, bits: int, table: np.ndarray) -> None:
     for i in range(hashes.shape[0]):
         if live[i]:
             table[np.int64(hashes[i] >> np.uint64(64 - bits)) + 2] += np.uint32(1)
 
 
-def _place(hashes, live, bits, start, table):
-    # table[b + 1] runs from where bucket b begins to where it ends, which is where it is wanted.
+def _fill(hashes: np.ndarray, live: np.ndarray, bits: int, start: int, table: np.ndarray) -> None:
+    # table[b + 1] begins as the offset of bucket b and ends as the offset of bucket b + 1, which is what it must hold.
     base = (1 << bits) + 2
     for i in range(hashes.shape[0]):
         if live[i]:
@@ -47,39 +47,39 @@ def _place(hashes, live, bits, start, table):
             table[at] += np.uint32(1)
 
 
-def hashes(strings: pa.Array) -> np.ndarray:
+def string_hashes(strings: pa.Array) -> np.ndarray:
     """uint64 [n] of a string array without nulls."""
     wide = pa.types.is_large_string(strings.type)
     _, offsets, data = strings.buffers()
     starts = np.frombuffer(offsets, np.int64 if wide else np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    found = np.empty(len(strings), np.uint64)
+    hashes = np.empty(len(strings), np.uint64)
     kernel = compiled(_hash, types.void(_OFFSETS, _BYTES, _HASHES))
-    kernel(starts.astype(np.int64), np.frombuffer(data or b"\0", np.uint8), found)
-    return found
+    kernel(starts.astype(np.int64), np.frombuffer(data or b"\0", np.uint8), hashes)
+    return hashes
 
 
 def bucket_bits(rows: int) -> int:
-    """b of the table of so many rows."""
+    """b, for a table of so many rows."""
     return max(1, (rows // 2).bit_length())
 
 
-def write_names(path: Path, items: MappedRows, live: np.ndarray) -> None:
-    """Write the table of the rows of `items` that are `live` (bool [rows]), stretch by stretch, into a mapped file."""
+def write_item_rows(path: Path, items: MappedRows, live: np.ndarray) -> None:
+    """Write the table of those rows of `items` that are `live` (bool [rows]), batch by batch, into a mapped file."""
     count = int(live.sum())
     bits = bucket_bits(count)
     file = np.lib.format.open_memmap(path, "w+", np.uint32, ((1 << bits) + 2 + count,))
-    table, alive = np.asarray(file), live.view(np.uint8)
-    counting = compiled(_count, types.void(_HASHES, _BYTES, types.int64, _TABLE))
-    placing = compiled(_place, types.void(_HASHES, _BYTES, types.int64, types.int64, _TABLE))
+    table, live_bytes = np.asarray(file), live.view(np.uint8)
+    count_rows = compiled(_count, types.void(_HASHES, _BYTES, types.int64, _TABLE))
+    fill_rows = compiled(_fill, types.void(_HASHES, _BYTES, types.int64, types.int64, _TABLE))
     for start, ids in items.column("item_id"):
-        counting(hashes(ids), alive[start : start + len(ids)], bits, table)
+        count_rows(string_hashes(ids), live_bytes[start : start + len(ids)], bits, table)
     np.cumsum(table[: (1 << bits) + 2], out=table[: (1 << bits) + 2])
     for start, ids in items.column("item_id"):
-        placing(hashes(ids), alive[start : start + len(ids)], bits, start, table)
+        fill_rows(string_hashes(ids), live_bytes[start : start + len(ids)], bits, start, table)
     file.flush()
 
 
-class Names:
+class ItemRows:
     """The table at `path` of the `count` live rows of `items`."""
 
     def __init__(self, path: Path, items: MappedRows, count: int):
@@ -89,12 +89,12 @@ class Names:
     def row(self, item_id: str) -> int | None:
         """The live row of an item, or None."""
         try:
-            found = hashes(pa.array([item_id], pa.string()))
-        except UnicodeEncodeError:  # a lone surrogate: the name of nothing
+            item_hash = string_hashes(pa.array([item_id], pa.string()))[0]
+        except UnicodeEncodeError:  # no item_id holds a lone surrogate
             return None
-        bucket, base = int(found[0]) >> (64 - self.bits), (1 << self.bits) + 2
-        first, last = self.table[bucket : bucket + 2].tolist()
-        for row in self.table[base + first : base + last].tolist():
+        bucket, base = int(item_hash) >> (64 - self.bits), (1 << self.bits) + 2
+        first, last = map(int, self.table[bucket : bucket + 2])
+        for row in map(int, self.table[base + first : base + last]):
             if self.items.value("item_id", row) == item_id:
                 return row
         return None

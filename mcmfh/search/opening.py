@@ -1,18 +1,18 @@
 """A published snapshot, opened for search: downloaded once a node, verified, indexed, memory-mapped.
 
-    <cache>/shards/<sha256>.…       files as published, shared by all snapshots that list them; what may be shown of an
-                                    item lies uncompressed, so that reading one row reads one row
-    <cache>/<snapshot digest>/…     derived: live rows, item_id → row, one index a modality and K
+    <cache>/shards/<sha256>.…       files as published, shared by all snapshots that list them; the columns shown of an
+                                    item are decompressed, so that reading one row reads one row
+    <cache>/<snapshot digest>/…     derived: live rows, item_id → row, one index for each modality and K
 
-One process fills a folder under a lock; every other replica of the node finds it complete and only maps it. See `cache`
-for how long it stays.
+One process fills a folder under a lock; the other replicas of the node map the complete folder. `cache` says how long
+a folder is kept.
 """
 
 import hashlib
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,9 +24,9 @@ from mcmfh.archive.modality import MODALITIES
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
 from mcmfh.search.cache import complete, completed, in_use, locked, sweep
-from mcmfh.search.item_rows import Names, write_names
+from mcmfh.search.item_rows import ItemRows, write_item_rows
 from mcmfh.search.mapped import MappedRows, mapped_tensors
-from mcmfh.search.masks import Masks
+from mcmfh.search.masks import RowFilter
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot
 from mcmfh.snapshots.shards import Shard
@@ -35,9 +35,9 @@ from mcmfh.store import files, layout
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One immutable state of an archive, or some of its shards. A row is a position in them and means nothing outside.
+    """One immutable state of an archive, or the part of it that some of its shards hold.
 
-    `first` is the whole snapshot's row of row 0.
+    A row is a position in these shards and means nothing outside. Row 0 is row `first` of the whole snapshot.
     """
 
     root: str
@@ -50,9 +50,9 @@ class Snapshot:
     live: np.ndarray  # bool [rows]
     codes: list[dict[str, np.ndarray]]  # each shard's tensors
     indexes: dict[str, HammingIndex]  # "image.16" → index whose ids are rows
-    names: Names
-    used: TextIO  # keeps the cache folder from being swept
-    masks: Masks = field(default_factory=Masks)
+    item_rows: ItemRows
+    row_filter: RowFilter
+    used: TextIO  # while it is open, the cache folder is not removed
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -60,13 +60,13 @@ class Snapshot:
 
     def row(self, item_id: str) -> int | None:
         """The live row of `item_id`, or None."""
-        return self.names.row(item_id)
+        return self.item_rows.row(item_id)
 
     def code(self, row: int, column: str) -> bytes:
-        """The stored code of a row, such as of "image.16"."""
+        """The stored code of a row in a code column, such as "image.16"."""
         for tensors in self.codes:
             if row < len(tensors[column]):
-                return tensors[column][row].tobytes()
+                return bytes(tensors[column][row])
             row -= len(tensors[column])
         raise IndexError("the row is outside the snapshot")
 
@@ -98,7 +98,7 @@ def open_snapshot(
             document = read_snapshot(root, number)
         except FileNotFoundError as error:
             raise InputError(f"archive '{root}' has no snapshot {number}; see mcmfh snapshots list") from error
-    chosen = parted([shard.rows for shard in document.shards], parts)[part]
+    chosen = split_shards([shard.rows for shard in document.shards], parts)[part]
     mine = [document.shards[i] for i in chosen]
     first = sum(shard.rows for shard in document.shards[: chosen.start])
     digest = document.digest
@@ -108,8 +108,8 @@ def open_snapshot(
     with locked(folder):
         used = in_use(folder)
         if completed(folder) is None:
-            names = _fill(root, document, mine, first, home / "shards", folder)
-            complete(folder, root, number, names)
+            file_names = _fill(root, document, mine, first, home / "shards", folder)
+            complete(folder, root, number, file_names)
             sweep(home, root)
     items, presentable, codes = _mapped(mine, home / "shards")
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)
@@ -124,13 +124,17 @@ def open_snapshot(
         live=live,
         codes=codes,
         indexes={path.stem: HammingIndex.open(path) for path in sorted(folder.glob("*.index"))},
-        names=Names(folder / "names.npy", items, int(live.sum())),
+        item_rows=ItemRows(folder / "names.npy", items, int(live.sum())),
+        row_filter=RowFilter(document.filters, items, live),
         used=used,
     )
 
 
-def parted(rows: Sequence[int], parts: int) -> list[range]:
-    """The shards of each of `parts` parts, in order: as even in rows as whole shards allow."""
+def split_shards(rows: Sequence[int], parts: int) -> list[range]:
+    """The shards of each of `parts` parts, in order: as even in rows as whole shards allow.
+
+    rows: the number of rows of each shard.
+    """
     total, done = max(sum(rows), 1), 0
     ends = [0] * parts
     for shard, count in enumerate(rows):
@@ -151,9 +155,9 @@ def _mapped(mine: list[Shard], shards_folder: Path) -> tuple[MappedRows, MappedR
 def _fill(
     root: str, document: SnapshotDocument, mine: list[Shard], first: int, shards_folder: Path, folder: Path
 ) -> list[str]:
-    """Download and verify what the node lacks, one shard at a time, and derive what searching needs.
+    """The file names of the shards `mine`, after downloading those the node lacks and deriving what searching needs.
 
-    Returns the names of the shards' files.
+    Files are verified while they are downloaded, one shard at a time.
     """
     shards_folder.mkdir(exist_ok=True)
     listed: list[str] = []
@@ -165,20 +169,20 @@ def _fill(
         if (shown := shards_folder / names[2]).exists():
             shown.touch()
         else:
-            packed = shards_folder / f"{shard.shown}.{uuid.uuid4().hex}"
+            compressed = shards_folder / f"{shard.shown}.{uuid.uuid4().hex}"
             try:
-                _fetch(root, shard.shown, "parquet", packed)
-                _unpack(packed, shown)
+                _fetch(root, shard.shown, "parquet", compressed)
+                _decompress(compressed, shown)
             finally:
-                packed.unlink(missing_ok=True)
+                compressed.unlink(missing_ok=True)
     items, _, codes = _mapped(mine, shards_folder)
     removed = shards.read_tombstones(root, document.tombstones, document.rows)
     live = ~removed[first : first + len(items)]
     np.save(folder / "live.npy", live)
-    write_names(folder / "names.npy", items, live)
+    write_item_rows(folder / "names.npy", items, live)
     for modality in MODALITIES:
-        there = present(mine, codes, modality) & live
-        ids = None if there.all() else np.flatnonzero(there)
+        indexed = _has_code(mine, codes, modality) & live
+        ids = None if indexed.all() else np.flatnonzero(indexed)
         for bits in document.bits:
             name = shards.code_column(modality, bits)
             column = np.concatenate([np.zeros((0, bits // 8), np.uint8), *(part[name] for part in codes)])
@@ -186,14 +190,14 @@ def _fill(
     return listed
 
 
-def present(mine: list[Shard], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
-    """bool [rows]: the rows that have a code of `modality`, removed ones included."""
-    parts = [shards.presence(tensors, modality, shard.rows) for tensors, shard in zip(codes, mine)]
+def _has_code(mine: list[Shard], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
+    """bool [rows]: whether each row has a code of `modality`; tombstoned rows count too."""
+    parts = [shards.presence(part, modality, shard.rows) for part, shard in zip(codes, mine)]
     return np.concatenate([np.zeros(0, bool), *parts])
 
 
 def _fetch(root: str, name: str, suffix: str, target: Path) -> None:
-    """Bring a content-addressed file here. Raises ValueError when it is not what its name says."""
+    """Download a content-addressed file. Raises ValueError where its content does not have the digest in its name."""
     if target.exists():
         target.touch()
         return
@@ -202,18 +206,18 @@ def _fetch(root: str, name: str, suffix: str, target: Path) -> None:
     try:
         files.download(uri, arriving)
         with arriving.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != name:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != name:
             raise ValueError(f"'{uri}' does not have the content that its name promises; restore it from a copy")
         arriving.replace(target)
     finally:
         arriving.unlink(missing_ok=True)
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    """Parquet → uncompressed Arrow IPC, a stretch at a time."""
+def _decompress(parquet: Path, target: Path) -> None:
+    """Write a Parquet file as uncompressed Arrow IPC, batch by batch."""
     arriving = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    with pq.ParquetFile(packed) as source, pa.ipc.new_file(str(arriving), source.schema_arrow) as writer:
+    with pq.ParquetFile(parquet) as source, pa.ipc.new_file(str(arriving), source.schema_arrow) as writer:
         for batch in source.iter_batches(1 << 16):
             writer.write_batch(batch)
     arriving.replace(target)

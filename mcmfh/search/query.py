@@ -1,15 +1,15 @@
-"""A query: what is looked for, and how."""
+"""A query: what is searched for, and how."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcmfh.archive.modality import Modality
 from mcmfh.errors import InputError
 
 
 class Query(BaseModel):
-    """What is looked for: an image, a report, both, or a code that /v1/hash gave."""
+    """An image, a report, both, or a code that /v1/hash returned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,32 +25,41 @@ class Query(BaseModel):
     histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
 
-    def modalities(self) -> tuple[str, ...]:
-        """The query's own modalities. Raises InputError when there is nothing to look for, or too much."""
-        given = [name for name in ("image", "report") if getattr(self, name)]
-        if self.code and (given or self.modality is None):
-            raise InputError("a code needs modality 'image' or 'report', and neither an image nor a report beside it")
-        if not given and not self.code:
-            raise InputError("the query is empty; send an image, a report or a code")
+    @model_validator(mode="after")
+    def _check_content(self) -> "Query":
+        content = bool(self.image or self.report)
+        if self.code and (content or self.modality is None):
+            raise ValueError("a code needs modality 'image' or 'report', and neither an image nor a report beside it")
+        if not content and not self.code:
+            raise ValueError("the query is empty; send an image, a report or a code")
         if self.code and self.rerank:
-            raise InputError("a code has no logits to re-rank by; send the image or report itself")
-        return tuple(given) if given else (str(self.modality),)
-
-    def wanted(self) -> Literal["report", "image", "study"]:
-        """The target: the other modality where none is named, studies for a query of both."""
+            raise ValueError("a code has no logits to re-rank by; send the image or report itself")
         if self.target == "study" and self.rerank:
-            raise InputError("studies are not re-ranked; ask for reports or images")
+            raise ValueError("studies are not re-ranked; ask for reports or images")
+        return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities of the query's content: image, report, or both in this order."""
+        if self.code:
+            return (str(self.modality),)
+        return tuple(name for name in ("image", "report") if getattr(self, name))
+
+    @property
+    def wanted(self) -> Literal["report", "image", "study"]:
+        """The target; where none is named the other modality, and study for a query of both."""
         if self.target:
             return self.target
-        modalities = self.modalities()
-        return "study" if len(modalities) > 1 else "report" if modalities == ("image",) else "image"
+        return "study" if len(self.modalities) > 1 else "report" if self.modalities == ("image",) else "image"
 
 
 def validated(values: Any) -> Query:
-    """The query of decoded fields. Raises InputError naming the first bad one."""
+    """The query with these fields. Raises InputError with the first fault; it names the field at fault."""
     try:
         return Query.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "request"
-        raise InputError(f"{where}: {fault['msg']}") from error
+        if fault["type"] == "value_error":  # a sentence of `Query`'s own
+            raise InputError(str(fault["ctx"]["error"])) from error
+        field = ".".join(str(part) for part in fault["loc"]) or "request"
+        raise InputError(f"{field}: {fault['msg']}") from error

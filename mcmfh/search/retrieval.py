@@ -1,6 +1,6 @@
 """What a replica answers: encoder, hash heads and a snapshot behind one object. No HTTP here, no Ray.
 
-The model comes from the snapshot, so codes and queries can never be of two models.
+The model comes from the snapshot, so that queries and stored codes are always of the same model.
 """
 
 import io
@@ -18,34 +18,34 @@ from mcmfh.hamming import rerank_by_logits
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
-from mcmfh.search.batching import Logits, encoded
-from mcmfh.search.facets import offered
+from mcmfh.search.batching import Logits, content_logits
+from mcmfh.search.facets import public_facet
 from mcmfh.search.nearest import Hits
 from mcmfh.search.opening import open_snapshot
 from mcmfh.search.precision import estimated_precision
 from mcmfh.search.query import Query
-from mcmfh.search.source import Local, Question, Source
+from mcmfh.search.source import CodeQuery, LocalSource, Source
 from mcmfh.snapshots.shards import code_column
 from mcmfh.store import files
 
-EXCERPT = 400
-THUMBNAIL = 256
+EXCERPT = 400  # characters
+THUMBNAIL = 256  # pixels
 SHORTLIST = 400  # hits beside those asked for, from which re-ranking chooses
 QUICK_HITS = 100
-QUICK_BITS = 22  # the index walks buckets instead of comparing codes
+QUICK_BITS = 22  # up to this length the index looks up buckets instead of comparing all codes
 
 
 QueryLogits = dict[str, Logits]  # modality → K → float32[K]
-Opened = Callable[[str, int | None], Source]  # archive root, number or None for the newest
+OpenSource = Callable[[str, int | None], Source]  # archive root, number or None for the newest
 
 
-def opened_here(root: str, number: int | None) -> Source:
-    """The snapshot mapped in this process."""
-    return Local(open_snapshot(root, number))
+def open_local(root: str, number: int | None) -> Source:
+    """The snapshot, mapped in this process."""
+    return LocalSource(open_snapshot(root, number))
 
 
 class Retrieval:
-    """One snapshot and its model. Never changes: a newer snapshot is another Retrieval, which may share the bundle."""
+    """One snapshot and its model. Immutable: a newer snapshot is another Retrieval, which may share the bundle."""
 
     def __init__(
         self,
@@ -54,11 +54,15 @@ class Retrieval:
         number: int | None = None,
         device: str = "cpu",
         bundle: Bundle | None = None,
-        opened: Opened = opened_here,
+        open_source: OpenSource = open_local,
     ):
-        """Open snapshot `number` (default: the newest). `bundle` is used where it is that snapshot's own."""
+        """Open snapshot `number` (default: the newest).
+
+        `bundle` saves loading the model again where it is the snapshot's own. Raises InputError where the snapshot was
+        hashed with another model than its bundle now holds.
+        """
         self.limits = limits
-        self.snapshot = opened(root, number)
+        self.snapshot = open_source(root, number)
         document = self.snapshot.document
         if bundle is None or bundle.bundle_digest != document.bundle_digest:
             bundle = load_bundle(document.bundle, device=device)
@@ -70,7 +74,7 @@ class Retrieval:
 
     @cached_property
     def version(self) -> dict[str, Any]:
-        """Which snapshot and which model answer."""
+        """The answer to /v1/version: snapshot, model and filters."""
         document = self.snapshot.document
         return {
             "snapshot": self.snapshot.number,
@@ -78,71 +82,71 @@ class Retrieval:
             "bundle_digest": document.bundle_digest,
             "code_digest": document.code_digest,
             "encoder": self.bundle.encoder,
-            "bits": list(document.bits),
+            "bits": document.bits,
             "items": document.items,
-            "filters": {name: offered(facet) for name, facet in self.snapshot.facets().items()},
+            "filters": {name: public_facet(facet) for name, facet in self.snapshot.facets().items()},
         }
 
-    def logits(self, query: Query) -> QueryLogits:
-        """modality → K → float32[K] of a query's report and image; nothing of one that is a code."""
-        modalities = query.modalities()
+    def query_logits(self, query: Query) -> QueryLogits:
+        """The logits of the query's report and image; {} for a query that is a code. Raises DecodeError."""
         if query.code:
             return {}
-        self.bits(query)
-        found: QueryLogits = {}
-        for modality in modalities:
+        self.query_bits(query)
+        logits: QueryLogits = {}
+        for modality in query.modalities:
             content: Any = query.report
             if modality == "image":
                 spec = self.bundle.checked_encoder().spec
                 content = spec.preprocessing(decode_image(query.image or b"", self.limits))
-            found[modality] = encoded(self.bundle, modality, [content])[0]
-        return found
+            logits[modality] = content_logits(self.bundle, modality, [content])[0]
+        return logits
 
-    def codes(self, query: Query, logits: QueryLogits | None = None) -> dict[str, np.ndarray]:
-        """modality → uint8[bits/8] of a query, of which `logits` may be known."""
+    def query_codes(self, query: Query, logits: QueryLogits) -> dict[str, np.ndarray]:
+        """modality → uint8[bits/8]: the signs of the query's logits, or the code that the query is."""
         if query.code:
-            return self.given_code(query)
-        logits = self.logits(query) if logits is None else logits
-        return {modality: pack_codes(of_k[self.bits(query)][None])[0] for modality, of_k in logits.items()}
+            return self._given_code(query)
+        return {modality: pack_codes(of_k[self.query_bits(query)][None])[0] for modality, of_k in logits.items()}
 
-    def given_code(self, query: Query) -> dict[str, np.ndarray]:
-        """The code that a query is. Raises InputError where it has another length than the archive's."""
-        (modality,), bits = query.modalities(), self.bits(query)
+    def _given_code(self, query: Query) -> dict[str, np.ndarray]:
+        """The code that a query is. Raises InputError where its length is not the one to search in."""
+        (modality,), bits = query.modalities, self.query_bits(query)
         code = np.frombuffer(bytes.fromhex(str(query.code)), np.uint8)
         if len(code) * 8 != bits:
             raise InputError(f"the code has {len(code) * 8} bits, the archive {bits}; ask /v1/hash for another")
         return {modality: code}
 
-    def bits(self, query: Query) -> int:
-        """The code length to search in. Raises InputError where the archive has none of the wanted length."""
-        return min(self.bits_known) if query.bits is None else self.known(query.bits)
+    def query_bits(self, query: Query) -> int:
+        """The code length to search in: the query's, or the shortest. Raises InputError where the archive lacks it."""
+        return min(self.code_lengths) if query.bits is None else self._checked_bits(query.bits)
 
-    def known(self, bits: int) -> int:
+    def _checked_bits(self, bits: int) -> int:
         """`bits`. Raises InputError where the archive has no codes of that length."""
-        if bits not in self.bits_known:
-            known = ", ".join(map(str, self.bits_known))
-            raise InputError(f"the archive has no {bits}-bit codes; it has {known}")
+        if bits not in self.code_lengths:
+            lengths = ", ".join(map(str, self.code_lengths))
+            raise InputError(f"the archive has no {bits}-bit codes; it has {lengths}")
         return bits
 
     @property
-    def bits_known(self) -> tuple[int, ...]:
-        """Code lengths that the archive has."""
-        return self.snapshot.document.bits
+    def code_lengths(self) -> tuple[int, ...]:
+        """The code lengths that the archive has."""
+        return tuple(self.snapshot.document.bits)
 
     def is_quick(self, query: Query) -> bool:
-        """Whether `search` with codes at hand takes microseconds: shorter than handing it to another thread."""
-        quick = isinstance(self.snapshot, Local) and query.k <= QUICK_HITS and self.bits(query) <= QUICK_BITS
+        """Whether `answer`, given the logits, takes microseconds: less than passing the call to another thread."""
+        quick = (
+            isinstance(self.snapshot, LocalSource) and query.k <= QUICK_HITS and self.query_bits(query) <= QUICK_BITS
+        )
         return quick and not (query.where or query.histogram or query.rerank or (query.image and query.report))
 
-    def search(self, query: Query, logits: QueryLogits | None = None) -> dict[str, Any]:
-        """The answer to /v1/search; `logits` are the query's, where they are known already."""
-        logits = self.logits(query) if logits is None else logits
-        codes = self.codes(query, logits)
-        bits, target = self.bits(query), query.wanted()
+    def answer(self, query: Query, logits: QueryLogits | None = None) -> dict[str, Any]:
+        """The answer to /v1/search. `logits` are the query's; by default they are computed here."""
+        logits = self.query_logits(query) if logits is None else logits
+        codes = self.query_codes(query, logits)
+        bits, target = self.query_bits(query), query.wanted
         k = query.k if query.rerank is None else SHORTLIST + query.k
-        question = Question(codes, k, target, bits, query.max_distance, query.where)
-        hits, scores = self._reranked(self.snapshot.find(question), query, logits)
-        shown = self.snapshot.shown(hits.rows.tolist())
+        code_query = CodeQuery(codes, k, target, bits, query.max_distance, query.where)
+        hits, scores = self._reranked(self.snapshot.hits(code_query), query, logits)
+        items = self.snapshot.items(hits.rows.tolist())
         meaning, precision = estimated_precision(self.bundle.calibration, bits, tuple(codes), target)
         filters = self.snapshot.document.filters
         return {
@@ -152,37 +156,40 @@ class Retrieval:
             "code": {modality: code.tobytes().hex() for modality, code in codes.items()},
             "precision_of": meaning,
             "hits": [
-                {"distance": distance, "precision": precision(distance), "score": score, **present(item, filters)}
-                for distance, score, item in zip(hits.distances.tolist(), scores, shown)
+                {"distance": distance, "precision": precision(distance), "score": score, **public_item(item, filters)}
+                for distance, score, item in zip(hits.distances.tolist(), scores, items)
             ],
-            "histogram": self.snapshot.counts(question).tolist() if query.histogram else None,
+            "histogram": self.snapshot.histogram(code_query).tolist() if query.histogram else None,
         }
 
     def _reranked(self, hits: Hits, query: Query, logits: QueryLogits) -> tuple[Hits, Sequence[float | None]]:
-        """The k of a shortlist whose stored codes of query.rerank bits agree best with the logits, and how well."""
+        """(the k best hits of a shortlist, their scores); without `query.rerank` the hits as they are.
+
+        A hit's score says how well its stored code of `query.rerank` bits agrees with the logits.
+        """
         if query.rerank is None:
             return hits, [None] * len(hits.rows)
-        bits = self.known(query.rerank)
-        stored = self.snapshot.codes(hits.rows.tolist(), code_column(query.wanted(), bits))
+        bits = self._checked_bits(query.rerank)
+        stored = self.snapshot.codes(hits.rows.tolist(), code_column(query.wanted, bits))
         column = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, bits // 8)
-        wanted = np.stack([of_k[bits] for of_k in logits.values()]).sum(axis=0, keepdims=True)
-        scores, places = rerank_by_logits(np.arange(len(column))[None], wanted, column)
-        chosen = places[0, : query.k]
+        summed = np.stack([of_k[bits] for of_k in logits.values()]).sum(axis=0, keepdims=True)
+        scores, order = rerank_by_logits(np.arange(len(column))[None], summed, column)
+        chosen = order[0, : query.k]
         return Hits(hits.rows[chosen], hits.distances[chosen]), scores[0, : query.k].tolist()
 
     def item(self, item_id: str) -> dict[str, Any] | None:
-        """What may be shown of an item, or None."""
+        """The public form of an item, or None."""
         item = self.snapshot.item(item_id)
-        return None if item is None else present(item, self.snapshot.document.filters)
+        return None if item is None else public_item(item, self.snapshot.document.filters)
 
     def thumbnail(self, item_id: str) -> bytes | None:
-        """A JPEG of at most THUMBNAIL pixels a side, or None where there is no such picture."""
+        """A JPEG of at most THUMBNAIL pixels a side; None where the item does not exist or has no readable picture."""
         item = self.snapshot.item(item_id)
         if item is None or item["image_uri"] is None:
             return None
         try:
             return thumbnail(decode_image(files.read(item["image_uri"]), self.limits))
-        except (FileNotFoundError, DecodeError):  # the archive's own file was moved or changed since
+        except (FileNotFoundError, DecodeError):  # the archive's file was moved or changed after hashing
             return None
 
 
@@ -195,8 +202,8 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:
     return sink.getvalue()
 
 
-def present(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, Any]:
-    """The public form of an item: no address, an excerpt instead of the report."""
+def public_item(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, Any]:
+    """The public form of an item: without its URIs, and with an excerpt instead of the report."""
     report = item["report"]
     return {
         "item_id": item["item_id"],
@@ -210,5 +217,8 @@ def present(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, Any]:
 
 
 def item_path(item_id: str) -> str:
-    """The address of an item. Clients resolve "." and "..", percent-encoded or not, unless something follows them."""
+    """The path of an item on the endpoint.
+
+    Clients resolve "." and "..", percent-encoded or not, unless a character follows them: hence the semicolon.
+    """
     return f"/v1/items/{quote(item_id, safe='')}{';' if item_id in ('.', '..') else ''}"

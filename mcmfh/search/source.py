@@ -1,4 +1,4 @@
-"""What answers queries: a snapshot mapped in this process, or (see `shards`) one whose parts are mapped elsewhere."""
+"""A snapshot that answers queries: mapped in this process, or in parts by other processes (see `sharding`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from mcmfh.search.facets import Facet, facets
-from mcmfh.search.nearest import Hits, Target, histogram, search
+from mcmfh.search.facets import Facet, snapshot_facets
+from mcmfh.search.nearest import Hits, Target, distance_histogram, nearest_hits
 from mcmfh.search.opening import Snapshot
 from mcmfh.snapshots.document import SnapshotDocument
 
 
-class Question(NamedTuple):
-    """A query as the snapshot is asked it; see `snapshots.search.search`."""
+class CodeQuery(NamedTuple):
+    """A query whose codes have been computed: the arguments of `nearest.nearest_hits`."""
 
     codes: Mapping[str, np.ndarray]
     k: int
@@ -24,37 +24,43 @@ class Question(NamedTuple):
 
 
 class Source(Protocol):
-    """One snapshot that can be asked. Rows are the whole snapshot's."""
+    """One snapshot that answers queries. All rows are rows of the whole snapshot."""
 
     number: int
     digest: str
     document: SnapshotDocument
 
-    def find(self, question: Question) -> Hits: ...
-    def counts(self, question: Question) -> np.ndarray:
-        """int64: how many items that pass the filters lie at each distance."""
+    def hits(self, query: CodeQuery) -> Hits: ...
+    def histogram(self, query: CodeQuery) -> np.ndarray:
+        """int64: the number of items at each distance, of those that pass the filters."""
 
-    def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]: ...
-    def codes(self, rows: Sequence[int], column: str) -> list[bytes]: ...
-    def item(self, item_id: str) -> dict[str, Any] | None: ...
+    def items(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """All columns of each row."""
+
+    def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
+        """The stored code of each row in a code column."""
+
+    def item(self, item_id: str) -> dict[str, Any] | None:
+        """All columns of an item, or None."""
+
     def facets(self) -> dict[str, Facet]: ...
 
 
-class Local:
-    """A mapped snapshot, or a part of one, as a Source."""
+class LocalSource:
+    """A snapshot mapped in this process, or a part of one, as a Source."""
 
     def __init__(self, snapshot: Snapshot):
         self.snapshot = snapshot
         self.number, self.digest, self.document = snapshot.number, snapshot.digest, snapshot.document
 
-    def find(self, question: Question) -> Hits:
-        hits = search(self.snapshot, *question)
+    def hits(self, query: CodeQuery) -> Hits:
+        hits = nearest_hits(self.snapshot, *query)
         return replace(hits, rows=hits.rows + self.snapshot.first) if self.snapshot.first else hits
 
-    def counts(self, question: Question) -> np.ndarray:
-        return histogram(self.snapshot, question.codes, question.target, question.bits, question.where)
+    def histogram(self, query: CodeQuery) -> np.ndarray:
+        return distance_histogram(self.snapshot, query.codes, query.target, query.bits, query.where)
 
-    def shown(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def items(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         return self.snapshot.shown([row - self.snapshot.first for row in rows])
 
     def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
@@ -65,4 +71,4 @@ class Local:
         return None if row is None else self.snapshot.shown([row])[0]
 
     def facets(self) -> dict[str, Facet]:
-        return facets(self.snapshot)
+        return snapshot_facets(self.snapshot)

@@ -8,7 +8,7 @@ from mcmfh.search.query import Query
 
 
 class Item(BaseModel):
-    """What may be shown of an item: an excerpt of its report, and never an address in the archive."""
+    """The public form of an item: an excerpt of its report, and never a URI of the archive."""
 
     item_id: str
     study_id: str
@@ -22,9 +22,11 @@ class Item(BaseModel):
 class Hit(Item):
     distance: int = Field(description="Hamming distance; for a query of image and report the sum of both")
     precision: float | None = Field(
-        description="share of validation pairs at this distance that were what `precision_of` says"
+        description="share of validation pairs at this distance for which `precision_of` was true"
     )
-    score: float | None = Field(description="what re-ranking ordered by, greatest first; null without")
+    score: float | None = Field(
+        description="the score that hits were re-ranked by, greatest first; null without re-ranking"
+    )
 
 
 class SearchAnswer(BaseModel):
@@ -79,7 +81,7 @@ class Problem(BaseModel):
 
 
 def query_body() -> dict[str, Any]:
-    """The OpenAPI request body of a query. It is parsed by hand, so that its size is bounded while it arrives."""
+    """The OpenAPI request body of a query. FastAPI does not parse it: `read_query` bounds its size as it arrives."""
     fields = Query.model_json_schema()
     fields["properties"].pop("image")
     form = {
@@ -106,7 +108,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 REASONS = {
     400: "the query cannot be understood",
-    401: "no key, or none that is known",
+    401: "no access key, or an unknown one",
     404: "not in this snapshot",
     413: "larger than serve.max_body_mb",
     422: "the image cannot be read",

@@ -1,4 +1,4 @@
-"""The HTTP application of a replica: routes, their description, and the gate in front. Runs under any ASGI server.
+"""The HTTP application of a replica: routes, their OpenAPI description and the middleware. Runs under any ASGI server.
 
 uvicorn.run(application(Replica(config)), host="127.0.0.1", port=8000)
 """
@@ -17,7 +17,7 @@ from mcmfh.search.query import Query
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access, configured_keys
 from mcmfh.serving.answers import problems as refusals
-from mcmfh.serving.middleware import Gate
+from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.replica import Replica
@@ -27,10 +27,10 @@ QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 
 def application(replica: Replica) -> FastAPI:
-    """The ASGI application that answers for `replica`, and stops it at the end of its life. Raises InputError."""
+    """The ASGI application of `replica`: starts and stops it with its own lifespan. Raises InputError."""
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         replica.start()
         yield
         replica.stop()
@@ -39,19 +39,19 @@ def application(replica: Replica) -> FastAPI:
         title="mcmfh",
         summary="Exact cross-modal retrieval of medical images and reports",
         version="1",
-        lifespan=life,
+        lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
     )
     problems.install(api)
     settings, (html, page_headers), (docs, docs_headers) = replica.config.serve, page(), page("docs")
     access = Access(configured_keys(settings), settings.most_replicas)
     api.add_middleware(
-        Gate,  # type: ignore[arg-type]
+        AccessMiddleware,
         access=access,
         metrics=replica.metrics,
-        journal=replica.journal,
+        access_log=replica.access_log,
         max_waiting=settings.max_waiting,
         timeout=settings.timeout_seconds,
         pages={"/": (html, page_headers), "/docs": (docs, docs_headers)},
@@ -70,21 +70,21 @@ def application(replica: Replica) -> FastAPI:
     async def search(request: Request) -> Response:
         """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
         query, started = await query_of(request), time.perf_counter()
-        answer = await replica.search(query)
+        answer = await replica.search_answer(query)
         milliseconds = 1000 * (time.perf_counter() - started)
         return rendered(answer, {"Server-Timing": f"search;dur={milliseconds:.2f}"})
 
     @api.post("/v1/hash", response_model=answers.HashAnswer, **body)
     async def hash(request: Request) -> Response:
         """The same query → its code."""
-        return rendered(await replica.hash(await query_of(request)))
+        return rendered(await replica.hash_answer(await query_of(request)))
 
-    async def shown(item_id: str) -> Response:
+    async def item_answer(item_id: str) -> Response:
         retrieval = replica.current
-        found = await replica.beside(retrieval.item, item_id)
-        if found is None:
+        fields = await replica.in_thread(retrieval.item, item_id)
+        if fields is None:
             raise HTTPException(404, "no such item in this snapshot")
-        return rendered({"snapshot": retrieval.snapshot.number, **found})
+        return rendered({"snapshot": retrieval.snapshot.number, **fields})
 
     @api.get(
         "/v1/items/{item_id:path}/image",
@@ -93,11 +93,11 @@ def application(replica: Replica) -> FastAPI:
     )
     async def image(request: Request, item_id: str) -> Response:
         """A thumbnail (JPEG)."""
-        item_id, of_picture = addressed(request)
+        item_id, of_picture = parsed_address(request)
         if not of_picture:  # the id itself ends in /image
-            return await shown(item_id)
+            return await item_answer(item_id)
         try:
-            picture = await replica.beside(replica.current.thumbnail, item_id)
+            picture = await replica.in_thread(replica.current.thumbnail, item_id)
         except OSError:
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
@@ -107,12 +107,12 @@ def application(replica: Replica) -> FastAPI:
     @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
     async def item(request: Request, item_id: str) -> Response:
         """What may be shown of an item; percent-encode its id."""
-        return await shown(addressed(request)[0])
+        return await item_answer(parsed_address(request)[0])
 
     @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
     async def version() -> Response:
         """Snapshot, model and encoder that answer, and what can be filtered by."""
-        return rendered(await replica.beside(lambda: replica.current.version))
+        return rendered(await replica.in_thread(lambda: replica.current.version))
 
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:
@@ -140,11 +140,11 @@ def application(replica: Replica) -> FastAPI:
     return api
 
 
-def addressed(request: Request) -> tuple[str, bool]:
-    """(item_id, whether its picture is meant), from the address as it was sent: an id may hold any character.
+def parsed_address(request: Request) -> tuple[str, bool]:
+    """(item_id, whether its picture is meant), from the path before percent-decoding: an id may hold any character.
 
-    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a"; a semicolon at the end, not
-    encoded, is no part of the id (see `item_path`).
+    /v1/items/a%2Fimage is the item "a/image", /v1/items/a/image the picture of "a". An unencoded
+    semicolon at the end is no part of the id (see `item_path`).
     """
     sent = (request.scope.get("raw_path") or quote(request.scope["path"]).encode()).decode("ascii", "replace")
     name = sent.partition("/v1/items/")[2]
@@ -153,11 +153,11 @@ def addressed(request: Request) -> tuple[str, bool]:
 
 
 def rendered(content: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    """`content` as JSON; dates become ISO strings, and what is no number null."""
+    """`content` as JSON: dates as ISO strings, NaN and infinities as null."""
     return Response(to_json(content, inf_nan_mode="null", fallback=str), status, headers, "application/json")
 
 
 def with_problem_schema(api: FastAPI) -> None:
-    """Put the problem document into the OpenAPI components, where the routes refer to it."""
+    """Add the schema of problem documents, which the routes refer to, to the OpenAPI components."""
     document = api.openapi()
     document["components"]["schemas"]["Problem"] = answers.Problem.model_json_schema()

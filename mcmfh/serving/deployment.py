@@ -1,15 +1,15 @@
-"""The Ray Serve application, in two layouts of the same parts.
+"""The Ray Serve application, in two layouts.
 
 single     one deployment holds ingress, encoder and index; replicas of a node share the mapped snapshot
-sharded    ingress replicas, a pool of encoders, and one deployment a part of the archive: for GPUs that are worth
-           sharing, and archives past one node
+sharded    ingress replicas, a pool of encoders, and one deployment for each part of the archive: for GPUs that several
+           ingress replicas share, and for archives that exceed one node
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from ray import serve
@@ -25,16 +25,18 @@ from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
 from mcmfh.search.opening import latest
-from mcmfh.search.sharding import Call, Part, Spread
+from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
 from mcmfh.serving.access import check_binding, configured_keys
 from mcmfh.serving.application import application
-from mcmfh.serving.encoding import HereEncoding
+from mcmfh.serving.encoding import LocalEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
-ASK_S = 60
+CALL_S = 60
 TRIES = 3
+
+T = TypeVar("T")
 
 
 @serve.deployment(health_check_period_s=5)
@@ -42,14 +44,14 @@ TRIES = 3
 class Endpoint:
     async def __init__(self, config: dict[str, Any], device: str, pool: Any = None, *parts: Any):  # type: ignore[misc]
         parsed = Config.model_validate(config)
-        places: dict[str, Any] = {}
+        remote: dict[str, Any] = {}
         if parts:
-            asking = Asking(parts, pool)
-            places = {
-                "opened": lambda root, number: Spread(root, number, len(parts), asking.parts),
-                "encoding": PooledEncoding(asking),
+            calls = DeploymentCalls(parts, pool)
+            remote = {
+                "open_source": lambda root, number: ShardedSource(root, number, len(parts), calls.ask_parts),
+                "encoding": PooledEncoding(calls),
             }
-        self.replica = await asyncio.to_thread(Replica, parsed, device=device, **places)
+        self.replica = await asyncio.to_thread(Replica, parsed, device=device, **remote)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return application(self.replica)
@@ -63,63 +65,63 @@ class IndexPart:
     """One part of the archive's snapshots."""
 
     def __init__(self, root: str, part: int, parts: int):
-        self.part = Part(root, part, parts)
+        self.part = SnapshotPart(root, part, parts)
 
-    async def ask(self, number: int, method: str, arguments: tuple) -> Any:
-        return await asyncio.to_thread(self.part.ask, number, method, arguments)
+    async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        return await asyncio.to_thread(self.part.call, number, method, arguments)
 
 
 @serve.deployment(health_check_period_s=5)
 class Encoders:
-    """An encoder and the hash heads of the two bundles asked for last."""
+    """An encoder and the hash heads, of the two bundles loaded last."""
 
     def __init__(self, config: dict[str, Any], device: str):
         parsed = Config.model_validate(config)
         self.device = device
-        self.encoding = HereEncoding(parsed.archive.limits, parsed.serve.max_batch)
+        self.encoding = LocalEncoding(parsed.archive.limits, parsed.serve.max_batch)
         self.bundles: dict[str, Bundle] = {}
-        self.loading = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
-    async def load(self, uri: str) -> Bundle:
-        async with self.loading:
+    async def load(self, uri: str) -> None:
+        await self._bundle(uri)
+
+    async def encode(self, uri: str, modality: str, content: str | bytes) -> Logits:
+        return await self.encoding.encode(await self._bundle(uri), uri, modality, content)
+
+    async def _bundle(self, uri: str) -> Bundle:
+        async with self.lock:
             if uri not in self.bundles:
                 bundle = await asyncio.to_thread(load_bundle, uri, self.device)
                 await asyncio.to_thread(bundle.checked_encoder)
                 self.bundles = {**dict([*self.bundles.items()][-1:]), uri: bundle}
-        return self.bundles[uri]
-
-    async def warm(self, uri: str) -> None:
-        await self.load(uri)
-
-    async def logits(self, uri: str, modality: str, content: str | bytes) -> Logits:
-        return await self.encoding.logits(await self.load(uri), uri, modality, content)
+            return self.bundles[uri]
 
 
-class Asking:
-    """Calls to other deployments, on the event loop where their handles live, from any thread.
+class DeploymentCalls:
+    """Calls to other deployments from any thread. They run on the event loop that created their handles.
 
-    A call that a dying process took with it is made again: all of them only read.
+    Retries calls lost with a replica; safe, because all are read-only.
     """
 
-    def __init__(self, parts: Sequence[DeploymentHandle], pool: DeploymentHandle):
-        self.handles, self.pool, self.loop = parts, pool, asyncio.get_running_loop()
+    def __init__(self, parts: Sequence[DeploymentHandle[Any]], pool: DeploymentHandle[Any]):
+        self.parts, self.pool, self.loop = parts, pool, asyncio.get_running_loop()
 
-    def parts(self, number: int, calls: Sequence[Call]) -> list[Any]:
-        """Results of Source methods of snapshot `number`, asked at once. Not to be called on the loop."""
+    def ask_parts(self, number: int, calls: Sequence[Call]) -> list[Any]:
+        """The results of Source methods of snapshot `number`, called at once. Must not run on the event loop."""
 
-        async def together() -> list[Any]:
+        async def call_all() -> list[Any]:
             return await asyncio.gather(
-                *(answered(self.handles[part].ask, number, method, arguments) for part, method, arguments in calls)
+                *(call_with_retries(self.parts[part].call, number, method, args) for part, method, args in calls)
             )
 
-        return self.now(together()).result(ASK_S)
+        return self.schedule(call_all()).result(CALL_S)
 
-    def now(self, coroutine: Any) -> Future:
+    def schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
 
-async def answered(method: Any, *arguments: Any) -> Any:
-    """The result of a handle's method; an error of the called code is raised as itself."""
+async def call_with_retries(method: Any, *arguments: Any) -> Any:
+    """The result of a handle's method. An exception of the called code is raised as itself, without Ray's wrapper."""
     for left in reversed(range(TRIES)):
         try:
             return await method.remote(*arguments)
@@ -132,43 +134,45 @@ async def answered(method: Any, *arguments: Any) -> Any:
 
 
 class PooledEncoding:
-    """The encoders of the pool as an Encoding."""
+    """The pool of encoders, as an Encoding."""
 
-    def __init__(self, asking: Asking):
-        self.asking = asking
+    def __init__(self, calls: DeploymentCalls):
+        self.calls = calls
 
     def load(self, bundle: Bundle, uri: str) -> None:
-        self.asking.now(answered(self.asking.pool.warm, uri)).result(10 * ASK_S)
+        self.calls.schedule(call_with_retries(self.calls.pool.load, uri)).result(10 * CALL_S)
 
-    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
-        return await asyncio.wrap_future(self.asking.now(answered(self.asking.pool.logits, uri, modality, content)))
+    async def encode(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
+        call = self.calls.schedule(call_with_retries(self.calls.pool.encode, uri, modality, content))
+        logits: Logits = await asyncio.wrap_future(call)
+        return logits
 
     def close(self) -> None:
         return
 
 
-def options(config: ServeConfig) -> dict[str, Any]:
-    """What Serve is told of the ingress: how many replicas, and how much may wait before 503."""
-    chosen: dict[str, Any] = {
-        # The gate has the first word on what is too much: its refusals are problem documents.
+def ingress_options(config: ServeConfig) -> dict[str, Any]:
+    """Serve's options for the ingress: the number of replicas, and how many requests may wait before 503."""
+    options: dict[str, Any] = {
+        # Serve accepts a few more than the middleware, which refuses first: its refusals are problem documents.
         "max_ongoing_requests": config.max_waiting + 16,
         "max_queued_requests": config.max_waiting,
         "backpressure_config": BackpressureConfig(status_code=503, retry_after_s=1),
         "graceful_shutdown_timeout_s": config.drain_seconds,
     }
     if config.most_replicas > config.replicas:
-        chosen["autoscaling_config"] = {"min_replicas": config.replicas, "max_replicas": config.most_replicas}
+        options["autoscaling_config"] = {"min_replicas": config.replicas, "max_replicas": config.most_replicas}
     else:
-        chosen["num_replicas"] = config.replicas
-    return chosen
+        options["num_replicas"] = config.replicas
+    return options
 
 
-def bound(config: Config, device: str) -> Any:
-    """The application in the configured layout."""
+def serve_application(config: Config, device: str) -> Any:
+    """The Serve application in the configured layout."""
     plain, settings = config.model_dump(mode="json"), config.serve
     gpu = {"ray_actor_options": {"num_gpus": 1}} if device == "cuda" else {}
     if settings.layout == "single":
-        return Endpoint.options(**options(settings), **gpu).bind(plain, device)  # type: ignore[attr-defined]
+        return Endpoint.options(**ingress_options(settings), **gpu).bind(plain, device)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas}
     root = archive_root(config.store, config.archive.name)
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
@@ -178,17 +182,17 @@ def bound(config: Config, device: str) -> Any:
         )
         for part in range(settings.parts)
     ]
-    return Endpoint.options(**options(settings)).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
+    return Endpoint.options(**ingress_options(settings)).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
 
 
-def device_of(config: Config) -> str:
-    """The kind of device that made the newest snapshot's codes, so queries' too: others round otherwise.
+def query_device(config: Config) -> str:
+    """The device kind to encode queries on: the one that made the newest snapshot's codes, as others round differently.
 
     Raises InputError where that is a GPU and the cluster has none.
     """
     number, document = latest(archive_root(config.store, config.archive.name))
     bundle = files.read_json(files.join(document.bundle, "config.json"))
-    device = bundle["encoder_identity"]["device"]
+    device: str = bundle["encoder_identity"]["device"]
     if device == "cuda" and ray_session.device("auto") != "cuda":
         raise InputError(f"snapshot {number} was hashed on a GPU and there is none here; serve it where there is one")
     return device
@@ -196,14 +200,16 @@ def device_of(config: Config) -> str:
 
 def start(config: Config) -> str:
     """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError."""
-    check_binding(config.serve, configured_keys(config.serve))
-    # Serve speaks of its own start; importing it has just set that anew.
+    keys = configured_keys(config.serve)
+    check_binding(config.serve, keys)
+    ray_session.check_proxy(guarded=bool(keys))
+    # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
-    serve.run(bound(config, device_of(config)), name="mcmfh", route_prefix="/")
+    serve.run(serve_application(config, query_device(config)), name="mcmfh", route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"
 
 
 def stop() -> None:
-    """Take the endpoint down: no new requests, those under way are finished within serve.drain_seconds."""
+    """Take the endpoint down. Requests in flight have serve.drain_seconds to finish."""
     serve.delete("mcmfh")

@@ -1,6 +1,7 @@
-"""A query's report or image → its logits: decoded on a few threads, encoded on one of its own in shared passes.
+"""A query's report or image → its logits: images are decoded on a few threads, passes of the encoder run on one.
 
-torch's threads gain nothing from company, so whatever waits goes into the next pass together; see `batching`.
+torch uses all cores for one pass and gains nothing from two at a time, so waiting queries share the next pass; see
+`batching`.
 """
 
 import asyncio
@@ -9,26 +10,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
+
 from mcmfh.archive.images import Limits, decode_image
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Batcher, Logits
 
 
 class Encoding(Protocol):
-    """`uri` is the bundle's own address, for encoders that are in another process."""
+    """Encodes queries. `uri` is the bundle's URI, for encoders in another process."""
 
     def load(self, bundle: Bundle, uri: str) -> None:
-        """Be ready for queries of `bundle`. Raises InputError where its encoder cannot be had."""
+        """Load the encoder of `bundle`. Raises InputError where that fails."""
 
-    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
+    async def encode(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
         """K → float32[K] of a report's text or an image's file. Raises DecodeError."""
         ...
 
     def close(self) -> None: ...
 
 
-class HereEncoding:
-    """The encoder in this process. `observe(modality, queries, seconds)` is told of each pass."""
+class LocalEncoding:
+    """The encoder in this process. `observe(modality, queries, seconds)` is called after each pass."""
 
     def __init__(
         self,
@@ -44,15 +47,15 @@ class HereEncoding:
     def load(self, bundle: Bundle, uri: str) -> None:
         bundle.checked_encoder()
 
-    async def logits(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
+    async def encode(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
         if isinstance(content, bytes):
             pixels = await asyncio.get_running_loop().run_in_executor(self.threads, self._pixels, bundle, content)
-            return await self.batcher.logits(bundle, modality, pixels)
-        return await self.batcher.logits(bundle, modality, content)
+            return await self.batcher.submit(bundle, modality, pixels)
+        return await self.batcher.submit(bundle, modality, content)
 
     def close(self) -> None:
         self.worker.shutdown(wait=False)
         self.threads.shutdown(wait=False)
 
-    def _pixels(self, bundle: Bundle, image: bytes):
+    def _pixels(self, bundle: Bundle, image: bytes) -> np.ndarray:
         return bundle.checked_encoder().spec.preprocessing(decode_image(image, self.limits))

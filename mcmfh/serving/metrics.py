@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, of the replica that is asked. No label holds anything of a request's content."""
+"""The metrics of one replica, which Prometheus reads at /metrics. No label holds any content of a request."""
 
 import os
 
@@ -8,9 +8,12 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Metrics:
-    """One registry a replica; `replica` tells them apart where scrapes meet one of several."""
+    """A registry of its own for each replica.
 
-    def __init__(self, replica: str = f"{os.getpid()}"):
+    A scrape may reach any of several replicas; the label `replica` (default: the process id) says which one answered.
+    """
+
+    def __init__(self, replica: str | None = None):
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("mcmfh_requests", "Answered requests", ("route", "status"), registry=registry)
         self.seconds = Histogram(
@@ -29,20 +32,22 @@ class Metrics:
         self.failures = Counter(
             "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", registry=registry
         )
-        Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(replica).set(1)
+        Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(
+            replica or str(os.getpid())
+        ).set(1)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def count_request(self, route: str, status: int, seconds: float) -> None:
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def encoded(self, modality: str, queries: int, seconds: float) -> None:
+    def count_pass(self, modality: str, queries: int, seconds: float) -> None:
         self.encode.labels(modality).observe(seconds)
         self.batch.labels(modality).observe(queries)
 
-    def serving(self, snapshot: int, items: int) -> None:
+    def set_snapshot(self, snapshot: int, items: int) -> None:
         self.snapshot.set(snapshot)
         self.items.set(items)
 
     def text(self) -> bytes:
-        """The exposition format."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,6 +1,7 @@
-"""The door in front of every route: key, rate, room, time; then counted and logged, whatever became of the request.
+"""The middleware in front of every route: checks key and rate, bounds concurrency and time, then counts and logs.
 
-Plain ASGI, because it runs for every request. /healthz and /readyz pass always, so that a full house is not a dead one.
+It is plain ASGI, because it runs for every request. /healthz and /readyz always pass, so that a busy replica is not
+taken for a dead one.
 """
 
 import asyncio
@@ -12,17 +13,17 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcmfh.serving.access import Access, Refused
-from mcmfh.serving.access_log import Journal, pseudonym
+from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.problems import problem
 
-OPEN = {"/healthz", "/readyz"}
+UNGUARDED = {"/healthz", "/readyz"}
 
 
-class Gate:
-    """`max_waiting` requests are inside at a time, each for at most `timeout` seconds.
+class AccessMiddleware:
+    """At most `max_waiting` requests are in flight at a time, each for at most `timeout` seconds.
 
-    `pages`: path → page and headers, for a browser without a key.
+    pages: path → (HTML, headers) of the pages that a browser without a key gets.
     """
 
     def __init__(
@@ -30,21 +31,21 @@ class Gate:
         app: ASGIApp,
         access: Access,
         metrics: Metrics,
-        journal: Journal,
+        access_log: AccessLog,
         max_waiting: int,
         timeout: float,
         pages: dict[str, tuple[bytes, dict[str, str]]],
     ):
-        self.app, self.access, self.metrics, self.journal = app, access, metrics, journal
+        self.app, self.access, self.metrics, self.access_log = app, access, metrics, access_log
         self.max_waiting, self.timeout, self.pages = max_waiting, timeout, pages
-        self.inside = 0
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started, status = time.perf_counter(), 0
 
-        async def watched(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -52,26 +53,26 @@ class Gate:
 
         facts: dict[str, Any] = {}
         try:
-            if scope["path"] in OPEN:
-                await self.app(scope, receive, watched)
+            if scope["path"] in UNGUARDED:
+                await self.app(scope, receive, send_and_note)
             else:
                 facts["key"] = self.access.admit(Headers(scope=scope).get("authorization"))
-                await self._inside(scope, receive, watched)
+                await self._bounded(scope, receive, send_and_note)
         except Refused as refusal:
-            await self._refuse(refusal, scope, receive, watched)
+            await self._refuse(refusal, scope, receive, send_and_note)
         except Exception as error:
             facts["error"] = type(error).__name__
             if not status:
                 answer = problem(500, "Fault of the endpoint", "something went wrong here; the log has its kind")
-                await answer(scope, receive, watched)
+                await answer(scope, receive, send_and_note)
         finally:
             self._record(scope, status, time.perf_counter() - started, facts)
 
-    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.inside >= self.max_waiting:
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.in_flight >= self.max_waiting:
             raise Refused(503, "the endpoint is busy; try again in a second", {"Retry-After": "1"})
-        self.inside += 1
-        self.metrics.in_flight.set(self.inside)
+        self.in_flight += 1
+        self.metrics.in_flight.set(self.in_flight)
         try:
             async with asyncio.timeout(self.timeout):
                 await self.app(scope, receive, send)
@@ -79,12 +80,12 @@ class Gate:
             detail = f"no answer within {self.timeout:g} s; try again"
             raise Refused(503, detail, {"Retry-After": "1"}) from None
         finally:
-            self.inside -= 1
-            self.metrics.in_flight.set(self.inside)
+            self.in_flight -= 1
+            self.metrics.in_flight.set(self.in_flight)
 
     async def _refuse(self, refusal: Refused, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal.status == 401 and scope["path"] in self.pages and scope["method"] == "GET":
-            # A page is empty until it has a key, and asks for it.
+            # The page asks for the key; it holds no data without one.
             html, headers = self.pages[scope["path"]]
             await HTMLResponse(html, 401, {**headers, **refusal.headers})(scope, receive, send)
         else:
@@ -93,19 +94,21 @@ class Gate:
             await answer(scope, receive, send)
 
     def _record(self, scope: Scope, status: int, seconds: float, facts: dict[str, Any]) -> None:
-        # The route's pattern: an address may name an item.
-        route = getattr(scope.get("route"), "path", None) or (scope["path"] if scope["path"] in OPEN else "unmatched")
-        self.metrics.answered(route, status, seconds)
-        if scope["path"] in OPEN:
+        # The route's pattern, because a path may hold an item's id.
+        route = getattr(scope.get("route"), "path", None) or (
+            scope["path"] if scope["path"] in UNGUARDED else "unmatched"
+        )
+        self.metrics.count_request(route, status, seconds)
+        if scope["path"] in UNGUARDED:
             return
         item = scope.get("path_params", {}).get("item_id")
-        self.journal.write(
+        self.access_log.write(
             "request",
             {
                 "route": route,
                 "status": status,
                 "ms": round(1000 * seconds, 2),
-                "item": pseudonym(item) if item is not None else None,
+                "item": self.access_log.pseudonym(item) if item is not None else None,
                 **facts,
             },
         )

@@ -1,4 +1,4 @@
-"""The search page and the API's: static files, no outside requests; their headers let them load nothing else."""
+"""The search page and the API page: static files that load nothing from other hosts; their headers enforce it."""
 
 import base64
 import hashlib
@@ -7,11 +7,11 @@ from importlib import resources
 
 
 def page(name: str = "page") -> tuple[bytes, dict[str, str]]:
-    """(HTML, its headers). Only the page's own script may run, by its digest; it may speak to this endpoint alone."""
+    """(HTML, its headers). Only the page's own script may run, by its digest, and it may call only this endpoint."""
     html = resources.files("mcmfh.serving").joinpath(f"{name}.html").read_bytes()
-    found = re.search(rb"<script>(.*?)</script>", html, re.DOTALL)
-    assert found, "the page has one script"
-    digest = base64.b64encode(hashlib.sha256(found[1]).digest()).decode()
+    script = re.search(rb"<script>(.*?)</script>", html, re.DOTALL)
+    assert script, "the page has one script"
+    digest = base64.b64encode(hashlib.sha256(script[1]).digest()).decode()
     policy = {
         "default-src": "'none'",
         "script-src": f"'sha256-{digest}'",

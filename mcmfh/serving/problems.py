@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one clear sentence, never a stack trace, never the content of a request."""
+"""Errors as RFC 9457 problem details: one clear sentence, without stack traces and without content of the request."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | N
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
+    """Make `app` answer every error with a problem document."""
 
     @app.exception_handler(InputError)
     async def bad_input(request: Request, error: InputError) -> JSONResponse:

@@ -1,19 +1,24 @@
-"""A request → a validated query. The API takes bytes, never addresses."""
+"""A request's body → a validated query. The API takes bytes, never URIs."""
 
 import json
 from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
+from starlette.types import Message
 
 from mcmfh.errors import InputError
 from mcmfh.search.query import Query, validated
 
 
+class BodyTooLarge(Exception):
+    """A request's body has more bytes than allowed."""
+
+
 async def read_query(request: Request, max_bytes: int) -> Query:
-    """Parse JSON or multipart/form-data, reading at most `max_bytes`. Raises InputError, BodyTooLarge."""
+    """The query in a body of JSON or multipart/form-data of at most `max_bytes`. Raises InputError, BodyTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    await _bounded(request, max_bytes)
+    request = bounded(request, max_bytes)
     try:
         if kind == "multipart/form-data":
             values: dict[str, Any] = {}
@@ -32,24 +37,22 @@ async def read_query(request: Request, max_bytes: int) -> Query:
     return validated(values)
 
 
-class BodyTooLarge(Exception):
-    pass
+def bounded(request: Request, max_bytes: int) -> Request:
+    """The same request; reading its body raises BodyTooLarge as soon as more than `max_bytes` have arrived.
 
-
-async def _bounded(request: Request, max_bytes: int) -> None:
-    """Read the body into the request, refusing as soon as it is larger than allowed."""
+    Raises BodyTooLarge at once where the header Content-Length states more.
+    """
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > max_bytes:
         raise BodyTooLarge
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > max_bytes:
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
             raise BodyTooLarge
-    request._body = bytes(received)
-    request._stream_consumed = False
+        return message
 
-    async def replay() -> dict[str, Any]:
-        return {"type": "http.request", "body": request._body, "more_body": False}
-
-    request._receive = replay
+    return Request(request.scope, receive)

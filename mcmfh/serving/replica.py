@@ -1,7 +1,7 @@
-"""All that one replica holds: the snapshot that answers, its watcher, the encoder's batches, metrics and log. No Ray.
+"""The parts of one replica: the current snapshot, its watcher, the encoder, metrics and access log. No Ray.
 
-What takes microseconds runs on the event loop, other searches beside it on a few threads. A request takes the current
-Retrieval once and keeps it to the end.
+Searches that take microseconds run on the event loop, all others on a few threads. A request reads `current` once and
+uses that Retrieval to its end.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from mcmfh.config import Config
 from mcmfh.search.query import Query
-from mcmfh.search.retrieval import Opened, QueryLogits, Retrieval, opened_here
-from mcmfh.serving.access_log import Journal
+from mcmfh.search.retrieval import OpenSource, QueryLogits, Retrieval, open_local
+from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.canary import check_against
-from mcmfh.serving.encoding import Encoding, HereEncoding
+from mcmfh.serving.encoding import Encoding, LocalEncoding
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.watcher import Watcher
 from mcmfh.store.layout import archive_root
@@ -24,92 +24,91 @@ T = TypeVar("T")
 
 
 class Replica:
-    """Opens the newest snapshot and loads its model: once made, it is ready. Raises InputError."""
+    """Opens the newest snapshot and loads its model; a constructed Replica is ready to answer. Raises InputError."""
 
     def __init__(
         self,
         config: Config,
-        journal: Journal | None = None,
+        access_log: AccessLog | None = None,
         device: str = "cpu",
-        opened: Opened = opened_here,
+        open_source: OpenSource = open_local,
         encoding: Encoding | None = None,
     ):
-        """`opened` and `encoding` tell where snapshots and encoders are: by default here, the encoder on `device`."""
+        """`open_source` opens snapshots and `encoding` encodes queries; by default both in this process on `device`."""
         root = archive_root(config.store, config.archive.name)
         limits = config.archive.limits
         self.config = config
-        self.journal = journal or Journal()
+        self.access_log = access_log or AccessLog()
         self.metrics = Metrics()
-        self.encoding = encoding or HereEncoding(limits, config.serve.max_batch, self.metrics.encoded)
+        self.encoding = encoding or LocalEncoding(limits, config.serve.max_batch, self.metrics.count_pass)
         self.watcher = Watcher(
             root,
-            lambda number, bundle: Retrieval(root, limits, number, device, bundle, opened),
+            lambda number, bundle: Retrieval(root, limits, number, device, bundle, open_source),
             config.serve.poll_seconds,
-            self._snapshot_event,
+            self._record_event,
             load=self.encoding.load,
         )
-        check_against(self.current, self.current)  # compiles and pages in what the first query needs
-        self.metrics.serving(self.current.snapshot.number, self.current.snapshot.document.items)
-        # Threads that wait for other processes cost nothing, and must not keep each other waiting.
-        threads = min(4, os.cpu_count() or 1) if opened is opened_here else config.serve.max_waiting
+        check_against(self.current, self.current)  # compiles code and reads pages that the first query needs
+        self.metrics.set_snapshot(self.current.snapshot.number, self.current.snapshot.document.items)
+        # Where other processes search, a thread only waits: one for each request costs little.
+        threads = min(4, os.cpu_count() or 1) if open_source is open_local else config.serve.max_waiting
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self.draining = False
 
     @property
     def current(self) -> Retrieval:
-        """What answers now. Take it once a request."""
+        """The Retrieval that answers now. Read it once a request."""
         return self.watcher.current
 
     def start(self) -> None:
-        """Begin to look for new snapshots."""
+        """Start looking for new snapshots."""
         self.watcher.start()
-        self.journal.write("ready", {"snapshot": self.current.snapshot.number})
+        self.access_log.write("ready", {"snapshot": self.current.snapshot.number})
 
     def stop(self) -> None:
-        """No longer ready; what is under way is finished."""
+        """Stop being ready. Requests in flight are finished."""
         self.draining = True
         self.watcher.stop()
         self.encoding.close()
         self.threads.shutdown(wait=False)
-        self.journal.write("stopped", {})
+        self.access_log.write("stopped", {})
 
-    async def beside(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Run a blocking call off the event loop."""
+    async def in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        """The result of a blocking call, made on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, call, *arguments)
 
-    async def logits(self, retrieval: Retrieval, query: Query) -> QueryLogits:
-        """As `Retrieval.logits`, in one pass with others that wait."""
-        modalities = query.modalities()
+    async def _query_logits(self, retrieval: Retrieval, query: Query) -> QueryLogits:
+        """As `Retrieval.query_logits`, in a pass shared with other waiting queries."""
         if query.code:
             return {}
-        retrieval.bits(query)
+        retrieval.query_bits(query)  # refuses an unknown code length before the encoder runs
         contents = {"image": query.image, "report": query.report}
         bundle, uri = retrieval.bundle, retrieval.snapshot.document.bundle
-        found = await asyncio.gather(
-            *(self.encoding.logits(bundle, uri, modality, contents[modality] or "") for modality in modalities)
+        logits = await asyncio.gather(
+            *(self.encoding.encode(bundle, uri, modality, contents[modality] or "") for modality in query.modalities)
         )
-        return dict(zip(modalities, found))
+        return dict(zip(query.modalities, logits))
 
-    async def search(self, query: Query) -> dict[str, Any]:
+    async def search_answer(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/search."""
         retrieval = self.current
-        logits = await self.logits(retrieval, query)
+        logits = await self._query_logits(retrieval, query)
         if retrieval.is_quick(query):
-            return retrieval.search(query, logits)
-        return await self.beside(retrieval.search, query, logits)
+            return retrieval.answer(query, logits)
+        return await self.in_thread(retrieval.answer, query, logits)
 
-    async def hash(self, query: Query) -> dict[str, Any]:
+    async def hash_answer(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/hash."""
         retrieval = self.current
-        codes = retrieval.codes(query, await self.logits(retrieval, query))
+        codes = retrieval.query_codes(query, await self._query_logits(retrieval, query))
         return {
             "snapshot": retrieval.snapshot.number,
-            "bits": retrieval.bits(query),
+            "bits": retrieval.query_bits(query),
             "code": {modality: code.tobytes().hex() for modality, code in codes.items()},
         }
 
     def readiness(self) -> dict[str, Any]:
-        """What answers, and what keeps a newer snapshot from doing so."""
+        """The answer to /readyz: the current snapshot, and why a newer one could not replace it."""
         failure = self.watcher.failure
         return {
             "status": "draining" if self.draining else "ready",
@@ -118,14 +117,14 @@ class Replica:
         }
 
     def check_health(self) -> None:
-        """Raises RuntimeError where this replica should be replaced."""
+        """Raise RuntimeError where this replica should be replaced."""
         if self.watcher.died():
             raise RuntimeError("the snapshot watcher died")
 
-    def _snapshot_event(self, event: str, fields: dict[str, Any]) -> None:
-        self.journal.write(event, fields)
+    def _record_event(self, event: str, fields: dict[str, Any]) -> None:
+        self.access_log.write(event, fields)
         if event == "snapshot":
             self.metrics.swaps.inc()
-            self.metrics.serving(fields["snapshot"], fields["items"])
+            self.metrics.set_snapshot(fields["snapshot"], fields["items"])
         else:
             self.metrics.failures.inc()

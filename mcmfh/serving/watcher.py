@@ -1,8 +1,8 @@
-"""New snapshots while serving: each replica looks for one, opens it beside the old, tries it, and swaps one reference.
+"""Changing to new snapshots while serving: the watcher of a replica polls for one, opens it, checks it, swaps it in.
 
-Whoever answers takes the reference once and keeps it for the whole request, so no answer is mixed of two snapshots; the
-old one lives on until its last request is done. A snapshot that cannot be opened, or whose canary differs, changes
-nothing: it is reported, tried again at growing intervals, and overtaken by the next number.
+The swap replaces one reference. A request reads the reference once, so no answer mixes two snapshots; the old snapshot
+stays open until its last request is done. A snapshot that cannot be opened, or that fails the canary queries, changes
+nothing: the failure is reported, and the watcher retries at growing intervals until a newer snapshot replaces it.
 """
 
 import threading
@@ -22,9 +22,9 @@ LONGEST_PAUSE_S = 600.0
 
 @dataclass(frozen=True)
 class Failure:
-    """What keeps the newest snapshot from being served, in words that may be shown to anybody."""
+    """Why the newest snapshot is not served, in words that hold no secrets."""
 
-    snapshot: int | None  # None: the store could not be asked
+    snapshot: int | None  # None: the store could not be listed
     reason: str
     attempts: int
 
@@ -32,21 +32,22 @@ class Failure:
 class Watcher:
     """Holds the Retrieval that answers (`current`) and replaces it.
 
-    `opened(number, bundle)` opens a snapshot, `load(bundle, its URI)` readies the encoder of a model.
+    `open_retrieval(number, bundle)` opens a snapshot, `load(bundle, its URI)` loads the encoder of a model, and
+    `report(event, fields)` is called after each swap and each failure.
     """
 
     def __init__(
         self,
         root: str,
-        opened: Callable[..., Retrieval],
+        open_retrieval: Callable[[int | None, Bundle | None], Retrieval],
         poll_seconds: float,
         report: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
         clock: Callable[[], float] = time.monotonic,
         load: Callable[[Bundle, str], None] = lambda bundle, uri: None,
     ):
-        self.root, self.opened, self.poll_seconds, self.report, self.clock = root, opened, poll_seconds, report, clock
-        self.load = load
-        self.current = opened(None, None)
+        self.root, self.open_retrieval, self.poll_seconds = root, open_retrieval, poll_seconds
+        self.report, self.clock, self.load = report, clock, load
+        self.current = open_retrieval(None, None)
         load(self.current.bundle, self.current.snapshot.document.bundle)
         self.swaps = 0
         self.failure: Failure | None = None
@@ -58,17 +59,17 @@ class Watcher:
         self._thread.start()
 
     def died(self) -> bool:
-        """Whether it was started and looks no longer, though nobody stopped it."""
+        """Whether the polling thread ended without `stop`."""
         return self._thread.ident is not None and not self._thread.is_alive() and not self._stop.is_set()
 
     def stop(self) -> None:
-        """Return once no poll is running or will run."""
+        """Stop polling; returns after a poll in progress has ended."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def poll(self) -> bool:
-        """Look once; True where a newer snapshot now answers. Never raises."""
+        """Whether a newer snapshot was swapped in by this poll. Never raises."""
         number = None
         try:
             number = max(snapshot_numbers(self.root), default=0)
@@ -79,18 +80,18 @@ class Watcher:
                 return False
             self.swap(number)
             return True
-        except Exception as error:  # whatever it is, the old snapshot goes on answering
+        except Exception as error:  # whatever failed, the old snapshot still answers
             self._failed(number, error)
             return False
 
     def swap(self, number: int) -> None:
-        """Serve snapshot `number` from now on. Raises whatever keeps it from being served."""
+        """Serve snapshot `number` from now on. Raises what opening, loading or checking it raises."""
         old = self.current
-        new = self.opened(number, old.bundle)
+        new = self.open_retrieval(number, old.bundle)
         if new.bundle is not old.bundle:
             self.load(new.bundle, new.snapshot.document.bundle)
         check_against(old, new)
-        self.current = new  # one reference: requests see the old or the new, never between
+        self.current = new  # one reference: a request sees either the old or the new snapshot
         self.swaps += 1
         self.failure = None
         self.report("snapshot", {"snapshot": number, "items": new.snapshot.document.items})
@@ -99,7 +100,8 @@ class Watcher:
         before = self.failure
         attempts = before.attempts + 1 if before and before.snapshot == number else 1
         self._retry_at = self.clock() + min(LONGEST_PAUSE_S, self.poll_seconds * 2**attempts)
-        # The error's own words may name addresses in the store; `mcmfh search --snapshot` shows them to who may know.
+        # The error's message may hold URIs of the store, so only its type is shown. Operators see the message with
+        # `mcmfh search --snapshot`.
         kind = "refused" if isinstance(error, InputError) else "failed"
         what = "the store cannot be listed" if number is None else f"snapshot {number} was {kind}"
         self.failure = Failure(number, f"{what} ({type(error).__name__})", attempts)

@@ -92,7 +92,7 @@ def train_on_ray(
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)  # type: ignore[no-untyped-call]
     workers: Any = settings.workers
     if settings.min_workers is not None and settings.min_workers < settings.workers:
         workers = (settings.min_workers, settings.workers)

@@ -5,7 +5,7 @@ import io
 
 from PIL import Image
 
-from mcmfh.demo.page import Answered, Found, write_page
+from mcmfh.demo.page import AnsweredQuery, Hit, write_page
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, Score
 from mcmfh.pipeline.hash import Published
@@ -17,8 +17,8 @@ def test_labels_are_text_and_break_between_words(browser, tmp_path):
     Image.new("L", (8, 8)).save(drawn, "png")
     picture = "data:image/png;base64," + base64.b64encode(drawn.getvalue()).decode()
     labels = ("region:chest", "finding:pleural_effusion", "<b>:&")
-    found = Found(picture, "No <i>fracture</i>.", labels, 3, True)
-    answers = [Answered(modality, picture, "Chest.", labels, "6117", (found,) * 5) for modality in ("image", "report")]
+    hit = Hit(picture, "No <i>fracture</i>.", labels, 3, True)
+    answers = [AnsweredQuery(side, picture, "Chest.", labels, "6117", (hit,) * 5) for side in ("image", "report")]
     ways = ("image→report", "report→image")
     scores = tuple(Score(SINGLE, way, "unseen", "mAP@all", *[0.5] * 7, 10, 10) for way in ways)
     document = SnapshotDocument(None, (), None, 10, 10, (), 2, (), "", "", "", "", (16,))

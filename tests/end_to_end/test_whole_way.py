@@ -122,13 +122,13 @@ def test_scores_stand_beside_chance(way):
 
 
 def test_the_endpoint_answers_as_the_snapshot_does(way, endpoint):
-    from mcmfh.search.nearest import search
+    from mcmfh.search.nearest import nearest_hits
 
     config, archive, _, _, _, published = way
     snapshot = open_snapshot(published.root)
     answer = post(f"{endpoint}/v1/search", {"report": "Small nodule in the right lung.", "k": 7, "bits": 32})
     code = np.frombuffer(bytes.fromhex(answer["code"]["report"]), np.uint8)
-    hits = search(snapshot, {"report": code}, 7, "image", 32)
+    hits = nearest_hits(snapshot, {"report": code}, 7, "image", 32)
     ids = [item["item_id"] for item in snapshot.shown(hits.rows.tolist())]
     assert [hit["item_id"] for hit in answer["hits"]] == ids
     assert [hit["distance"] for hit in answer["hits"]] == hits.distances.tolist()
@@ -137,6 +137,7 @@ def test_the_endpoint_answers_as_the_snapshot_does(way, endpoint):
 
 def test_an_archived_image_finds_itself_by_its_code(way, endpoint):
     from mcmfh import client
+    from mcmfh.search.in_process import search_snapshot
 
     config, archive, _, _, _, published = way
     quarantined = set(published.quarantined["item_id"].to_pylist())
@@ -148,7 +149,7 @@ def test_an_archived_image_finds_itself_by_its_code(way, endpoint):
     assert own["distance"] <= 1
     picture = client.get(endpoint + own["image"])
     assert picture[:3] == b"\xff\xd8\xff"
-    assert client.search_snapshot(published.root, files.read(item["image_uri"]), {"k": 5})["hits"]
+    assert search_snapshot(published.root, files.read(item["image_uri"]), {"k": 5})["hits"]
 
 
 def test_filters_and_studies(way, endpoint):

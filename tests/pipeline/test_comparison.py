@@ -44,7 +44,7 @@ def test_every_row_and_seed_is_measured_once(cluster, tmp_path):
     widths = table.image.shape[1], table.report.shape[1]
     spec = EncoderSpec("packaged", "w", "a", ImagePreprocessing(), *widths, "cpu")
     rows = [
-        Row("short", TrainSettings(bits=(8, 16), epochs=2, batch_size=32)),
+        Row("short", TrainSettings(bits=(8, 16), epochs=2, batch_size=32, workers=0)),
         Row("lsh", baseline="lsh"),
         Row("cosine", baseline="cca-cosine"),
     ]

@@ -158,9 +158,9 @@ def test_the_encoder_embeds_evaluates_hashes_and_serves_an_archive(cluster, mani
     # What serves: the encoder comes from the bundle alone, and a picture of the archive finds itself.
     served = Retrieval(published.root, config.archive.limits)
     picture = (manifest.parent / "7.png").read_bytes()
-    hits = served.search(Query(image=picture, target="image", k=80))["hits"]
+    hits = served.answer(Query(image=picture, target="image", k=80))["hits"]
     assert [hit["distance"] for hit in hits if hit["item_id"] == "item-7"] == [0]
-    assert len(served.search(Query(report="bright at the left", k=5))["hits"]) == 5
+    assert len(served.answer(Query(report="bright at the left", k=5))["hits"]) == 5
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")

@@ -24,7 +24,7 @@ def test_two_models_are_never_mixed_and_no_pass_is_too_large(bundles):
 
         async def scene():
             return await asyncio.gather(
-                *(batcher.logits(bundle, "report", text) for text in REPORTS for bundle in bundles)
+                *(batcher.submit(bundle, "report", text) for text in REPORTS for bundle in bundles)
             )
 
         found = asyncio.run(scene())
@@ -40,7 +40,7 @@ def test_who_has_gone_is_not_encoded(bundles):
         batcher = Batcher(worker, 16, lambda modality, queries, seconds: passes.append(queries))
 
         async def scene():
-            asked = [asyncio.create_task(batcher.logits(bundles[0], "report", text)) for text in REPORTS]
+            asked = [asyncio.create_task(batcher.submit(bundles[0], "report", text)) for text in REPORTS]
             await asyncio.sleep(0)  # all wait, none runs
             for one in asked[1:5]:
                 one.cancel()
@@ -58,7 +58,7 @@ def test_a_fault_is_its_own_query_s_alone(bundles):
         async def scene():
             contents = [REPORTS[0], "\ud800", REPORTS[1]]  # a lone surrogate is no text
             return await asyncio.gather(
-                *(batcher.logits(bundles[0], "report", text) for text in contents), return_exceptions=True
+                *(batcher.submit(bundles[0], "report", text) for text in contents), return_exceptions=True
             )
 
         first, broken, last = asyncio.run(scene())

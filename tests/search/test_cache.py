@@ -17,7 +17,7 @@ def root(tmp_path):
     return f"file://{tmp_path}/a"
 
 
-def opened(root, tmp_path, turn):
+def publish_and_open(root, tmp_path, turn):
     publish_rows(root, rows(NAMES[: 10 + turn], seed=turn, version=str(turn)), known=NAMES[: 9 + turn])
     return open_snapshot(root, cache=str(tmp_path / "cache"))
 
@@ -26,16 +26,16 @@ def kept(tmp_path) -> set[int]:
     return {facts["number"] for folder in (tmp_path / "cache").iterdir() if (facts := cache.completed(folder))}
 
 
-def test_two_and_the_open_ones_are_kept(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "GRACE_S", -1.0)
-    first = opened(root, tmp_path, 1)
+def test_two_and_the_open_ones_are_kept(root, tmp_path):
+    first = publish_and_open(root, tmp_path, 1)
     for turn in (2, 3, 4):
-        opened(root, tmp_path, turn)
+        publish_and_open(root, tmp_path, turn)
     assert kept(tmp_path) == {1, 3, 4}
     assert first.shown([first.row("i7")])[0]["report"] == "report of i7"
     del first
-    opened(root, tmp_path, 5)
+    publish_and_open(root, tmp_path, 5)
     assert kept(tmp_path) == {4, 5}
+    cache.sweep(tmp_path / "cache", root, grace_s=-1.0)
     files = {
         name
         for folder in (tmp_path / "cache").iterdir()
@@ -47,8 +47,8 @@ def test_two_and_the_open_ones_are_kept(root, tmp_path, monkeypatch):
 
 
 def test_files_of_a_folder_being_filled_are_left_alone(root, tmp_path):
-    opened(root, tmp_path, 1)
+    publish_and_open(root, tmp_path, 1)
     stranger = tmp_path / "cache" / "shards" / "half.arrow"
     stranger.touch()
-    opened(root, tmp_path, 2)
+    publish_and_open(root, tmp_path, 2)
     assert stranger.exists()

@@ -1,18 +1,14 @@
 """Search in a snapshot equals a plain loop over all items, ties included."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.errors import InputError
-from mcmfh.search.item_rows import Names, bucket_bits, hashes, write_names
-from mcmfh.search.mapped import MappedRows
-from mcmfh.search.masks import Masks, allowed
-from mcmfh.search.nearest import histogram, search
-from mcmfh.search.opening import open_snapshot, parted
+from mcmfh.search.nearest import distance_histogram, nearest_hits
+from mcmfh.search.opening import open_snapshot
 
 NAMES = [f"i{n}" for n in range(1, 140)]
 
@@ -79,12 +75,12 @@ def test_search_equals_brute_force(snapshot, query, k, target, filtered, radius)
     def passes(item):
         return not filtered or (item["modality"] in ("CT", "MR") and 2003 <= item["year"] <= 2012)
 
-    hits = search(snapshot, query, k, target, 16, radius, where)
+    hits = nearest_hits(snapshot, query, k, target, 16, radius, where)
     expected = [(row, d) for row, d in brute_force(snapshot, query, k, target, passes) if radius is None or d <= radius]
     assert list(zip(hits.rows.tolist(), hits.distances.tolist())) == expected
     if target != "study":
         counts = np.bincount([d for _, d in brute_force(snapshot, query, 10**9, target, passes)])
-        found = histogram(snapshot, query, target, 16, where)
+        found = distance_histogram(snapshot, query, target, 16, where)
         assert found[: len(counts)].tolist() == counts.tolist()
         assert found.sum() == counts.sum()
 
@@ -97,48 +93,6 @@ def test_every_live_name_is_found_and_no_other(snapshot):
         assert snapshot.row(name) is None
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), unique=True, max_size=60), st.data())
-@settings(max_examples=50, deadline=None)
-def test_the_table_of_names_is_a_dictionary(tmp_path_factory, names, data):
-    folder = tmp_path_factory.mktemp("names")
-    live = np.array(data.draw(st.lists(st.booleans(), min_size=len(names), max_size=len(names))), bool)
-    with pa.ipc.new_file(str(folder / "a.arrow"), pa.schema([("item_id", pa.string())])) as writer:
-        for at in range(0, len(names), 7):
-            writer.write_batch(pa.record_batch({"item_id": pa.array(names[at : at + 7], pa.string())}))
-    items = MappedRows([folder / "a.arrow"])
-    write_names(folder / "names.npy", items, live)
-    table = Names(folder / "names.npy", items, int(live.sum()))
-    assert [table.row(name) for name in names] == [row if live[row] else None for row in range(len(names))]
-    assert table.bits == bucket_bits(int(live.sum()))
-    assert len(np.unique(hashes(pa.array(names, pa.string())))) == len(names)
-
-
-def test_masks_are_remembered_within_bounds():
-    masks, computed = Masks(most=20), []
-
-    def ask(name, size=8):
-        return masks.get((name,), lambda: computed.append(name) or np.ones(size, bool))
-
-    for name in ("a", "b", "a", "c", "a", "b"):
-        ask(name)
-    assert computed == ["a", "b", "c", "b"]  # c drove out b, the one used longest ago
-    ask("large", 100)
-    assert len(masks.kept) == 1
-
-
-def test_parts_are_whole_shards_in_order_and_even():
-    assert parted([10] * 10, 5) == [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10)]
-    assert parted([], 3) == [range(0, 0)] * 3
-    assert parted([1], 2)[0].stop + len(parted([1], 2)[1]) == 1
-
-
-@given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 6))
-def test_every_shard_is_in_one_part(rows, parts):
-    chosen = parted(rows, parts)
-    assert [shard for part in chosen for shard in part] == list(range(len(rows)))
-    assert len(chosen) == parts
-
-
 def test_removed_items_are_gone_and_changed_ones_are_new(snapshot):
     assert snapshot.row("i5") is None
     assert snapshot.document.items == len(every_item(snapshot)) == 129
@@ -148,7 +102,7 @@ def test_removed_items_are_gone_and_changed_ones_are_new(snapshot):
 
 def test_max_distance_cuts_the_answer(snapshot):
     query = {"image": np.zeros(2, np.uint8)}
-    near = search(snapshot, query, 100, "report", 16, max_distance=2)
+    near = nearest_hits(snapshot, query, 100, "report", 16, max_distance=2)
     assert (near.distances <= 2).all()
     assert len(near.rows) == sum(d <= 2 for _, d in brute_force(snapshot, query, 100, "report"))
 
@@ -168,29 +122,4 @@ def test_max_distance_cuts_the_answer(snapshot):
 def test_bad_questions_are_answered_with_the_culprit(snapshot, arguments, culprit):
     asked = {"k": 3, "target": "image", "bits": 16, **arguments}
     with pytest.raises(InputError, match=culprit):
-        search(snapshot, {"image": np.zeros(2, np.uint8)}, **asked)
-
-
-def test_conditions_of_every_kind(tmp_path):
-    """Dates, dictionary columns, missing values, infinities, empty lists: against plain Python."""
-    table = rows(NAMES[:50])
-    days = [None if n % 7 == 0 else f"2020-01-{1 + n % 28:02d}" for n in range(50)]
-    table = table.set_column(table.column_names.index("year"), "year", pa.array(days).cast(pa.date32()))
-    modality = table["modality"].combine_chunks()
-    table = table.set_column(table.column_names.index("modality"), "modality", modality.dictionary_encode())
-    publish_rows(f"file://{tmp_path}/a", table)
-    snapshot = open_snapshot(f"file://{tmp_path}/a", cache=str(tmp_path / "cache"))
-    values = list(zip(modality.to_pylist(), days))
-    for where, passes in [
-        ({"year": "2020-01-05"}, lambda m, d: d == "2020-01-05"),
-        ({"year": {"min": "2020-01-05", "max": "2020-01-20"}}, lambda m, d: d and "2020-01-05" <= d <= "2020-01-20"),
-        ({"year": ["2020-01-05", "2020-01-06"]}, lambda m, d: d in ("2020-01-05", "2020-01-06")),
-        ({"modality": "CT", "year": {"max": "2020-01-20"}}, lambda m, d: m == "CT" and d and d <= "2020-01-20"),
-        ({"modality": ["MR", "XX"]}, lambda m, d: m == "MR"),
-        ({"modality": []}, lambda m, d: False),
-        ({"modality": None}, lambda m, d: False),
-    ]:
-        assert allowed(snapshot, where).tolist() == [bool(passes(m, d)) for m, d in values], where
-    for condition in ("2020-13-01", "soon", 5, float("nan"), {"min": float("inf")}, [[]], {}):
-        with pytest.raises(InputError, match="year"):
-            allowed(snapshot, {"year": condition})
+        nearest_hits(snapshot, {"image": np.zeros(2, np.uint8)}, **asked)

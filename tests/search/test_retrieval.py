@@ -21,7 +21,7 @@ def test_precision_is_the_calibration_of_query_and_target(retrieval):
     table = retrieval.bundle.calibration["16"]
     for modality in ("image", "report"):
         for target in ("image", "report", "study"):
-            answer = retrieval.search(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
+            answer = retrieval.answer(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
             assert answer["precision_of"] == "relevant"
             assert answer["hits"]
             for hit in answer["hits"]:
@@ -58,23 +58,23 @@ def test_filters_are_offered_with_their_values(retrieval):
 
 def test_a_code_of_another_length_is_refused(retrieval):
     with pytest.raises(InputError, match="8 bits"):
-        retrieval.search(validated({"code": "00", "modality": "image"}))
+        retrieval.answer(validated({"code": "00", "modality": "image"}))
     with pytest.raises(InputError, match="no 32-bit codes"):
-        retrieval.search(validated({"code": "00000000", "modality": "image", "bits": 32}))
+        retrieval.answer(validated({"code": "00000000", "modality": "image", "bits": 32}))
 
 
 def test_logits_handed_over_give_the_same_answer(retrieval):
     query = validated({"report": "Fracture of the distal radius."})
-    logits = retrieval.logits(query)
+    logits = retrieval.query_logits(query)
     assert logits["report"][16].dtype == np.float32
-    assert retrieval.search(query, logits) == retrieval.search(query)
+    assert retrieval.answer(query, logits) == retrieval.answer(query)
 
 
 def test_re_ranking_orders_the_shortlist_by_the_logits(retrieval):
     query = validated({"report": "Fracture of the distal radius.", "rerank": 16, "k": 7})
-    answer = retrieval.search(query)
-    everything = retrieval.search(validated({"report": query.report, "k": 60}))["hits"]
-    logits = retrieval.logits(query)["report"][16]
+    answer = retrieval.answer(query)
+    everything = retrieval.answer(validated({"report": query.report, "k": 60}))["hits"]
+    logits = retrieval.query_logits(query)["report"][16]
     scores = []
     for hit in everything:
         code = retrieval.snapshot.snapshot.code(retrieval.snapshot.snapshot.row(hit["item_id"]), "image.16")
@@ -90,4 +90,4 @@ def test_re_ranking_orders_the_shortlist_by_the_logits(retrieval):
         {"report": "x", "rerank": 64},
     ):
         with pytest.raises(InputError):
-            retrieval.search(validated({"rerank": 16, **refused}))
+            retrieval.answer(validated({"rerank": 16, **refused}))

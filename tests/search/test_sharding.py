@@ -11,7 +11,7 @@ from support.snapshot_rows import publish_rows, rows
 from mcmfh.archive.images import Limits
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
-from mcmfh.search.sharding import Part, Spread
+from mcmfh.search.sharding import ShardedSource, SnapshotPart
 
 NAMES = [f"i{n}" for n in range(1, 160)]
 CODES = st.binary(min_size=2, max_size=2).map(lambda code: bytes(b & 15 for b in code).hex())
@@ -42,10 +42,10 @@ def root(tmp_path_factory, models) -> str:
     return root
 
 
-def spread(root: str, parts: int, number: int | None = None) -> Spread:
+def spread(root: str, parts: int, number: int | None = None) -> ShardedSource:
     """Parts in this process, which is all that Ray is to them."""
-    held = [Part(root, part, parts) for part in range(parts)]
-    return Spread(root, number, parts, lambda number, calls: [held[p].ask(number, m, a) for p, m, a in calls])
+    held = [SnapshotPart(root, part, parts) for part in range(parts)]
+    return ShardedSource(root, number, parts, lambda number, calls: [held[p].call(number, m, a) for p, m, a in calls])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,9 @@ def retrievals(root, tmp_path_factory) -> list[Retrieval]:
         patch.setenv("MCMFH_CACHE", str(tmp_path_factory.mktemp("cache")))
         whole = Retrieval(root, Limits())
         return [whole] + [
-            Retrieval(root, Limits(), bundle=whole.bundle, opened=lambda root, number, parts=parts: spread(root, parts))
+            Retrieval(
+                root, Limits(), bundle=whole.bundle, open_source=lambda root, number, parts=parts: spread(root, parts)
+            )
             for parts in (1, 2, 5, 9)
         ]
 
@@ -68,7 +70,7 @@ def test_answers_do_not_depend_on_the_number_of_parts(retrievals, query, image, 
     if query["target"] == "study":
         del query["rerank"]
     asked = validated({**query, **dict.fromkeys(given, "there")})
-    expected, *others = (json.dumps(retrieval.search(asked, logits)) for retrieval in retrievals)
+    expected, *others = (json.dumps(retrieval.answer(asked, logits)) for retrieval in retrievals)
     assert others == [expected] * len(others)
 
 
@@ -82,16 +84,16 @@ def test_items_and_filters_do_not_either(retrievals):
 
 
 def test_two_snapshots_are_kept_and_an_older_one_is_opened_again(root, retrievals):
-    part = Part(root, 0, 1)
+    part = SnapshotPart(root, 0, 1)
     for number in (5, 6, 7, 5):
-        assert part.ask(number, "item", ("i20",))["item_id"] == "i20"
-    assert sorted(part.kept) == [5, 7]
+        assert part.call(number, "item", ("i20",))["item_id"] == "i20"
+    assert sorted(part.sources) == [5, 7]
 
 
 def test_the_question_names_its_snapshot(root):
-    held = [Part(root, part, 2) for part in range(2)]
+    held = [SnapshotPart(root, part, 2) for part in range(2)]
     both = [
-        Spread(root, number, 2, lambda number, calls: [held[p].ask(number, m, a) for p, m, a in calls])
+        ShardedSource(root, number, 2, lambda number, calls: [held[p].call(number, m, a) for p, m, a in calls])
         for number in (3, 7)
     ]
     assert [source.item("i140") is None for source in both] == [True, False]

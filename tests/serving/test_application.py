@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from support.serving_config import served
 from support.snapshot_rows import publish_rows, rows
 
-from mcmfh.client import _multipart
+from mcmfh.client import multipart
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import item_path
 from mcmfh.serving import answers
 from mcmfh.serving.access import new_key
-from mcmfh.serving.access_log import Journal
+from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
 from mcmfh.serving.replica import Replica
 
@@ -37,20 +37,20 @@ def log():
 @pytest.fixture
 def client(archive, log):
     """An endpoint without keys."""
-    with TestClient(application(Replica(served(archive), Journal(log)))) as client:
+    with TestClient(application(Replica(served(archive), AccessLog(log)))) as client:
         yield client
 
 
 @pytest.fixture
 def guarded(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
-    with TestClient(application(Replica(config, Journal(log)))) as client:
+    with TestClient(application(Replica(config, AccessLog(log)))) as client:
         yield client
 
 
 def test_answers_are_those_of_the_snapshot_and_as_described(client):
     replica_answer = client.post("/v1/search", json={**CODE, "k": 7})
-    body, kind = _multipart(picture(), {"report": "clear lungs", "k": 3})
+    body, kind = multipart(picture(), {"report": "clear lungs", "k": 3})
     both = client.post("/v1/search", content=body, headers={"Content-Type": kind})
     for answer in (replica_answer, both):
         assert answer.status_code == 200
@@ -114,7 +114,7 @@ def test_everything_but_health_needs_a_key(guarded):
 
 def test_too_many_requests_are_told_when_to_come_again(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
-    with TestClient(application(Replica(config, Journal(log)))) as client:
+    with TestClient(application(Replica(config, AccessLog(log)))) as client:
         statuses = [client.post("/v1/search", json=CODE, headers=KEY) for _ in range(20)]
     refused = [answer for answer in statuses if answer.status_code == 429]
     assert refused
@@ -122,7 +122,7 @@ def test_too_many_requests_are_told_when_to_come_again(archive, log):
 
 
 def test_large_bodies_are_refused_by_their_stated_and_by_their_real_size(archive, log):
-    with TestClient(application(Replica(served(archive, max_body_mb=1), Journal(log)))) as client:
+    with TestClient(application(Replica(served(archive, max_body_mb=1), AccessLog(log)))) as client:
         stated = client.post("/v1/search", content=b"x" * (2**20 + 1))
         chunks = client.post("/v1/search", content=(b"x" * 2**16 for _ in range(17)))
     assert stated.status_code == chunks.status_code == 413
@@ -147,7 +147,7 @@ async def asked(app, path="/v1/search", body=BODY, stalls=None):
 
 
 def test_a_full_house_is_503_and_still_healthy(archive, log):
-    app = application(Replica(served(archive, max_waiting=2), Journal(log)))
+    app = application(Replica(served(archive, max_waiting=2), AccessLog(log)))
 
     async def scene():
         stalls = asyncio.Event()
@@ -164,7 +164,7 @@ def test_a_full_house_is_503_and_still_healthy(archive, log):
 
 
 def test_a_request_that_never_ends_is_ended(archive, log):
-    app = application(Replica(served(archive, timeout_seconds=0.05), Journal(log)))
+    app = application(Replica(served(archive, timeout_seconds=0.05), AccessLog(log)))
 
     async def scene():
         return await asked(app, stalls=asyncio.Event())
@@ -174,7 +174,7 @@ def test_a_request_that_never_ends_is_ended(archive, log):
 
 
 def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, models):
-    replica = Replica(served(archive, poll_seconds=1000), Journal(log))
+    replica = Replica(served(archive, poll_seconds=1000), AccessLog(log))
     with TestClient(application(replica)) as client:
         assert client.get("/readyz").json() == {"status": "ready", "snapshot": 1, "failing": None}
         broken = replace(models[0], bundle="file:///gone", bundle_digest="0" * 64)
@@ -280,18 +280,18 @@ def test_a_lone_surrogate_is_no_report(client):
 
 def test_batched_queries_are_answered_as_single_ones(client, archive):
     """Twelve at once, of which one cannot be read: the others get what they would have got alone."""
-    replica = Replica(served(archive), Journal(io.StringIO()))
+    replica = Replica(served(archive), AccessLog(io.StringIO()))
     retrieval = replica.current
     queries = [validated({"report": f"Finding number {n} " + "in the lung " * n}) for n in range(8)]
     queries += [validated({"image": picture(), "report": "both"}), validated({"code": "0305", "modality": "image"})]
     queries += [validated({"image": b"no picture"})]
 
     async def scene():
-        return await asyncio.gather(*(replica.search(query) for query in queries), return_exceptions=True)
+        return await asyncio.gather(*(replica.search_answer(query) for query in queries), return_exceptions=True)
 
     *together, unreadable = asyncio.run(scene())
     assert type(unreadable).__name__ == "DecodeError"
-    assert together == [retrieval.search(query) for query in queries[:-1]]
+    assert together == [retrieval.answer(query) for query in queries[:-1]]
     passes = replica.metrics.text().decode()
     assert 'mcmfh_encode_batch_sum{modality="report"} 9.0' in passes
     count = next(line for line in passes.splitlines() if line.startswith('mcmfh_encode_batch_count{modality="report"}'))

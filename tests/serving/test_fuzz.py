@@ -17,7 +17,7 @@ from support.serving_config import served
 
 from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.processes import anonymous_mib
-from mcmfh.serving.access_log import Journal
+from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
 from mcmfh.serving.replica import Replica
 
@@ -146,7 +146,7 @@ def sendable(text: str) -> str:
 def client(archive):
     """A real server on a socket."""
     port = free_port()
-    app = application(Replica(served(archive, max_body_mb=1), Journal(io.StringIO())))
+    app = application(Replica(served(archive, max_body_mb=1), AccessLog(io.StringIO())))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -13,7 +13,7 @@ from support.serving_config import served
 from mcmfh.client import get, search_endpoint
 from mcmfh.errors import InputError
 from mcmfh.serving.access import new_key
-from mcmfh.serving.access_log import Journal
+from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
 from mcmfh.serving.page import page as page_file
 from mcmfh.serving.replica import Replica
@@ -28,7 +28,7 @@ def endpoint(archive):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        app = application(Replica(config, Journal(io.StringIO())))
+        app = application(Replica(config, AccessLog(io.StringIO())))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()

@@ -55,7 +55,7 @@ def test_the_application_behind_serve(url, archive, models):
         {"report": "Nodule in the left lung.", "rerank": 16},
         {"report": "No finding.", "target": "report", "histogram": True},
     ):
-        assert ask(f"{url}/v1/search", query) == library.search(validated(query))
+        assert ask(f"{url}/v1/search", query) == library.answer(validated(query))
     assert ask(f"{url}/v1/version") == library.version
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"{url}/v1/search", {"code": "0305", "modality": "image", "where": {"year": "soon"}})

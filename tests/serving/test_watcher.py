@@ -45,10 +45,10 @@ def events():
 
 @pytest.fixture
 def watcher(root, clock, events):
-    def opened(number, bundle):
+    def open_retrieval(number, bundle):
         return Retrieval(root, Limits(), number, bundle=bundle)
 
-    return Watcher(root, opened, 10, lambda event, fields: events.append((event, fields)), clock)
+    return Watcher(root, open_retrieval, 10, lambda event, fields: events.append((event, fields)), clock)
 
 
 def test_a_new_snapshot_takes_over_and_shares_the_model(root, watcher, models, events):
@@ -60,17 +60,17 @@ def test_a_new_snapshot_takes_over_and_shares_the_model(root, watcher, models, e
     assert watcher.current.snapshot.number == 2
     assert watcher.current.version["items"] == 60
     assert watcher.current.bundle is old.bundle
-    assert old.search(validated({"code": "0000", "modality": "image"}))["snapshot"] == 1  # still whole
+    assert old.answer(validated({"code": "0000", "modality": "image"}))["snapshot"] == 1  # still whole
     assert events == [("snapshot", {"snapshot": 2, "items": 60})]
 
 
 def test_a_rollback_is_followed(root, watcher, models):
-    before = watcher.current.search(validated({"code": "0100", "modality": "image", "k": 40}))
+    before = watcher.current.answer(validated({"code": "0100", "modality": "image", "k": 40}))
     publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
     watcher.poll()
     rollback(root, 1)
     watcher.poll()
-    after = watcher.current.search(validated({"code": "0100", "modality": "image", "k": 40}))
+    after = watcher.current.answer(validated({"code": "0100", "modality": "image", "k": 40}))
     assert (after["snapshot"], after["hits"]) == (3, before["hits"])
 
 
@@ -114,7 +114,7 @@ def test_a_lost_file_and_a_lost_store_change_nothing(root, watcher, models, tmp_
     assert watcher.poll()
     (tmp_path / "a").rename(tmp_path / "away")
     watcher.poll()
-    assert watcher.current.search(validated({"code": "0000", "modality": "image"}))["snapshot"] == 2
+    assert watcher.current.answer(validated({"code": "0000", "modality": "image"}))["snapshot"] == 2
 
 
 def test_unchanged_items_at_other_distances_are_refused(root, watcher, models):
@@ -136,7 +136,7 @@ def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
         rng = np.random.default_rng(seed)
         while not stop.wait(0.001):  # a busy loop would starve the swaps
             query = validated({"code": rng.bytes(2).hex(), "modality": "image", "k": 20})
-            answers.append((query, watcher.current.search(query)))
+            answers.append((query, watcher.current.answer(query)))
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(2)]
     for thread in threads:
@@ -153,7 +153,7 @@ def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
     fresh = {n: Retrieval(root, Limits(), n, bundle=watcher.current.bundle) for n in range(1, 6)}
     assert len(answers) > 20
     for query, answer in answers[:: max(1, len(answers) // 200)]:
-        assert answer == fresh[answer["snapshot"]].search(query)
+        assert answer == fresh[answer["snapshot"]].answer(query)
 
 
 def test_the_thread_polls_and_stops(root, models):

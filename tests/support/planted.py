@@ -14,7 +14,15 @@ from mcmfh.hashing.settings import TrainSettings
 SPEC = EncoderSpec("precomputed", "planted", "planted", ImagePreprocessing(), 48, 32, "cpu")
 
 
-SMALL = {"hidden": 32, "width": 32, "expert_hidden": 48, "epochs": 4, "min_steps": 1, "batch_size": 48}
+SMALL: dict[str, Any] = {
+    "hidden": 32,
+    "width": 32,
+    "expert_hidden": 48,
+    "epochs": 4,
+    "min_steps": 1,
+    "batch_size": 48,
+    "workers": 0,
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {"recipe": "paper"},

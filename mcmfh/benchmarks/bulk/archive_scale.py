@@ -32,7 +32,7 @@ from mcmfh.hashing.settings import ModelSettings
 from mcmfh.pipeline.archive import PART_ROWS
 from mcmfh.pipeline.hash import publish_listing
 from mcmfh.processes import below, command_line, peak_resident_bytes
-from mcmfh.search.nearest import search
+from mcmfh.search.nearest import nearest_hits
 from mcmfh.search.opening import open_snapshot
 from mcmfh.snapshots.document import Model, Publication
 from mcmfh.store import files
@@ -127,7 +127,7 @@ def read_drawn_images(folder: str, unit: str, columns: Sequence[str] | None) -> 
 def open_and_search(root: str, cache: str) -> int:
     """Open the newest snapshot with `cache` and search it once; returns the peak bytes of this process."""
     snapshot = open_snapshot(root, cache=cache)
-    assert len(search(snapshot, {"image": np.zeros(2, np.uint8)}, 10, "image", 16).rows) == 10
+    assert len(nearest_hits(snapshot, {"image": np.zeros(2, np.uint8)}, 10, "image", 16).rows) == 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -197,4 +197,5 @@ def _steady_cpu(units: list[dict[str, Any]], usage: Usage) -> float:
     workers = len(by_worker(units))
     first, last = ends[workers - 1], ends[-workers]
     rows = sum(unit["rows"] for unit in units if first < unit["ended"] <= last)
-    return (usage.seconds_at(last) - usage.seconds_at(first)) / max(rows, 1)
+    seconds: float = usage.seconds_at(last) - usage.seconds_at(first)
+    return float(seconds / max(rows, 1))

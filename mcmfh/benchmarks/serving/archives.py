@@ -1,4 +1,4 @@
-"""A big archive made in seconds, for measuring: random codes and plausible metadata, written as shards directly."""
+"""A large synthetic archive for measurements: random codes and plausible metadata, written directly as shards."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +27,10 @@ BITS = 16
 
 
 def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512) -> Model:
-    """A bundle below `root`: the packaged encoder (`towers`, where it is loaded already) and hash heads as they are
-    before training, which cost the same."""
+    """A bundle below `root` of the packaged encoder and untrained hash heads, which cost as much time as trained ones.
+
+    towers: the packaged encoder where it is loaded already.
+    """
     spec = encoder_spec("packaged", "cpu")
     towers = towers or load_encoder("packaged", "cpu")
     shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
@@ -74,13 +76,13 @@ def publish_synthetic(root: str, model: Model, items: int, shard_rows: int = sha
 
 
 def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
-    """Shard rows `start` …: three items a study, every twentieth without a report."""
+    """The table of `rows` shard rows from number `start` on: three items a study, every twentieth without a report."""
     rng = np.random.default_rng([seed, start])
     number = np.arange(start, start + rows)
     name = pc.cast(pa.array(number), pa.string())
     year = 2000 + number % 25
 
-    def text(*parts) -> pa.Array:
+    def text(*parts: Any) -> pa.Array:
         return pc.binary_join_element_wise(*parts, "")
 
     def codes(lacking: np.ndarray) -> pa.Array:

@@ -1,4 +1,4 @@
-"""The endpoint's own application under bare uvicorn: what is left when Ray Serve is taken away.
+"""The endpoint's application under uvicorn alone: the endpoint without Ray Serve.
 
 python -m mcmfh.benchmarks.serving.bare PORT CONFIG_JSON
 """

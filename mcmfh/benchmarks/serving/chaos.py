@@ -1,7 +1,8 @@
-"""Steady load while snapshots are swapped, replicas and a node are killed; every answer is compared with the library's.
+"""Steady load while snapshots are swapped and replicas and a node are killed; the library checks every answer.
 
-Two Ray nodes on this machine, two replicas. Clients ask as `mcmfh search` does, so each retries once; what failed
-before a retry is counted too. An answer names its snapshot: it must be, to the byte, what the library answers from it.
+Two Ray nodes on this machine serve with two replicas. Clients retry a lost request once, as `mcmfh search` does; a
+request that was lost and retried is counted too. An answer names its snapshot and must equal the library's answer from
+it.
 """
 
 import json
@@ -27,7 +28,6 @@ from mcmfh.config import ClusterConfig, Config
 from mcmfh.errors import InputError
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
-from mcmfh.serving.access import proxy_environment
 
 Say = Callable[[str], None]
 REPLICA = "ray::ServeReplica:mcmfh:Endpoint"
@@ -37,7 +37,7 @@ NOTICED_S = 6.0
 
 @dataclass
 class Witness:
-    """What clients saw. `turn` names what is being done to the endpoint."""
+    """What clients observed. `turn` names what is being done to the endpoint at the moment."""
 
     turn: str = "steady"
     requests: int = 0
@@ -48,20 +48,21 @@ class Witness:
     last: list[int] = field(default_factory=list)  # snapshots of the latest answers
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def saw(self, query: int, answer: dict[str, Any]) -> None:
+    def record_answer(self, query: int, answer: dict[str, Any]) -> None:
         text = json.dumps(answer)
         with self.lock:
             self.requests += 1
             self.contradicted += self.answers.setdefault((answer["snapshot"], query), text) != text
             self.last = [*self.last[-39:], answer["snapshot"]]
 
-    def missed(self, tally: dict[str, int]) -> None:
+    def count(self, tally: dict[str, int]) -> None:
+        """Add one to the current turn's entry of `dropped` or `failed`."""
         with self.lock:
             tally[self.turn] = tally.get(self.turn, 0) + 1
 
 
 def queries(count: int = 200) -> list[dict[str, Any]]:
-    """Codes with every target, some filtered."""
+    """Queries that are codes, with every target, some of them with filters."""
     rng = np.random.default_rng(5)
     wheres: list[dict[str, Any]] = [{}, {"modality": "CT"}, {"year": {"min": 2005, "max": 2015}}]
     return [
@@ -76,8 +77,13 @@ def queries(count: int = 200) -> list[dict[str, Any]]:
     ]
 
 
-def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, clients: int = 16, **serve: Any) -> dict:
-    """Do all that, one after the other; see `Witness` for what is counted. `serve`: further serve settings."""
+def run_chaos(
+    swaps: int, kills: int, node: bool, say: Say, items: int = 3000, clients: int = 16, **serve: Any
+) -> dict[str, Any]:
+    """The counts of `Witness` after `swaps` snapshot swaps, `kills` replica kills and, with `node`, a node kill.
+
+    serve: further serve settings.
+    """
     with tempfile.TemporaryDirectory(prefix="mcmfh-chaos-") as temporary:
         folder = Path(temporary)
         os.environ["MCMFH_CACHE"] = str(folder / "cache")
@@ -93,22 +99,22 @@ def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, c
             ]
             for thread in asking:
                 thread.start()
-            _until(lambda: witness.requests > 100)
+            _wait_until(lambda: witness.requests > 100)
             for number in range(2, swaps + 2):
                 witness.turn = "swap"
                 publish_synthetic(root, model, items, shard_rows=1000, seed=number)
-                _until(lambda number=number: set(witness.last) == {number})  # type: ignore[misc]
+                _wait_until(lambda number=number: set(witness.last) == {number})  # type: ignore[misc]
                 say(f"swap {number - 1}: {witness.requests} requests so far, dropped {witness.dropped}")
             for turn in range(kills):
                 witness.turn = f"kill {turn + 1}"
                 os.kill(named(REPLICA)[turn % 2], signal.SIGKILL)
-                _until(lambda: len(named(REPLICA)) < 2)
-                _settled()
+                _wait_until(lambda: len(named(REPLICA)) < 2)
+                _wait_for_replicas()
                 say(f"{witness.turn}: dropped {witness.dropped}, failed {witness.failed}")
             if node:
                 witness.turn = "node"
                 kill_node()
-                _settled()
+                _wait_for_replicas()
                 say(f"node: dropped {witness.dropped}, failed {witness.failed}")
             stop.set()
             for thread in asking:
@@ -125,14 +131,13 @@ def run_chaos(swaps: int, kills: int, node: bool, say: Say, items: int = 3000, c
 
 
 class two_nodes:
-    """The endpoint on two Ray nodes of this machine; gives its URL and what kills the second node."""
+    """The endpoint on two Ray nodes of this machine; yields its URL and a function that kills the second node."""
 
     def __init__(self, config: Config):
         self.config = config
 
     def __enter__(self) -> tuple[str, Callable[[], None]]:
-        os.environ.update(proxy_environment(self.config.serve.keys))
-        ray_session.prepare(local=True)
+        ray_session.prepare(local=True, fast_proxy=bool(self.config.serve.keys))
         from ray.cluster_utils import Cluster
 
         memory: dict[str, Any] = {"object_store_memory": 200 * 2**20}
@@ -146,34 +151,32 @@ class two_nodes:
     def __exit__(self, *error: object) -> None:
         from ray import serve
 
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         ray_session.disconnect()
-        self.nodes.shutdown()
+        self.nodes.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _ask(url: str, key: str, witness: Witness, stop: threading.Event, seed: int) -> None:
-    rng, asked = np.random.default_rng(seed), queries()
+    rng, bodies = np.random.default_rng(seed), queries()
     while not stop.is_set():
-        query = int(rng.integers(len(asked)))
+        query = int(rng.integers(len(bodies)))
         try:
-            witness.saw(
-                query,
-                search_endpoint(url, None, asked[query], key, lambda error: witness.missed(witness.dropped)),
-            )
+            answer = search_endpoint(url, None, bodies[query], key, lambda error: witness.count(witness.dropped))
+            witness.record_answer(query, answer)
         except InputError:
-            witness.missed(witness.failed)
+            witness.count(witness.failed)
 
 
-def _until(what: Callable[[], bool]) -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not what():
+    while not condition():
         if time.monotonic() > deadline:
             raise InputError("the endpoint did not come back in time")
         time.sleep(0.05)
 
 
-def _settled() -> None:
-    """Return when two replicas serve again, as Serve knows once it has missed the dead one and started another."""
+def _wait_for_replicas() -> None:
+    """Return when two replicas serve again. Serve needs some seconds to notice a dead replica and to replace it."""
     from ray import serve
 
     def running() -> int:
@@ -181,17 +184,17 @@ def _settled() -> None:
         return sum(count for state, count in states.items() if state == "RUNNING")
 
     time.sleep(NOTICED_S)
-    _until(lambda: len(named(REPLICA)) >= 2 and running() >= 2)
-    time.sleep(NOTICED_S)  # until the proxy sends it requests
+    _wait_until(lambda: len(named(REPLICA)) >= 2 and running() >= 2)
+    time.sleep(NOTICED_S)  # until the proxy sends requests to the new replica
 
 
 def _wrong(root: str, witness: Witness) -> int:
-    """Answers that are not what the library gives from the snapshot they name."""
-    asked, bundle, wrong = queries(), None, 0
+    """The number of answers that differ from the library's answer from the snapshot they name."""
+    bodies, bundle, wrong = queries(), None, 0
     for number in sorted({number for number, _ in witness.answers}):
         retrieval = Retrieval(root, Limits(), number, bundle=bundle)
         bundle = retrieval.bundle
         for (of, query), answer in witness.answers.items():
             if of == number:
-                wrong += json.loads(answer) != json.loads(json.dumps(retrieval.search(validated(asked[query]))))
+                wrong += json.loads(answer) != json.loads(json.dumps(retrieval.answer(validated(bodies[query]))))
     return wrong

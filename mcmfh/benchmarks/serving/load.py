@@ -1,9 +1,9 @@
-"""A load generator: keep-alive connections that each send the next request when the last is answered. Own process.
+"""A load generator in a process of its own: each keep-alive connection sends a request when the last is answered.
 
 python -m mcmfh.benchmarks.serving.load '{"port": 8000, "connections": 32, "seconds": 5, "path": "/v1/search",
     "bodies": ["…"], "key": null}'
 
-It prints one JSON object; `cpu` is the share of a core that it took itself: near 1 the generator was the limit.
+It prints one JSON object. `cpu` is the share of a core that the generator used: near 1, the generator was the limit.
 """
 
 import json
@@ -20,13 +20,14 @@ from mcmfh.errors import InputError
 
 
 def measure(port: int, bodies: list[str], connections: int, seconds: float, **more: Any) -> dict[str, float]:
-    """Run `generate` in a process of its own; see there."""
+    """The result of `generate`, run in a process of its own."""
     task = {"port": port, "bodies": bodies, "connections": connections, "seconds": seconds, **more}
     command = [sys.executable, "-m", "mcmfh.benchmarks.serving.load"]
     done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"the load generator failed: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def generate(
@@ -95,8 +96,9 @@ def _request(path: str, body: str, key: str | None) -> bytes:
 
 
 def _whole(answer: bytes) -> bool:
-    head, found, body = answer.partition(b"\r\n\r\n")
-    if not found:
+    """Whether the bytes received are a complete HTTP answer."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    if not separator:
         return False
     lower = head.lower()
     if (at := lower.find(b"content-length:")) < 0:

@@ -1,6 +1,7 @@
-"""What a snapshot costs a replica beside its encoder: memory of its own, and seconds until it answers.
+"""The cost of opening a snapshot, beside that of its encoder: a replica's own memory, and seconds to the first answer.
 
-The encoder is warm and another archive of a few items has been asked everything, so code and libraries are loaded.
+Before the measurement the encoder has run and a small archive has answered every kind of query, so that code and
+libraries are loaded.
 python -m mcmfh.benchmarks.serving.opening ARCHIVE SMALL_ARCHIVE
 """
 
@@ -19,19 +20,20 @@ from mcmfh.search.retrieval import Retrieval
 
 
 def measure_opening(root: str, small: str) -> dict[str, float]:
-    """{"seconds", "mib"} of opening and searching the archive at `root` in a process of its own, its snapshot being
-    cached on this machine. The archive `small` is of the same model."""
+    """{"seconds", "mib"} of opening and searching the archive at `root` in a process of its own, from this machine's
+    cache. The archive `small` is of the same model."""
     command = [sys.executable, "-m", "mcmfh.benchmarks.serving.opening", root, small]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)]
-    return json.loads(runs[-1].stdout.splitlines()[-1])
+    measured: dict[str, float] = json.loads(runs[-1].stdout.splitlines()[-1])
+    return measured
 
 
-def ask_everything(retrieval: Retrieval) -> None:
-    """Every target, with and without filters on both columns, pages of items and the histogram."""
+def ask_every_kind(retrieval: Retrieval) -> None:
+    """Search for every target, with and without filters on both columns, with the histogram; read an item each time."""
     for target, modality, year in product(("report", "image", "study"), (None, *MODALITIES.tolist()), (None, 2007)):
         where = {name: value for name, value in (("modality", modality), ("year", year)) if value is not None}
         query = {"code": "0305", "modality": "image", "target": target, "k": 20, "where": where, "histogram": True}
-        answer = retrieval.search(validated(query))
+        answer = retrieval.answer(validated(query))
         assert len(answer["hits"]) == 20
         assert retrieval.item(answer["hits"][0]["item_id"])
 
@@ -39,11 +41,11 @@ def ask_everything(retrieval: Retrieval) -> None:
 if __name__ == "__main__":
     large, small = sys.argv[1:]
     warm = Retrieval(small, Limits())
-    warm.search(validated({"report": "No acute findings."}))
-    ask_everything(warm)
+    warm.answer(validated({"report": "No acute findings."}))
+    ask_every_kind(warm)
     before, start = anonymous_mib(os.getpid()), time.perf_counter()
-    opened = Retrieval(large, Limits(), bundle=warm.bundle)
-    opened.search(validated({"code": "0305", "modality": "image"}))
+    retrieval = Retrieval(large, Limits(), bundle=warm.bundle)
+    retrieval.answer(validated({"code": "0305", "modality": "image"}))
     seconds = time.perf_counter() - start
-    ask_everything(opened)
+    ask_every_kind(retrieval)
     print(json.dumps({"seconds": seconds, "mib": anonymous_mib(os.getpid()) - before}))

@@ -2,10 +2,11 @@
 
 python -m mcmfh.benchmarks.serving.peer FOLDER PORT BUNDLE flat|padded
 
-FOLDER holds codes.npy and names.npy. "padded": codes filled up to 32 bits, for which faiss has faster code.
+FOLDER holds codes.npy and names.npy. "padded": codes padded to 32 bits, for which faiss has faster code.
 """
 
 import sys
+from typing import Any
 
 import faiss
 import numpy as np
@@ -41,7 +42,7 @@ def application(folder: str, bundle_uri: str, padded: bool) -> FastAPI:
     api = FastAPI()
 
     @api.post("/v1/search")
-    async def search(query: Query) -> dict:
+    async def search(query: Query) -> dict[str, Any]:
         if query.report:
             code = bundle.hash_reports([query.report])
         else:

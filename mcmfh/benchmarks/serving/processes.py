@@ -1,4 +1,4 @@
-"""The contestants' processes: servers that start, answer and end; Ray's by what they are called."""
+"""The processes of the servers under measurement: started, awaited and ended; Ray's are identified by their titles."""
 
 import os
 import socket
@@ -17,19 +17,19 @@ START_S = 240
 
 
 def named(title: str) -> list[int]:
-    """Processes below this one whose command line begins so, by age."""
+    """The ids of this process's descendants whose command line begins with `title`, in ascending order."""
     return sorted(pid for pid in below(os.getpid()) if command_line(pid).startswith(title))
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])
 
 
 @contextmanager
 def server(module: str, *arguments: str, port: int) -> Iterator[int]:
-    """The pid of `python -m module arguments`, from when it answers on `port` until the block ends."""
+    """Run `python -m module arguments` for the block; yields its process id once it answers on `port`."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
@@ -44,7 +44,7 @@ def server(module: str, *arguments: str, port: int) -> Iterator[int]:
 
 
 def answers(port: int) -> bool:
-    """Whether something speaks HTTP there."""
+    """Whether an HTTP server answers on `port`."""
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
     except urllib.error.HTTPError:

@@ -1,7 +1,7 @@
-"""The endpoint against what a user would write instead, alternating in one run, from the same archive in a temp folder.
+"""The endpoint against what a user would write instead, measured in turns in one run, on the same temporary archive.
 
-Every measured server is up all the time and idle while another is measured; CPU a request is that of all its processes
-(for the endpoint: Ray's, the proxy's and the replica's), which on few cores says more than requests a second.
+All servers run all the time; only one is under load at a time. CPU time per request sums all processes of a server (for
+the endpoint: Ray's, the proxy's and the replica's). On few cores it says more than requests per second.
 """
 
 import json
@@ -22,7 +22,7 @@ from mcmfh.benchmarks.serving.opening import measure_opening
 from mcmfh.benchmarks.serving.processes import free_port, server
 from mcmfh.config import Config
 from mcmfh.processes import below, cpu_seconds
-from mcmfh.serving.access import new_key, proxy_environment
+from mcmfh.serving.access import new_key
 from mcmfh.snapshots.document import read_snapshot
 
 Say = Callable[[str], None]
@@ -31,8 +31,8 @@ SENTENCES = ("No acute findings.", "Small left effusion.", "Nodule in the right 
 
 
 def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool = True) -> dict[str, Any]:
-    """{"servers": measurements by server and kind of query, medians over `rounds` of `seconds` each, "opening": what
-    the archive costs a replica}; see `report`."""
+    """{"servers": server → load → medians over `rounds` of `seconds` each, "opening": the cost of opening the archive};
+    `report.table` renders it."""
     with tempfile.TemporaryDirectory(prefix="mcmfh-benchmark-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
         os.environ["MCMFH_CACHE"] = str(folder / "cache")
@@ -61,24 +61,24 @@ def run_serving(items: int, rounds: int, seconds: float, say: Say, reports: bool
         stack.enter_context(served(config))
         servers["endpoint"] = (config.serve.port, lambda: sorted(set(below(os.getpid())) - peers), key)
         loads = {"code": (codes(), CONCURRENCY), **({} if not reports else report_loads())}
-        found: dict[str, dict[str, list[dict]]] = {name: {load: [] for load in loads} for name in servers}
+        runs: dict[str, dict[str, list[dict[str, float]]]] = {name: {load: [] for load in loads} for name in servers}
         for turn in range(rounds):
             for load, (bodies, connections) in loads.items():
                 for name, (port, pids, secret) in servers.items():
                     before = cpu_seconds(pids())
                     one = measure(port, bodies, connections, seconds, key=secret, warm_up=0.5)
                     one["cpu_ms"] = 1000 * (cpu_seconds(pids()) - before) / max(1, one["rate"] * (seconds + 0.5))
-                    found[name][load].append(one)
+                    runs[name][load].append(one)
                     say(f"{turn + 1}: {name}, {load}: " + ", ".join(f"{k} {v:.3g}" for k, v in one.items()))
         medians = {
-            name: {load: {k: median(run[k] for run in runs) for k in runs[0]} for load, runs in by_load.items()}
-            for name, by_load in found.items()
+            name: {load: {k: median(one[k] for one in ones) for k in ones[0]} for load, ones in by_load.items()}
+            for name, by_load in runs.items()
         }
         return {"servers": medians, "opening": opening}
 
 
 def configuration(folder: Path, **serve: Any) -> tuple[str, Config]:
-    """(an access key, the configuration of an endpoint over the archive in `folder` that it opens)."""
+    """(an access key, the configuration of an endpoint that serves the archive in `folder` and accepts the key)."""
     key, digest = new_key()
     keys = [{"name": "load", "sha256": digest, "requests_per_second": 1e9}]
     serving = {"port": free_port(), "keys": keys, **serve}
@@ -87,14 +87,13 @@ def configuration(folder: Path, **serve: Any) -> tuple[str, Config]:
 
 
 class served:
-    """The endpoint on a Ray of its own, with the proxy that keys allow."""
+    """The endpoint on a Ray of its own, with the fast proxy where keys are configured."""
 
     def __init__(self, config: Config):
         self.config = config
 
     def __enter__(self) -> str:
-        os.environ.update(proxy_environment(self.config.serve.keys))
-        ray_session.connect(self.config.cluster)
+        ray_session.connect(self.config.cluster, fast_proxy=bool(self.config.serve.keys))
         from mcmfh.serving.deployment import start
 
         return start(self.config)
@@ -107,13 +106,13 @@ class served:
 
 
 def codes() -> list[str]:
-    """1,000 queries given as a code."""
+    """The bodies of 1,000 queries that are codes."""
     rng = np.random.default_rng(0)
     return [json.dumps({"code": rng.bytes(2).hex(), "modality": "image"}) for _ in range(1000)]
 
 
 def report_loads() -> dict[str, tuple[list[str], int]]:
-    """200 reports of one to four sentences; at once, and one after the other."""
+    """load → (bodies, connections): 200 reports of one to four sentences, 32 at once and one after the other."""
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(SENTENCES, rng.integers(1, 5))) + f" No. {n}" for n in range(200)]
     bodies = [json.dumps({"report": text, "target": "report"}) for text in texts]

@@ -1,0 +1,60 @@
+"""A query is valid as a whole, or is refused with one sentence."""
+
+import pytest
+from pydantic import ValidationError
+
+from mcmfh.errors import InputError
+from mcmfh.search.query import Query, validated
+
+
+def test_default_target_is_the_other_modality():
+    assert validated({"report": "x"}).wanted == "image"
+    assert validated({"image": b"x"}).wanted == "report"
+    assert validated({"image": b"x", "report": "x"}).wanted == "study"
+    assert validated({"code": "00ff", "modality": "image"}).wanted == "report"
+
+
+@pytest.mark.parametrize(
+    ("fields", "culprit"),
+    [
+        ({"k": 0, "report": "x"}, "k"),
+        ({"report": "x", "target": "patient"}, "target"),
+        ({"report": "x", "secret": 1}, "secret"),
+        ({"code": "0", "modality": "image"}, "code"),
+        ({"report": "x", "where": [1]}, "where"),
+        ([], "request"),
+    ],
+)
+def test_bad_fields_are_named(fields, culprit):
+    with pytest.raises(InputError, match=culprit):
+        validated(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "the query is empty; send an image, a report or a code"),
+        ({"report": "", "k": 3}, "the query is empty; send an image, a report or a code"),
+        ({"code": "00ff"}, "a code needs modality 'image' or 'report', and neither an image nor a report beside it"),
+        (
+            {"code": "00ff", "modality": "image", "report": "x"},
+            "a code needs modality 'image' or 'report', and neither",
+        ),
+        ({"code": "00ff", "modality": "image", "rerank": 32}, "a code has no logits to re-rank by; send the image"),
+        ({"report": "x", "target": "study", "rerank": 32}, "studies are not re-ranked; ask for reports or images"),
+    ],
+)
+def test_a_query_must_say_what_it_looks_for(fields, message):
+    """`Query` refuses contradictory fields itself; `validated` passes its sentence on as it is."""
+    with pytest.raises(InputError) as refusal:
+        validated(fields)
+    assert str(refusal.value).startswith(message)
+    with pytest.raises(ValidationError):
+        Query(**fields)
+
+
+def test_a_query_names_its_modalities():
+    assert validated({"report": "x"}).modalities == ("report",)
+    assert validated({"report": "x", "image": b"x"}).modalities == ("image", "report")
+    assert validated({"report": "", "image": b"x"}).modalities == ("image",)
+    assert validated({"code": "00ff", "modality": "report"}).modalities == ("report",)

@@ -1,0 +1,55 @@
+"""Ray's environment: set before Ray starts, what the user set is kept, and no key means no fast proxy."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from mcmfh import ray_session
+from mcmfh.errors import InputError
+
+HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_fast_proxy_is_set_only_where_asked_for():
+    assert HAPROXY not in ray_session.defaults(local=True, fast_proxy=False)
+    for local in (True, False):
+        assert ray_session.defaults(local, fast_proxy=True)[HAPROXY] == "1"
+
+
+def test_the_environment_cannot_be_set_after_ray_was_imported():
+    import ray  # noqa: F401
+
+    environment: dict[str, str] = {}
+    with pytest.raises(RuntimeError, match="imported before"):
+        ray_session.prepare(local=True, environment=environment)
+    assert environment == {}
+
+
+def test_what_the_user_set_is_kept():
+    environment = {**ray_session.defaults(local=True, fast_proxy=True), HAPROXY: "0", "OPENBLAS_NUM_THREADS": "8"}
+    before = dict(environment)
+    ray_session.prepare(local=True, fast_proxy=True, environment=environment)
+    assert environment == before
+
+
+def test_no_key_no_fast_proxy():
+    ray_session.check_proxy(guarded=False, environment={})
+    ray_session.check_proxy(guarded=False, environment={HAPROXY: "0"})
+    ray_session.check_proxy(guarded=True, environment={HAPROXY: "1"})
+    with pytest.raises(InputError, match=f"{HAPROXY}.*mcmfh key new"):
+        ray_session.check_proxy(guarded=False, environment={HAPROXY: "1"})
+
+
+def test_ray_s_variables_are_named_nowhere_else():
+    """Only ray_session writes Ray's variables; the command line may read the address of a cluster."""
+    named = {
+        (str(path.relative_to(ROOT)), node.value)
+        for folder in ("mcmfh", "jobs")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.stem != "ray_session"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("RAY_")
+    }
+    assert named <= {("mcmfh/cli.py", "RAY_API_SERVER_ADDRESS")}
