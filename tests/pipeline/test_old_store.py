@@ -1,0 +1,185 @@
+"""A store written by the code of commit a0b2eed opens, resumes and answers as it did then.
+
+support/make_old_store.py made it. Snapshots name bundles and images by absolute address, so the store is unpacked to the
+very address it was written to, in a bucket of the test's own S3 server: nothing in it is rewritten.
+"""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from support import chaos_jobs
+from support import old_store_work as work
+
+from mcmfh.archive.images import Limits
+from mcmfh.bulk.embed import UnitDone
+from mcmfh.config import load_config
+from mcmfh.embeddings import units
+from mcmfh.hashing import load_bundle, registry
+from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.pipeline.evaluate import evaluate_archive
+from mcmfh.pipeline.execution import Execution
+from mcmfh.pipeline.hash import hash_archive
+from mcmfh.pipeline.pretrain import pose
+from mcmfh.pipeline.train import train_archive
+from mcmfh.search.query import Query
+from mcmfh.search.retrieval import Retrieval
+from mcmfh.snapshots import shards
+from mcmfh.snapshots.diff import diff
+from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
+from mcmfh.snapshots.gc import collect, find_garbage
+from mcmfh.snapshots.publish import quarantined, rollback
+from mcmfh.store import files
+from mcmfh.store.layout import archive_root, embeddings_folder, snapshots_folder, training_folder
+
+OLD = Path(__file__).parents[1] / "support" / "old_store"
+RECORDED = json.loads((OLD / "answers.json").read_text())
+
+
+@pytest.fixture
+def old_store(s3_root) -> str:
+    """Every object at the address it was written to. Returns the store."""
+    files.delete_tree(work.FOLDER)
+    with tarfile.open(OLD / "store.tar.xz") as packed:
+        for entry in packed:
+            data = packed.extractfile(entry)
+            assert data is not None
+            files.create(files.join(work.FOLDER, entry.name), data.read())
+    return work.STORE
+
+
+class Bulk:
+    """The bulk jobs in this process; counts the items that are encoded."""
+
+    def __init__(self):
+        self.encoded = 0
+        self.execution = Execution(lambda function, calls: (function(*call) for call in calls), self.embed, spec)
+
+    def embed(self, config, spec, plan):
+        for unit in plan:
+            self.encoded += unit.rows
+            marker = units.write_unit(
+                embeddings_folder(config.store, spec.digest), unit.digest, work.embedded(unit.items())
+            )
+            yield UnitDone(marker["rows"], marker["quarantined"], 0, 0.0, 0.0)
+
+    def run(self, manifest: str, *more: str):
+        configured = config(manifest, f"hash.bundle={RECORDED['trained']['bundle']}", *more)
+        return hash_archive(configured, open_manifest(configured.archive), execution=self.execution)
+
+
+def spec(config):
+    return work.SPEC
+
+
+def config(manifest: str, *more: str):
+    return load_config([*work.JOB, f"archive.manifest={work.ARCHIVE}/{manifest}.csv", *more], read_default=False)
+
+
+def codes(archive: str) -> dict[str, dict[str, str]]:
+    """item_id → column → code of an archive's newest snapshot."""
+    root = archive_root(work.STORE, archive)
+    document = read_snapshot(root, max(snapshot_numbers(root)))
+    columns = sorted(name for name in shards.read_codes(root, document.shards[0]) if not name.endswith(".present"))
+    return {
+        item: dict(zip(columns, (code.hex() for code in of_item)))
+        for item, of_item in chaos_jobs.codes(work.STORE, archive).items()
+    }
+
+
+def as_json(value):
+    return json.loads(json.dumps(value, default=list))
+
+
+def test_snapshots_open_and_answer_the_same(old_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MCMFH_CACHE", str(tmp_path))
+    root = archive_root(old_store, "archive")
+    for number, answers in RECORDED["answers"].items():
+        retrieval = Retrieval(root, Limits(), int(number))
+        assert as_json(work.answers(retrieval, Query)) == answers
+        assert any(asked["answer"]["hits"] for asked in answers["hits"])
+    assert codes("archive") == RECORDED["codes"]
+    assert vars(diff(root, read_snapshot(root, 1), read_snapshot(root, 2))) == RECORDED["diff"]
+    failed = quarantined(root, read_snapshot(root, 2)).select(["item_id", "row", "reason"])
+    assert failed.to_pylist() == RECORDED["quarantined"]
+
+
+def test_every_document_is_written_as_it_was_read(old_store):
+    root = archive_root(old_store, "archive")
+    for number in snapshot_numbers(root):
+        stored = files.read(files.join(snapshots_folder(root), f"{number:06d}.json"))
+        assert files.canonical_json(read_snapshot(root, number).to_json()) == stored
+        assert read_snapshot(root, number).digest == files.digest(stored)
+
+
+def test_the_finished_training_and_evaluation_are_reused(old_store):
+    before = dict(files.walk(old_store))
+    configured = config("first", *work.TRAINING)
+    archive = read_archive(configured.archive)
+    trained = train_archive(configured, archive, work.SPEC)
+    assert vars(trained) == {**RECORDED["trained"], "reused": True}
+    assert registry.resolve(old_store, "latest") == trained.bundle
+    assert load_bundle(trained.bundle).bundle_digest == trained.bundle.rpartition("/")[2]
+    evaluated = evaluate_archive(configured, archive, trained.bundle, work.SPEC)
+    assert evaluated.report == RECORDED["evaluated"]
+    assert dict(files.walk(old_store)) == before, "nothing was written"
+
+
+def test_a_pretraining_has_the_name_it_had(old_store):
+    configured = config("first", "pretrain.size=tiny", "pretrain.vocabulary_size=300")
+    assert pose(configured, read_archive(configured.archive)).fingerprint == RECORDED["pretraining"]
+
+
+def test_a_killed_training_goes_on_to_the_same_bundle(old_store, monkeypatch):
+    create, written = files.create, []
+    monkeypatch.setattr(files, "create", lambda uri, data: written.append(uri) or create(uri, data))
+    configured = config("first", *work.KILLED_TRAINING)
+    trained = train_archive(configured, read_archive(configured.archive), work.SPEC)
+    checkpoints = [uri for uri in written if uri.startswith(training_folder(old_store)) and "epoch-" in uri]
+    assert [uri.rpartition("/")[2] for uri in checkpoints] == ["epoch-000002.safetensors"], "two epochs were kept"
+    assert vars(trained) == RECORDED["killed training"]
+
+
+def test_a_killed_embedding_encodes_only_what_was_missing(old_store):
+    bulk = Bulk()
+    published = bulk.run("other", "archive.name=half-embedded")
+    assert (bulk.encoded, published.inputs) == (48 - work.UNIT, 48)
+    recorded = RECORDED["half-embedded"]
+    assert as_json(published.document.to_json()) == recorded["document"]
+    assert codes("half-embedded") == recorded["codes"]
+
+
+def test_a_killed_hashing_publishes_what_was_hashed(old_store):
+    root, bulk = archive_root(old_store, "half-published"), Bulk()
+    before = files.names(files.join(root, "shards"))
+    published = bulk.run("first", "archive.name=half-published")
+    assert (bulk.encoded, published.snapshot, files.names(files.join(root, "shards"))) == (0, 1, before)
+    recorded = RECORDED["half-published"]
+    assert as_json(published.document.to_json()) == recorded["document"]
+    assert codes("half-published") == recorded["codes"]
+
+
+def test_the_same_manifest_changes_nothing(old_store):
+    bulk = Bulk()
+    published = bulk.run("second")
+    assert (bulk.encoded, published.hashed, published.snapshot) == (0, 0, 2)
+
+
+def test_rollback_and_gc(old_store):
+    root = archive_root(old_store, "archive")
+    first = read_snapshot(root, 1)
+    assert rollback(root, 1) == 3
+    assert read_snapshot(root, 3).shards == first.shards
+    assert len(codes("archive")) == first.items
+    garbage = find_garbage(root, keep=1, grace_seconds=-1)
+    folders = [uri.removeprefix(f"{root}/").partition("/")[0] for uri in garbage.uris]
+    assert folders[:2] == ["snapshots"] * 2
+    assert {"runs", "shards", "tombstones"} <= set(folders)
+    collect(garbage)
+    assert snapshot_numbers(root) == [3]
+    assert len(codes("archive")) == first.items
+    bulk = Bulk()
+    again = bulk.run("second")
+    assert (bulk.encoded, codes("archive")) == (0, RECORDED["codes"])
+    assert again.snapshot == 4
