@@ -1,7 +1,7 @@
 """A store written by the code of commit a0b2eed opens, resumes and answers as it did then.
 
-support/make_old_store.py made it. Snapshots name bundles and images by absolute address, so the store is unpacked to the
-very address it was written to, in a bucket of the test's own S3 server: nothing in it is rewritten.
+support/make_old_store.py made it. Snapshots name bundles and images by absolute address, so the store is unpacked to
+the very address it was written to, in a bucket of the test's own S3 server: nothing in it is rewritten.
 """
 
 import json
@@ -88,6 +88,12 @@ def codes(archive: str) -> dict[str, dict[str, str]]:
     }
 
 
+def hashed_files(root: str) -> set[tuple[str, str]]:
+    """(folder, name) of the shards and their markers."""
+    parts = [uri.removeprefix(f"{root}/").split("/") for uri, _ in files.walk(root)]
+    return {(folder, name) for folder, *_, name in parts if folder in ("shards", "runs")}
+
+
 def as_json(value):
     return json.loads(json.dumps(value, default=list))
 
@@ -152,9 +158,10 @@ def test_a_killed_embedding_encodes_only_what_was_missing(old_store):
 
 def test_a_killed_hashing_publishes_what_was_hashed(old_store):
     root, bulk = archive_root(old_store, "half-published"), Bulk()
-    before = files.names(files.join(root, "shards"))
+    before = hashed_files(root)
+    assert {folder for folder, _ in before} == {"shards", "runs"}
     published = bulk.run("first", "archive.name=half-published")
-    assert (bulk.encoded, published.snapshot, files.names(files.join(root, "shards"))) == (0, 1, before)
+    assert (bulk.encoded, published.snapshot, hashed_files(root)) == (0, 1, before), "the marker was honoured"
     recorded = RECORDED["half-published"]
     assert as_json(published.document.to_json()) == recorded["document"]
     assert codes("half-published") == recorded["codes"]
