@@ -4,10 +4,9 @@
     cd OLD && PYTHONPATH=OLD python REPOSITORY/tests/support/make_old_store.py
 
 store.tar.xz: all objects below s3://tests/old-store, as the old code left them: an archive of drawn pictures and
-reports,
-its embeddings, a finished training and evaluation, two snapshots, and three jobs that died: a training after its second
-epoch, an embedding after its first unit, a hashing just before its snapshot became visible. answers.json: what the old
-code answers on that store, and the results of its own jobs when they resume.
+reports, its embeddings, a finished training and evaluation, two snapshots, and three jobs that died: a training after
+its second epoch, an embedding after its first unit, a hashing just before its snapshot became visible. answers.json:
+what the old code answers on that store, and the results of its own jobs when they resume.
 """
 
 # The modules below are those of the old code: here some do not exist, and others hold other things.
