@@ -77,6 +77,7 @@ def check(
     if duplicates or merge:
         from mcmfh.archive import duplicates as twins
         from mcmfh.archive.manifest import write_manifest
+        from mcmfh.archive.modality import MODALITIES
         from mcmfh.archive.splits import with_splits
 
         table = with_splits(table)
@@ -88,7 +89,7 @@ def check(
         print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
     print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
     if duplicates or merge:
-        counts = [sum(pair.kind == kind for pair in pairs) for kind in ("image", "report")]
+        counts = [sum(pair.kind == kind for pair in pairs) for kind in MODALITIES]
         print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
     raise typer.Exit(1 if faults else 0)
 

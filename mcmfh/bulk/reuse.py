@@ -33,7 +33,7 @@ def stored_vectors(block: Mapping[str, Any], folder: str, widths: Mapping[str, i
         columns = [f"{name}_{what}" for name in widths for what in ("sha256", "embedding")]
         try:
             table = units.read_unit(folder, unit, columns)
-        except FileNotFoundError:  # somebody deleted it after the plan was made
+        except FileNotFoundError:  # deleted after the plan was made
             continue
         table = table.take(pa.array(block["earlier_row"][of_unit]))
         for name, target in reused.items():

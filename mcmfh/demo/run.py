@@ -23,6 +23,7 @@ from mcmfh.encoders import packaged
 from mcmfh.phantom import write_phantom
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.store import files
+from mcmfh.store.layout import phantom_manifest
 
 BITS = 16
 SEED = 0
@@ -31,7 +32,7 @@ SEED = 0
 def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Config:
     """The configuration that the demo runs with; a local ray_config.yaml is not read."""
     store = store or str(folder.absolute() / "store")
-    manifest = files.join(files.absolute(store), f"phantom-{studies}", "manifest.csv")
+    manifest = phantom_manifest(store, studies)
     overrides = [
         f"store={store}",
         f"archive.manifest={manifest}",

@@ -18,7 +18,7 @@ def read_archive(config: ArchiveConfig) -> Archive:
 
 
 def open_manifest(config: ArchiveConfig) -> Manifest:
-    """Find the manifest and its parts. Raises InputError when there is none."""
+    """The manifest's address and parts, without its rows. Raises InputError when there is none."""
     parts, rows = manifest_parts(_uri(config), PART_ROWS)
     _refuse_empty(config, rows)
     return Manifest(_uri(config), parts, rows)

@@ -52,10 +52,10 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     if spec.image_width != spec.report_width:
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
-    found = [evaluate({"image": image, "report": report}, table, None, method=method)]
-    name = files.digest([each.to_json() for each in found])[:16]
+    evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
+    name = files.digest([each.to_json() for each in evaluations])[:16]
     folder = evaluation_folder(config.store, name)
-    return Evaluated(found, write_report(found, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
+    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
 
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:

@@ -17,13 +17,14 @@
       evaluations/rows/<sha256>.json           one finished row of a comparison of methods
       evaluations/pretraining-<digest>/        a comparison of pretrainings: as above, cost.json, rows/<row>-<seed>.json
       evaluations/held-out/<digest>.parquet    a manifest of the test split alone
+      phantom-<studies>/manifest.csv           the phantom archive of the demo, with its images and reports
       archives/<name>/
         snapshots/<number>.json                see snapshots/document.py
         shards/<sha256>.<suffix>               see snapshots/shards.py
         tombstones/<sha256>                    bitmap of a snapshot's removed rows
         quarantine/<sha256>.parquet            inputs that became no item, with their reasons
         runs/<code digest>/done/<keys>-<sha256>.json   marker of a hashed shard
-        scratch/<run>/                         what one job knows of the manifest; the job deletes it
+        scratch/<run>/                         one job's copy of the manifest, by range of keys; deleted at its end
           parts/<range>/<part>                 rows of one part of the manifest, with fingerprints
           items/<range>                        the range's usable rows in item order
           faults/<range>                       quarantine rows of the others
@@ -174,6 +175,11 @@ def held_out_manifest(store: str, name: str) -> str:
 
 
 # Archives
+
+
+def phantom_manifest(store: str, studies: int) -> str:
+    """The manifest of the demo's phantom archive."""
+    return _below(store, f"phantom-{studies}", "manifest.csv")
 
 
 def archive_root(store: str, name: str) -> str:

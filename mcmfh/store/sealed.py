@@ -1,6 +1,6 @@
 """What is written once and verified whenever it is read: folders named by their digest, and results computed once.
 
-A sealed folder holds files and, written last, a `config.json` with the sha256 of each under "files". The folder's name
+A sealed folder holds files and, written last, a `config.json` with the sha256 of each file under "files". The folder's name
 is the sha256 of all (file name, file digest) pairs. No file holds a time, so equal contents make an equal folder.
 """
 
@@ -36,7 +36,7 @@ class Kind:
         uri = files.join(files.absolute(folder), folder_digest(digests, raw))
         for name, data in contents.items():
             files.put(files.join(uri, name), data)
-        files.put(files.join(uri, CONFIG), raw)  # last: where it stands, all is there
+        files.put(files.join(uri, CONFIG), raw)  # last: a folder that has it is complete
         return uri
 
     def open(self, uri: str) -> "Sealed":

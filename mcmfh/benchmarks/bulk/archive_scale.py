@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcmfh.archive.manifest import SCHEMA
+from mcmfh.archive.modality import MODALITIES
 from mcmfh.archive.order import KeyRange, key_ranges
 from mcmfh.bulk.listing import RANGE_ROWS, Listing
 from mcmfh.bulk.tasks import each
@@ -63,7 +64,7 @@ class Measured:
         )
 
 
-def measure_archive(items: int, folder: str, modalities: Sequence[str] = ("image", "report")) -> Measured:
+def measure_archive(items: int, folder: str, modalities: Sequence[str] = MODALITIES) -> Measured:
     """Run all stages on `items` synthetic items below the local `folder`. Ray must be connected."""
     root, model = archive_root(folder, "scale"), _model(bundles_folder(folder))
     embeddings = embeddings_folder(folder, model.encoder_digest)
