@@ -1,7 +1,7 @@
 """What is written once and verified whenever it is read: folders named by their digest, and results computed once.
 
-A sealed folder holds files and, written last, a `config.json` with the sha256 of each file under "files". The folder's name
-is the sha256 of all (file name, file digest) pairs. No file holds a time, so equal contents make an equal folder.
+A sealed folder holds files and, written last, a `config.json` with the sha256 of each file under "files". The folder's
+name is the sha256 of all (file name, file digest) pairs. No file holds a time, so equal contents make an equal folder.
 """
 
 import json
