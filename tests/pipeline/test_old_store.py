@@ -6,6 +6,7 @@ the very address it was written to, in a bucket of the test's own S3 server: not
 
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from mcmfh.pipeline.execution import Execution
 from mcmfh.pipeline.hash import hash_archive
 from mcmfh.pipeline.pretrain import pose
 from mcmfh.pipeline.train import train_archive
-from mcmfh.search.query import Query
+from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.diff import diff
@@ -88,6 +89,10 @@ def codes(archive: str) -> dict[str, dict[str, str]]:
     }
 
 
+def ask_retrieval(retrieval: Retrieval, fields: dict):
+    return retrieval.answer(validated(fields))
+
+
 def hashed_files(root: str) -> set[tuple[str, str]]:
     """(folder, name) of the shards and their markers."""
     parts = [uri.removeprefix(f"{root}/").split("/") for uri, _ in files.walk(root)]
@@ -103,7 +108,8 @@ def test_snapshots_open_and_answer_the_same(old_store, tmp_path, monkeypatch):
     root = archive_root(old_store, "archive")
     for number, answers in RECORDED["answers"].items():
         retrieval = Retrieval(root, Limits(), int(number))
-        assert as_json(work.answers(retrieval, Query)) == answers
+        ask = partial(ask_retrieval, retrieval)
+        assert as_json(work.answers(retrieval, ask)) == answers
         assert any(asked["answer"]["hits"] for asked in answers["hits"])
     assert codes("archive") == RECORDED["codes"]
     assert vars(diff(root, read_snapshot(root, 1), read_snapshot(root, 2))) == RECORDED["diff"]

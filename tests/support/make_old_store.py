@@ -128,6 +128,10 @@ def make(work) -> None:
             row += shard["rows"]
         return found
 
+    def answers(number: int) -> dict:
+        retrieval = Retrieval(archive_root(work.STORE, "archive"), Limits(), number)
+        return work.answers(retrieval, lambda fields: retrieval.search(Query(**fields)))
+
     training = config("first", *work.TRAINING)
     archive_run.embed_archive(training, open_manifest(training.archive))
     archive = read_archive(training.archive)
@@ -161,7 +165,7 @@ def make(work) -> None:
         "commit": "a0b2eed",
         "trained": vars(trained),
         "evaluated": evaluated.report,
-        "answers": {str(n): work.answers(Retrieval(root, Limits(), n), Query) for n in (1, 2)},
+        "answers": {str(number): answers(number) for number in (1, 2)},
         "quarantined": quarantined(root, published.document).select(["item_id", "row", "reason"]).to_pylist(),
         "diff": vars(diff(root, *documents)),
         "pretraining": mcr.pose(pretraining, archive).fingerprint,
