@@ -82,7 +82,7 @@ class Retrieval:
             "bundle_digest": document.bundle_digest,
             "code_digest": document.code_digest,
             "encoder": self.bundle.encoder,
-            "bits": document.bits,
+            "bits": list(document.bits),
             "items": document.items,
             "filters": {name: public_facet(facet) for name, facet in self.snapshot.facets().items()},
         }
@@ -129,7 +129,7 @@ class Retrieval:
     @property
     def code_lengths(self) -> tuple[int, ...]:
         """The code lengths that the archive has."""
-        return tuple(self.snapshot.document.bits)
+        return self.snapshot.document.bits
 
     def is_quick(self, query: Query) -> bool:
         """Whether `answer`, given the logits, takes microseconds: less than passing the call to another thread."""

@@ -49,7 +49,6 @@ class Watcher:
         self.report, self.clock, self.load = report, clock, load
         self.current = open_retrieval(None, None)
         load(self.current.bundle, self.current.snapshot.document.bundle)
-        self.swaps = 0
         self.failure: Failure | None = None
         self._retry_at = 0.0
         self._stop = threading.Event()
@@ -92,7 +91,6 @@ class Watcher:
             self.load(new.bundle, new.snapshot.document.bundle)
         check_against(old, new)
         self.current = new  # one reference: a request sees either the old or the new snapshot
-        self.swaps += 1
         self.failure = None
         self.report("snapshot", {"snapshot": number, "items": new.snapshot.document.items})
 

@@ -22,7 +22,7 @@ from mcmfh.store import numbered
 from mcmfh.store.layout import archive_root, snapshots_folder
 
 FILTERS = ("modality", "year")
-MODALITIES = np.array(["CR", "CT", "MR", "US"])
+IMAGING_MODALITIES = np.array(["CR", "CT", "MR", "US"])
 BITS = 16
 
 
@@ -99,7 +99,7 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
             "item_id": text("item-", name),
             "fingerprint": text(f"etag:{seed}-", name),
             "study_id": text("study-", pc.cast(pa.array(number // 3), pa.string())),
-            "modality": pa.array(MODALITIES[rng.integers(0, 4, rows)]),
+            "modality": pa.array(IMAGING_MODALITIES[rng.integers(0, 4, rows)]),
             "year": pa.array(year),
             "image_uri": text("s3://archive/images/", name, ".dcm"),
             "labels": pa.FixedSizeListArray.from_arrays(finding, 1).cast(pa.list_(pa.string())),
@@ -112,7 +112,7 @@ def synthetic_rows(start: int, rows: int, seed: int = 0) -> pa.Table:
 
 
 def peer_files(root: str, document: SnapshotDocument, folder: Path) -> None:
-    """What the peer loads: codes.npy uint8 [n, B] and names.npy of the items that have a report."""
+    """Write the files that the peer loads: codes.npy, uint8 [n, B], and names.npy, of the items with a report."""
     codes, names = [], []
     for shard in document.shards:
         tensors, items = shards.read_codes(root, shard), shards.read_items(root, shard)

@@ -13,7 +13,7 @@ import time
 from itertools import product
 
 from mcmfh.archive.images import Limits
-from mcmfh.benchmarks.serving.archives import MODALITIES
+from mcmfh.benchmarks.serving.archives import IMAGING_MODALITIES
 from mcmfh.processes import anonymous_mib
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
@@ -30,7 +30,9 @@ def measure_opening(root: str, small: str) -> dict[str, float]:
 
 def ask_every_kind(retrieval: Retrieval) -> None:
     """Search for every target, with and without filters on both columns, with the histogram; read an item each time."""
-    for target, modality, year in product(("report", "image", "study"), (None, *MODALITIES.tolist()), (None, 2007)):
+    for target, modality, year in product(
+        ("report", "image", "study"), (None, *IMAGING_MODALITIES.tolist()), (None, 2007)
+    ):
         where = {name: value for name, value in (("modality", modality), ("year", year)) if value is not None}
         query = {"code": "0305", "modality": "image", "target": target, "k": 20, "where": where, "histogram": True}
         answer = retrieval.answer(validated(query))
