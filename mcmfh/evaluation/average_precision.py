@@ -16,8 +16,8 @@ def average_precision(ranking: TiedRanking, at: int | None = None, ties: str = "
     ranking = ranking.resolved(ties)
     relevant = ranking.relevant.sum(1)
     divisor = relevant if at is None else np.minimum(relevant, at)
-    result: np.ndarray = tie_sums(ranking, at).sum(1) / np.maximum(divisor, 1)
-    return result
+    mean: np.ndarray = tie_sums(ranking, at).sum(1) / np.maximum(divisor, 1)
+    return mean
 
 
 def tie_sums(ranking: TiedRanking, at: int | None = None) -> np.ndarray:
@@ -28,8 +28,8 @@ def tie_sums(ranking: TiedRanking, at: int | None = None) -> np.ndarray:
     counted = n if at is None else np.clip(at - before, 0, n)
     h = _harmonic_difference(before, counted)
     slope = (r - 1) / np.maximum(n - 1, 1)
-    result: np.ndarray = r / np.maximum(n, 1) * ((relevant_before + 1) * h + slope * (counted - (before + 1) * h))
-    return result
+    sums: np.ndarray = r / np.maximum(n, 1) * ((relevant_before + 1) * h + slope * (counted - (before + 1) * h))
+    return sums
 
 
 def mean_average_precision(
@@ -53,5 +53,5 @@ def mean_average_precision(
 
 def _harmonic_difference(before: np.ndarray, count: np.ndarray) -> np.ndarray:
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, (before + count).max(initial=0) + 1))])
-    result: np.ndarray = harmonic[before + count] - harmonic[before]
-    return result
+    difference: np.ndarray = harmonic[before + count] - harmonic[before]
+    return difference

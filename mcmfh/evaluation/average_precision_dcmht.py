@@ -21,8 +21,8 @@ def average_precision_dcmht(ranking: TiedRanking, at: int = 5000, ties: str = "e
     for query in np.flatnonzero(~whole[:, -1]):
         step = int(np.argmin(whole[query]))
         sums[query] += _cut_step(ranking.items[query], ranking.relevant[query], step, at)
-    result: np.ndarray = sums / np.maximum(np.minimum(ranking.relevant.sum(1), at), 1)
-    return result
+    mean: np.ndarray = sums / np.maximum(np.minimum(ranking.relevant.sum(1), at), 1)
+    return mean
 
 
 def _cut_step(items: np.ndarray, relevant: np.ndarray, step: int, at: int) -> float:

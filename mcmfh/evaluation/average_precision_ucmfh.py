@@ -26,18 +26,21 @@ def average_precision_ucmfh(ranking: TiedRanking, at: int = 50, ties: str = "exp
     probability = hypergeometric.probability(n, r, m, x)
     possible = probability > 0
     value = (inside + _cut_sums(before, hits, m * possible, x * possible, ties)) / np.maximum(hits + x, 1)
+    score: np.ndarray
     if ties == "expected":
-        result: np.ndarray = (probability * value).sum(1)
-        return result
-    result = np.where(possible, value, 2.0).min(1) if ties == "worst" else np.where(possible, value, -1.0).max(1)
-    return result
+        score = (probability * value).sum(1)
+    elif ties == "worst":
+        score = np.where(possible, value, 2.0).min(1)
+    else:
+        score = np.where(possible, value, -1.0).max(1)
+    return score
 
 
 def _step_sums(ranking: TiedRanking, ties: str) -> np.ndarray:
     """float64[Q, D]: what each step adds, its ties resolved."""
     steps = ranking.items.shape[1]
-    result: np.ndarray = tie_sums(ranking.resolved(ties)).reshape(len(ranking.items), steps, -1).sum(2)
-    return result
+    sums: np.ndarray = tie_sums(ranking.resolved(ties)).reshape(len(ranking.items), steps, -1).sum(2)
+    return sums
 
 
 def _cut_sums(before: np.ndarray, hits: np.ndarray, m: np.ndarray, x: np.ndarray, ties: str) -> np.ndarray:
@@ -48,5 +51,5 @@ def _cut_sums(before: np.ndarray, hits: np.ndarray, m: np.ndarray, x: np.ndarray
 
 
 def _total(table: np.ndarray) -> np.ndarray:
-    result: np.ndarray = table.sum(1, keepdims=True)
-    return result
+    total: np.ndarray = table.sum(1, keepdims=True)
+    return total

@@ -12,8 +12,8 @@ def probability(n: np.ndarray, r: np.ndarray, m: np.ndarray, x: np.ndarray) -> n
 
     def log_choose(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         b = np.clip(b, 0, a)
-        result: np.ndarray = log_factorial[a] - log_factorial[b] - log_factorial[a - b]
-        return result
+        log_binomial: np.ndarray = log_factorial[a] - log_factorial[b] - log_factorial[a - b]
+        return log_binomial
 
     return np.where(possible, np.exp(log_choose(r, x) + log_choose(n - r, m - x) - log_choose(n, m)), 0.0)
 

@@ -14,20 +14,20 @@ from mcmfh.hamming import hamming_distances
 def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expected") -> np.ndarray:
     """float64[Q]: P(the query's own answer is among the first `at`), given (closer, tied) of `pair_ranks`."""
     closer, tied = ranks
+    probability: np.ndarray
     if ties == "best":
-        return (closer < at).astype(float)
-    if ties == "worst":
-        result: np.ndarray = (closer + tied <= at).astype(float)
-        return result
-    result = np.clip((at - closer) / tied, 0.0, 1.0)
-    return result
+        probability = (closer < at).astype(float)
+    elif ties == "worst":
+        probability = (closer + tied <= at).astype(float)
+    else:
+        probability = np.clip((at - closer) / tied, 0.0, 1.0)
+    return probability
 
 
 def pair_ranks(
     query: np.ndarray, database: np.ndarray, query_group: np.ndarray, database_group: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(closer int64[Q], tied int64[Q]): the answers nearer than the query's own group, and those tied with it, itself
-    included.
+    """(closer int64[Q], tied int64[Q]): answers nearer than the query's own, and answers tied with it, itself included.
 
     `query`, `database`: codes uint8[·, B] (Hamming) or vectors float[·, D] (cosine). `…_group`: int, as
     `answer_groups` gives them; every query's group must occur in the database.
@@ -60,8 +60,8 @@ def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int =
     size = np.bincount(members[:, 0])
     first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
     last = np.partition(first, min(at, len(groups)) - 1, axis=1)[:, [min(at, len(groups)) - 1]]
-    result: np.ndarray = (first <= last).mean(0)[own]
-    return result
+    recall: np.ndarray = (first <= last).mean(0)[own]
+    return recall
 
 
 def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:

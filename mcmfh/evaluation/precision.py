@@ -16,5 +16,5 @@ def precision_by_rank(ranking: TiedRanking, at: Sequence[int]) -> np.ndarray:
     """float64[Q, len(at)]: `precision` at several ranks. Within a tie the expected hits grow linearly."""
     items, relevant = (np.pad(np.cumsum(table, 1), ((0, 0), (1, 0))) for table in (ranking.items, ranking.relevant))
     hits = [np.interp(at, *query) for query in zip(items, relevant)]
-    result: np.ndarray = np.array(hits).reshape(len(items), len(at)) / np.array(at)
-    return result
+    shares: np.ndarray = np.array(hits).reshape(len(items), len(at)) / np.array(at)
+    return shares

@@ -48,5 +48,5 @@ def database_rows(table: EmbeddingTable, database: str, query_split: str) -> np.
     """
     if database == "all":
         return np.ones(len(table), bool)
-    result: np.ndarray = table.split == {"seen": "train", "unseen": query_split}[database]
-    return result
+    chosen: np.ndarray = table.split == {"seen": "train", "unseen": query_split}[database]
+    return chosen

@@ -10,8 +10,8 @@ from mcmfh.evaluation.ranking import TiedRanking
 def lookup_precision(ranking: TiedRanking, radius: int = 2) -> np.ndarray:
     """float64[Q]: the share of relevant items among those within `radius`; 0 where the ball is empty."""
     items, relevant = (table[:, : radius + 1].sum(1) for table in (ranking.items, ranking.relevant))
-    result: np.ndarray = relevant / np.maximum(items, 1)
-    return result
+    share: np.ndarray = relevant / np.maximum(items, 1)
+    return share
 
 
 @dataclass(frozen=True)

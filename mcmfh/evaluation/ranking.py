@@ -115,8 +115,8 @@ def cosine(query_vectors: np.ndarray, database_vectors: np.ndarray) -> np.ndarra
 
     def unit(vectors: np.ndarray) -> np.ndarray:
         vectors = vectors.astype(np.float32)
-        result: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return result
+        units: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return units
 
-    result: np.ndarray = unit(query_vectors) @ unit(database_vectors).T
-    return result
+    cosines: np.ndarray = unit(query_vectors) @ unit(database_vectors).T
+    return cosines

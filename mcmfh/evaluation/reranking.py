@@ -35,8 +35,8 @@ def asymmetric(query_logits: np.ndarray, database_codes: np.ndarray) -> Rescore:
 
     def score(query: int, items: np.ndarray) -> np.ndarray:
         sign = 2.0 * np.unpackbits(database_codes[items], axis=1, bitorder="little", count=bits) - 1
-        result: np.ndarray = sign @ query_logits[query]
-        return result
+        scores: np.ndarray = sign @ query_logits[query]
+        return scores
 
     return score
 

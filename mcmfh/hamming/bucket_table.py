@@ -50,7 +50,9 @@ class BucketTable:
         """Bytes of the list of occupied buckets, which is not part of the table."""
         return self.occupied.nbytes
 
-    def search(self, queries, k, allowed, dead, radius):
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray, dead: np.ndarray, radius: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
         distances, rows = empty_answer(len(queries), k)
         if self._search(self.table, self.occupied, self.bits, queries, allowed, dead, radius, distances, rows):

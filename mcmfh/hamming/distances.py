@@ -14,7 +14,7 @@ def hamming_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     # The widest word that fills the code: one popcount then compares up to 64 bits.
     word = next(kind for kind in _WORDS if left.shape[-1] % kind().itemsize == 0)
     left, right = (np.ascontiguousarray(codes).view(word) for codes in (left, right))
-    distances = np.bitwise_count(left[..., 0] ^ right[..., 0]).astype(np.int16)
+    distances: np.ndarray = np.bitwise_count(left[..., 0] ^ right[..., 0]).astype(np.int16)
     for column in range(1, left.shape[-1]):
         distances += np.bitwise_count(left[..., column] ^ right[..., column])
     return distances

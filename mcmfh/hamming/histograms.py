@@ -61,7 +61,13 @@ def _check_labels(labels: np.ndarray, codes: np.ndarray) -> None:
         )
 
 
-def _short(query_codes, database_codes, query_labels, database_labels, bits) -> Count:
+def _short(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    bits: int,
+) -> Count:
     query_bits, database_bits = (
         np.unpackbits(codes, axis=1, count=bits, bitorder="little").view(bool)
         for codes in (query_codes, database_codes)
@@ -77,7 +83,13 @@ def _short(query_codes, database_codes, query_labels, database_labels, bits) -> 
     return count
 
 
-def _long(query_codes, database_codes, query_labels, database_labels, bits) -> Count:
+def _long(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    bits: int,
+) -> Count:
     q_codes, n_codes = planes(query_codes, np.uint16), planes(database_codes, np.uint16)
     q_labels, n_labels = (
         planes(np.packbits(labels, axis=1, bitorder="little"), np.uint16) for labels in (query_labels, database_labels)
@@ -91,7 +103,14 @@ def _long(query_codes, database_codes, query_labels, database_labels, bits) -> C
     return count
 
 
-def _count(q_codes, n_codes, q_labels, n_labels, items, relevant):
+def _count(
+    q_codes: np.ndarray,
+    n_codes: np.ndarray,
+    q_labels: np.ndarray,
+    n_labels: np.ndarray,
+    items: np.ndarray,
+    relevant: np.ndarray,
+) -> None:
     queries, n, bins, block = q_codes.shape[1], n_codes.shape[1], items.shape[1], 2048
     distance, shared = np.empty(block, np.uint16), np.empty(block, np.uint16)
     # Four counters a bin: neighbours often have equal distances, and increments of one counter wait for each other.

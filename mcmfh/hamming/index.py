@@ -258,7 +258,9 @@ class HammingIndex:
         return index
 
 
-def _search(state: _State, queries: np.ndarray, k: int, allowed: np.ndarray | None, radius: int):
+def _search(
+    state: _State, queries: np.ndarray, k: int, allowed: np.ndarray | None, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
     base, ids, dead, added, added_ids = state
     if allowed is None:
         mask = _ALL
@@ -314,4 +316,5 @@ def _bits(bitmap: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """bool [n]: the bit of each row, False where there is no bitmap or the row is negative."""
     if not bitmap.size:
         return np.zeros(len(rows), bool)
-    return (rows >= 0) & ((bitmap[rows >> 3] >> (rows & 7)) & 1 == 1)
+    bits: np.ndarray = (rows >= 0) & ((bitmap[rows >> 3] >> (rows & 7)) & 1 == 1)
+    return bits

@@ -29,6 +29,7 @@ _MAGIC = b"mcmfhIX1"
 _PREFIX = struct.Struct("<8sII")
 _ALIGNMENT = 64
 _MAX_HEADER = 1 << 16
+_Entry = dict[str, Any]  # dtype, shape, offset and crc32 of one array
 _DTYPES = {"|u1", "<u2", "<u4", "<u8", "<i8", "<f8"}
 
 
@@ -36,7 +37,7 @@ def save_arrays(path: str | Path, facts: dict[str, Any], arrays: dict[str, np.nd
     """Write the file atomically, replacing one of the same name."""
     path = Path(path)
     little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
-    entries: dict[str, dict] = {}
+    entries: dict[str, _Entry] = {}
     for name, array in little.items():
         entries[name] = {"dtype": array.dtype.str, "shape": array.shape, "offset": 0, "crc32": zlib.crc32(array.data)}
     # Offsets are part of the header that they must leave room for: a margin makes them independent of its length.
@@ -87,11 +88,11 @@ def _aligned(offset: int) -> int:
     return -(-offset // _ALIGNMENT) * _ALIGNMENT
 
 
-def _nbytes(entry: dict) -> int:
-    return math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize
+def _nbytes(entry: _Entry) -> int:
+    return int(math.prod(entry["shape"])) * np.dtype(entry["dtype"]).itemsize
 
 
-def _check_layout(entries: dict, begin: int, size: int) -> None:
+def _check_layout(entries: dict[str, _Entry], begin: int, size: int) -> None:
     at, end = begin, begin
     for name, entry in entries.items():
         shape, offset = entry["shape"], entry["offset"]
@@ -105,7 +106,7 @@ def _check_layout(entries: dict, begin: int, size: int) -> None:
         raise ValueError(f"it should be {end} bytes long and is {size}")
 
 
-def _check_bytes(view: mmap.mmap, entries: dict, arrays: dict[str, np.ndarray], begin: int) -> None:
+def _check_bytes(view: mmap.mmap, entries: dict[str, _Entry], arrays: dict[str, np.ndarray], begin: int) -> None:
     for name, entry in entries.items():
         if view[begin : entry["offset"]].strip(b"\0"):
             raise ValueError("there are bytes between its arrays")

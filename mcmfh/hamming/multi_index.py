@@ -11,6 +11,7 @@ candidate's code from the planes: half the memory, several times the time.
 
 import math
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -58,7 +59,9 @@ class MultiIndex:
         unmeasured = cls(scan, offsets, rows, rest, np.zeros(4))
         return cls(scan, offsets, rows, rest, _measured_costs(unmeasured, codes))
 
-    def search(self, queries, k, allowed, dead, radius):
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray, dead: np.ndarray, radius: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k least (distance, row) up to `radius` of each uint8 [Q, B] query: int32 and int64 [Q, k]."""
         distances, rows = empty_answer(len(queries), k)
         reach, fallen = np.full(len(queries), radius, np.int64), np.empty(len(queries), np.int64)
@@ -66,7 +69,18 @@ class MultiIndex:
         self._probe(queries, allowed, dead, costs, reach, distances, rows, fallen, np.zeros(2))
         return distances, rows
 
-    def _probe(self, queries, allowed, dead, costs, reach, distances, rows, fallen, work):
+    def _probe(
+        self,
+        queries: np.ndarray,
+        allowed: np.ndarray,
+        dead: np.ndarray,
+        costs: np.ndarray,
+        reach: np.ndarray,
+        distances: np.ndarray,
+        rows: np.ndarray,
+        fallen: np.ndarray,
+        work: np.ndarray,
+    ) -> None:
         falls = self._search(*self._arrays, costs, queries, allowed, dead, reach, distances, rows, fallen, work)
         if falls < 0:
             raise InputError("the index is damaged: a row lies outside it; build it again")
@@ -108,20 +122,20 @@ def _measured_costs(index: MultiIndex, codes: np.ndarray) -> np.ndarray:
     strangers[:, -1] &= 255 >> (-index.bits % 8)
     all_rows = np.empty(0, np.uint8)
 
-    def timed(call) -> float:
+    def timed(call: Callable[[], object]) -> float:
         begun = time.thread_time()  # processor time, so that a busy machine does not distort the comparison
         call()
         return time.thread_time() - begun
 
-    def scan(queries):
+    def scan(queries: np.ndarray) -> float:
         return timed(lambda: index.scan.search(queries, 10, all_rows, all_rows, index.bits))
 
-    def probe(index, queries, radius):  # with infinite cost for a scan, the probe never falls back on it
+    def probe(index: MultiIndex, queries: np.ndarray, radius: int) -> tuple[float, float, float]:
         work, (distances, rows) = np.zeros(2), empty_answer(16, 10)
         reach, fallen = np.full(16, radius), np.empty(16, np.int64)
-        units = np.array([32.0, 1.0, np.inf])
+        units = np.array([32.0, 1.0, np.inf])  # with infinite cost for a scan, the probe never falls back on it
         took = timed(lambda: index._probe(queries, all_rows, all_rows, units, reach, distances, rows, fallen, work))
-        return took, *work
+        return took, float(work[0]), float(work[1])
 
     # One great bucket gives the time of a candidate; many small ones, less their candidates, that of a bucket.
     heaped = np.full_like(index.offsets, min(index.rows, 1 << 18))

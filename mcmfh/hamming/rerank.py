@@ -53,8 +53,8 @@ def score_table(logits: np.ndarray) -> np.ndarray:
     if logits.ndim != 2 or logits.shape[1] != 16:
         raise InputError(f"score_table takes logits of shape [Q, 16], not {list(logits.shape)}")
     low, high = _byte_scores(logits)
-    result: np.ndarray = (high[:, :, None] + low[:, None, :]).reshape(len(logits), -1)
-    return result
+    table: np.ndarray = (high[:, :, None] + low[:, None, :]).reshape(len(logits), -1)
+    return table
 
 
 def _byte_scores(logits: np.ndarray) -> np.ndarray:
@@ -63,5 +63,5 @@ def _byte_scores(logits: np.ndarray) -> np.ndarray:
     padded = np.zeros((queries, code_bytes(bits) * 8), np.float32)
     padded[:, :bits] = logits
     signs = 2 * _BYTE_BITS.astype(np.float32) - 1
-    result: np.ndarray = np.einsum("qbi,vi->bqv", padded.reshape(queries, -1, 8), signs)
-    return result
+    scores: np.ndarray = np.einsum("qbi,vi->bqv", padded.reshape(queries, -1, 8), signs)
+    return scores

@@ -48,7 +48,9 @@ class Scan:
         """From uint8 [N, B] codes."""
         return cls(planes(codes, word_type(bits)), bits)
 
-    def search(self, queries, k, allowed, dead, radius):
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray, dead: np.ndarray, radius: int | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k least (distance, row) of each uint8 [Q, B] query, up to `radius`, an int or int64 [Q]."""
         distances, rows = empty_answer(len(queries), k)
         self._search(self.words, queries, allowed, dead, np.full(len(queries), radius, np.int64), distances, rows)
@@ -61,7 +63,7 @@ class Scan:
 
 
 @part
-def query_word(queries, i, p, size):
+def query_word(queries: np.ndarray, i: int, p: int, size: int) -> np.uint64:
     """Word p of query i, of `size` bytes, as uint64; bytes beyond the code are zero."""
     word = np.uint64(0)
     for byte in range(min(size, queries.shape[1] - p * size)):
@@ -70,7 +72,7 @@ def query_word(queries, i, p, size):
 
 
 @part
-def distance_to(words, row, query, g):
+def distance_to(words: np.ndarray, row: int, query: np.ndarray, g: int) -> np.int64:
     """Hamming distance of one row from query g of [G, P] words."""
     distance = np.int64(0)
     for p in range(words.shape[0]):
@@ -79,7 +81,7 @@ def distance_to(words, row, query, g):
 
 
 @part
-def lower(counts, g, below, have, k):
+def lower(counts: np.ndarray, g: int, below: int, have: int, k: int) -> tuple[int, int]:
     """(the distance within which k of the items so far lie, how many lie within it): farther items are of no interest.
 
     `counts` [G, ·] holds the items so far at each distance, `have` those up to `below`."""
@@ -90,7 +92,7 @@ def lower(counts, g, below, have, k):
 
 
 @part
-def _least(words, start, stop, query, g, room):
+def _least(words: np.ndarray, start: int, stop: int, query: np.ndarray, g: int, room: np.ndarray) -> np.int64:
     # The least distance among rows start … stop - 1 from query g of the group. A slice has no negative indices, so its
     # loop needs no test for them and becomes vector code. Casting back keeps arithmetic on narrow words from widening
     # to 64 bits.
@@ -116,7 +118,15 @@ def _least(words, start, stop, query, g, room):
     return np.int64(least)
 
 
-def _search(words, queries, allowed, dead, radius, distances, rows):
+def _search(
+    words: np.ndarray,
+    queries: np.ndarray,
+    allowed: np.ndarray,
+    dead: np.ndarray,
+    radius: np.ndarray,
+    distances: np.ndarray,
+    rows: np.ndarray,
+) -> None:
     """The k least (distance, row) within radius [Q] of each query."""
     count, n, k = words.shape[0], words.shape[1], rows.shape[1]
     query = np.empty((_GROUP, count), words.dtype)

@@ -28,7 +28,7 @@ _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 @part
-def is_kept(row, allowed, dead):
+def is_kept(row: int, allowed: np.ndarray, dead: np.ndarray) -> bool:
     """Whether a row passes the filter (one byte a row) and is not removed (one bit a row); empty arrays mean "all"."""
     if allowed.size and not allowed[row]:
         return False
@@ -37,7 +37,7 @@ def is_kept(row, allowed, dead):
 
 # Has a signature of its own because it allocates, which code compiled within a `part` must not do.
 @njit(types.void(types.Array(types.uint64, 1, "C"), types.int64), nogil=True, cache=True)
-def sort_keys(keys, n):
+def sort_keys(keys: np.ndarray, n: int) -> None:
     """Put keys[:n] in ascending order, with keys[n : 2 n] for scratch: radix passes over the bytes that differ."""
     if n <= 32:
         for i in range(1, n):
@@ -72,7 +72,7 @@ def sort_keys(keys, n):
 
 
 @allocating_part
-def new_shortlist(k):
+def new_shortlist(k: int) -> np.ndarray:
     """An empty shortlist for the k least keys: room for keys, as much for sorting, and last the limit of interest."""
     keys = np.empty(4 * max(k, 32) + 1, np.uint64)
     keys[-1] = ANY
@@ -80,7 +80,7 @@ def new_shortlist(k):
 
 
 @part
-def offer(keys, n, k, key):
+def offer(keys: np.ndarray, n: int, k: int, key: np.uint64) -> int:
     """Add `key` to a shortlist of n; a full one is cut to its k least, which lowers the limit. Returns the new n."""
     if key >= keys[-1]:
         return n
@@ -94,7 +94,7 @@ def offer(keys, n, k, key):
 
 
 @part
-def write_answer(keys, n, distances, rows):
+def write_answer(keys: np.ndarray, n: int, distances: np.ndarray, rows: np.ndarray) -> None:
     """Sort a shortlist of n, write its k least keys and padding beyond them, and empty it."""
     sort_keys(keys, n)
     keys[-1] = ANY

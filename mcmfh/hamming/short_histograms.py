@@ -23,7 +23,15 @@ def bit_planes(rows: np.ndarray, planes: int) -> np.ndarray:
     return np.ascontiguousarray(packed.view(np.uint64).reshape(planes, blocks, _BLOCK).swapaxes(0, 1))
 
 
-def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant):
+def fill(
+    query_bits: np.ndarray,
+    query_labels: np.ndarray,
+    code_planes: np.ndarray,
+    label_planes: np.ndarray,
+    n: int,
+    items: np.ndarray,
+    relevant: np.ndarray,
+) -> None:
     """Fill items and relevant, int64 [Q, bits + 1], from bool [Q, bits], bool [Q, C] and the planes of n items."""
     flips = np.zeros((len(query_bits), BITS), np.uint64)
     flips[:, : query_bits.shape[1]] = np.where(query_bits, np.uint64(2**64 - 1), np.uint64(0))
@@ -35,14 +43,14 @@ def fill(query_bits, query_labels, code_planes, label_planes, n, items, relevant
 
 
 @part
-def _add(a, b, c):
+def _add(a: np.uint64, b: np.uint64, c: np.uint64) -> tuple[np.uint64, np.uint64]:
     # A full adder in every lane: (sum, carry).
     half = a ^ b
     return half ^ c, (a & b) | (half & c)
 
 
 @part
-def _sum_planes(x, f, at, level, w):
+def _sum_planes(x: np.ndarray, f: tuple[np.uint64, ...], at: int, level: np.ndarray, w: int) -> None:
     # The number of ones in word w of the 16 planes in x, complemented by f, as five bits. Flat arrays and constant
     # steps, or the compiler could not see that the planes do not overlap, and would add one word at a time.
     i = at + w
@@ -66,7 +74,9 @@ def _sum_planes(x, f, at, level, w):
     level[w + 4 * _BLOCK] = e1 & e2
 
 
-def _count(flips, query_labels, planes, labels, totals):
+def _count(
+    flips: np.ndarray, query_labels: np.ndarray, planes: np.ndarray, labels: np.ndarray, totals: np.ndarray
+) -> None:
     level, shared = np.zeros(5 * _BLOCK, np.uint64), np.zeros(_BLOCK, np.uint64)
     none, every = np.uint64(0), np.uint64(2**64 - 1)
     for block in range(labels.shape[0]):

@@ -97,5 +97,5 @@ def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.n
 
 
 def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    result: np.ndarray = (x - train.mean(0)) / (train.std(0) + 1e-6)
-    return result
+    standard: np.ndarray = (x - train.mean(0)) / (train.std(0) + 1e-6)
+    return standard

@@ -26,5 +26,5 @@ def resolve(store: str, bundle: str) -> str:
         raise InputError(
             f"store '{store}' holds no model; run jobs/train.py first, or set hash.bundle to a bundle's URI"
         )
-    result: str = head[1]["bundle"]
-    return result
+    uri: str = head[1]["bundle"]
+    return uri

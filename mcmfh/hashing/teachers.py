@@ -34,8 +34,8 @@ def ridge_cca(image: np.ndarray, report: np.ndarray, ridge_image: float = 0.3, r
 
 def unit(x: np.ndarray) -> np.ndarray:
     """Rows of length 1 (a zero row stays zero)."""
-    result: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return result
+    units: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return units
 
 
 @dataclass(frozen=True)

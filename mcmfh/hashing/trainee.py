@@ -19,5 +19,5 @@ class Trainee(nn.Module):
         """Loss terms of this worker's rows within the global batch that the targets span."""
         with torch.autocast(image_BD.device.type, torch.bfloat16, enabled=self.amp):
             views = self.model(image_BD, report_BD)
-        result: dict[str, Tensor] = self.objective(views, target_BB)
-        return result
+        terms: dict[str, Tensor] = self.objective(views, target_BB)
+        return terms

@@ -32,5 +32,5 @@ class DropoutVoting(nn.Module):
         hidden_BD = F.gelu(self.inner(x_BD))
         voter_BMD = x_BD.unsqueeze(1) + self.outer(hidden_BD.unsqueeze(1) * self.mask_MD)
         vote_BD = F.normalize(voter_BMD, dim=-1).mean(1)
-        result: Tensor = F.normalize(vote_BD, dim=-1) * x_BD.shape[-1] ** 0.5
-        return result
+        scaled_BD: Tensor = F.normalize(vote_BD, dim=-1) * x_BD.shape[-1] ** 0.5
+        return scaled_BD

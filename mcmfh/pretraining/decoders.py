@@ -34,5 +34,5 @@ class Decoder(nn.Module):
         x_BLH = self.unseen_H.to(seen_BUH.dtype).expand(B, L, -1).scatter(1, index_BUH, seen_BUH)
         absent_BL = None if mask.full else ~mask.present_BL
         x_BLH = self.layers(x_BLH + self.position_LH[:L], src_key_padding_mask=absent_BL)
-        result: Tensor = self.read_out(x_BLH[mask.hidden_BL])
-        return result
+        output_MO: Tensor = self.read_out(x_BLH[mask.hidden_BL])
+        return output_MO

@@ -53,8 +53,8 @@ def step_terms(
     """Loss terms of one batch under fresh masks."""
     pixels, tokens = pairs.tensors(device)
     patches, positions = draw_noise(len(pairs), settings, generator)
-    result: dict[str, Tensor] = module(pixels, tokens, patches.to(device), positions[:, : tokens.shape[1]].to(device))
-    return result
+    terms: dict[str, Tensor] = module(pixels, tokens, patches.to(device), positions[:, : tokens.shape[1]].to(device))
+    return terms
 
 
 def train_step(

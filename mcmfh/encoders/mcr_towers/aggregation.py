@@ -30,8 +30,8 @@ class MapFirst(nn.Module):
         if not mask.full:
             score_BU = score_BU.masked_fill(~mask.valid_BU, -torch.inf)
         weighted_BUD = score_BU.softmax(1)[..., None] * z_BUD
-        result: Tensor = weighted_BUD / weighted_BUD.sum(1, keepdim=True).norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        return result
+        part_BUD: Tensor = weighted_BUD / weighted_BUD.sum(1, keepdim=True).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        return part_BUD
 
     def forward(self, local_BUW: Tensor, mask: Mask) -> Tensor:
         """float32[B, D], unit rows."""

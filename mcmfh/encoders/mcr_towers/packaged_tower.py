@@ -45,8 +45,8 @@ class PackagedImageTower(nn.Module):
         x_BCgg = net.bn1(net.conv_stem(image_input(pixels_BSS3).contiguous(memory_format=torch.channels_last)))
         for stage in net.blocks[:FROZEN]:
             x_BCgg = stage(x_BCgg)
-        result: Tensor = x_BCgg.flatten(2).transpose(1, 2)
-        return result
+        map_BNC: Tensor = x_BCgg.flatten(2).transpose(1, 2)
+        return map_BNC
 
     def forward(self, patches_BNC: Tensor, mask: Mask) -> Tensor:
         """float[B, V, W]: local features of the visible positions, each with mean 0 and variance 1."""

@@ -50,8 +50,8 @@ class ImageTower(nn.Module):
             if not vit.no_embed_class:
                 prefix = prefix + vit.pos_embed[:, :tokens]
             x_BVW = torch.cat([prefix.expand(len(x_BVW), -1, -1), x_BVW], 1)
-        result: Tensor = vit.norm(vit.blocks(vit.norm_pre(x_BVW)))[:, tokens:]
-        return result
+        local_BVW: Tensor = vit.norm(vit.blocks(vit.norm_pre(x_BVW)))[:, tokens:]
+        return local_BVW
 
 
 def _make_vit(settings: TowerSettings) -> Any:
@@ -104,5 +104,5 @@ class ReportTower(nn.Module):
     def forward(self, tokens_BL: Tensor, mask: Mask) -> Tensor:
         """float[B, U, W]: local features of the visible tokens."""
         seen = {"input_ids": mask.take(tokens_BL), "position_ids": mask.index_BU}
-        result: Tensor = self.bert(**seen, attention_mask=mask.valid_BU.long()).last_hidden_state
-        return result
+        local_BUW: Tensor = self.bert(**seen, attention_mask=mask.valid_BU.long()).last_hidden_state
+        return local_BUW

@@ -46,8 +46,8 @@ class Vocabulary:
 
     def read(self, tokens: np.ndarray) -> str:
         """The text of the word pieces int[L]."""
-        result: str = self._tokenizer.decode([int(token) for token in tokens])
-        return result
+        text: str = self._tokenizer.decode([int(token) for token in tokens])
+        return text
 
     def padded(self, reports: Sequence[str]) -> np.ndarray:
         """int32[B, context], PAD after each report's end."""

@@ -30,5 +30,5 @@ def make_baseline(name: str) -> Baseline:
     """The baseline of that name with its default settings. Raises InputError for an unknown name."""
     if name not in BASELINES:
         raise InputError(f"baseline '{name}' is not known; use one of {', '.join(BASELINES)}")
-    result: Baseline = BASELINES[name]()
-    return result
+    baseline: Baseline = BASELINES[name]()
+    return baseline

@@ -35,8 +35,8 @@ class Standardisation:
         return cls(rows.mean(0), np.maximum(rows.std(0), 1e-6))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        result: np.ndarray = (rows - self.mean) / self.deviation
-        return result
+        standard: np.ndarray = (rows - self.mean) / self.deviation
+        return standard
 
 
 @dataclass(frozen=True)

@@ -47,5 +47,5 @@ def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
 @torch.inference_mode()
 def apply(module: nn.Module, rows: np.ndarray) -> np.ndarray:
     """float32[N, ·] of rows float[N, D]."""
-    result: np.ndarray = module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()
-    return result
+    outputs: np.ndarray = module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()
+    return outputs
