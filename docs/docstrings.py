@@ -1,6 +1,6 @@
 """Prepares docstrings for the reference: they are plain text, and the reference renders Markdown.
 
-A paragraph that is laid out in columns (file trees, tables) becomes a code block. Elsewhere the characters that Markdown
+A paragraph laid out in columns (file trees, tables) becomes a code block. Elsewhere the characters that Markdown
 would take for markup are escaped, so that `uint8[B, K/8]` stays a shape and `<sha256>` stays visible.
 """
 
