@@ -7,7 +7,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 EXTRAS := demo,dicom,test,bench
 
 # requirements.txt locks the files of every dependency by their hashes, as resolved on Linux with x86-64 processors.
-# Elsewhere other files are needed (no CUDA, for one): there `make LOCK=` installs what the package index resolves.
+# constraints.txt has the same versions without hashes. Other platforms, where other files are needed (no CUDA, say), are
+# installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
 LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
 .PHONY: demo test test-quick test-all check docs bench lock clean
@@ -40,11 +41,13 @@ bench: $(VENV)/.installed
 lock: $(VENV)/.installed
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	    --no-annotate --no-emit-options --all-extras --output-file requirements.txt pyproject.toml
+	{ echo "# The versions of requirements.txt, without hashes: pip install -c constraints.txt …   Made by make lock."; \
+	    sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' requirements.txt; } > constraints.txt
 
-$(VENV)/.installed: pyproject.toml $(LOCK)
+$(VENV)/.installed: pyproject.toml $(if $(LOCK),$(LOCK),constraints.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(LOCK),)
-	$(PIP) --editable ".[$(EXTRAS)]"
+	$(PIP) --constraint constraints.txt --editable ".[$(EXTRAS)]"
 else
 	$(PIP) --require-hashes --requirement $(LOCK)
 	$(PIP) --no-deps --no-build-isolation --editable .
