@@ -1,35 +1,59 @@
 # make demo: archive to answered query, by the real parts.   make test: the fast tests.
-# Both make their own virtual environment in .venv; the second time they find it ready.
+# All commands share one virtual environment in .venv; whichever comes first makes it.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+EXTRAS := demo,dicom,test,bench
 
-.PHONY: demo test test-all check bench clean
+# requirements.txt locks the files of every dependency by their hashes, as resolved on Linux with x86-64 processors.
+# constraints.txt has the same versions without hashes. Other platforms, where other files are needed (no CUDA, say), are
+# installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
+LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
-demo: $(VENV)/.demo
+.PHONY: demo test test-quick test-all check docs bench lock clean
+
+demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
 
-test: $(VENV)/.test
+test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/.test
+test-quick: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not slow and not ray and not s3 and not browser"
+
+test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-check: $(VENV)/.test
-	$(BIN)/ruff check . && $(BIN)/mypy
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) docs
 
-bench: $(VENV)/.test
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+bench: $(VENV)/.installed
 	$(BIN)/python jobs/benchmark.py --help
 
-$(VENV)/.demo: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,dicom]"
-	touch $@
+# Keeps the versions that requirements.txt has wherever pyproject.toml allows them; a file that is missing is made anew.
+lock: $(VENV)/.installed
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	    --no-annotate --no-emit-options --all-extras --output-file requirements.txt pyproject.toml
+	{ echo "# The versions of requirements.txt, without hashes: pip install -c constraints.txt …   Made by make lock."; \
+	    sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' requirements.txt; } > constraints.txt
 
-$(VENV)/.test: pyproject.toml
+$(VENV)/.installed: pyproject.toml $(if $(LOCK),$(LOCK),constraints.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,dicom,test,bench]"
-	touch $@ $(VENV)/.demo
+ifeq ($(LOCK),)
+	$(PIP) --constraint constraints.txt --editable ".[$(EXTRAS)]"
+else
+	$(PIP) --require-hashes --requirement $(LOCK)
+	$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+endif
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo build

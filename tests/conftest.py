@@ -27,6 +27,19 @@ FLAGS = [
 ray_session.prepare(local=True)
 
 
+# Marker → the fixtures whose users get it.
+MARKED = {"ray": {"cluster"}, "s3": {"s3_endpoint", "s3_root"}, "browser": {"browser"}}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses Ray, the S3 server or the browser, directly or through other fixtures."""
+    for item in items:
+        for marker, fixtures in MARKED.items():
+            if fixtures.intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(marker)
+
+
 @pytest.fixture(scope="session")
 def cluster(s3_endpoint):
     """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader.

@@ -41,6 +41,7 @@ def test_every_operation_survives_faults(s3_endpoint, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_job_on_a_store_that_fails(s3_endpoint, tmp_path, monkeypatch):
     bundle = chaos_jobs.save_model(f"file://{tmp_path}/bundles")
     manifest = chaos_jobs.write_archive(new_prefix(s3_endpoint), 300)

@@ -15,7 +15,7 @@ from support import chaos_jobs
 
 from mcmfh.store import files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 ITEMS, UNIT, WORKERS = 600, 32, 2
 REPORTS = ITEMS - len(range(0, ITEMS, 7)) - sum(n % 7 != 0 for n in range(chaos_jobs.BROKEN))
 DEATHS = (  # who is about to create such an object dies: after the unit's file, after the shard, after the last marker

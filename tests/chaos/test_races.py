@@ -8,10 +8,10 @@ from support.s3_server import new_prefix
 
 from mcmfh.store import files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
-@pytest.mark.parametrize("kind", ["file", "s3"])
+@pytest.mark.parametrize("kind", ["file", pytest.param("s3", marks=pytest.mark.s3)])
 def test_two_jobs_race(kind, tmp_path, request):
     base = f"file://{tmp_path}" if kind == "file" else new_prefix(request.getfixturevalue("s3_endpoint"))
     store, bundle = files.join(base, "store"), chaos_jobs.save_model(f"file://{tmp_path}/bundles")

@@ -16,7 +16,7 @@ from mcmfh.phantom import write_phantom
 from mcmfh.store import files
 
 REPOSITORY = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from mcmfh.errors import InputError
 from mcmfh.store import files
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3)])
 def root(request, tmp_path):
     if request.param == "file":
         return f"file://{tmp_path}"
