@@ -38,7 +38,7 @@ class ExactSpec(EncoderSpec):
     """An identity without library versions: whole numbers come out the same whatever is installed."""
 
     @property
-    def identity(self) -> dict[str, Any]:  # type: ignore[override]
+    def identity(self) -> dict[str, Any]:
         return {"name": self.name, "weights": self.weights, "device": self.device, "libraries": {}}
 
 
