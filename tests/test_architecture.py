@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ def room(name: str) -> str | None:
 MODULES = {module(path): path for path in FILES}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of the modules a file imports, wherever in the file, also those only for types."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -40,7 +42,7 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def imports(path: Path, name: str) -> bool:
