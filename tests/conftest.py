@@ -5,9 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig
+
+# A deadline measures the machine, not the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["support.bulk_job", "support.served_archive"]
 
