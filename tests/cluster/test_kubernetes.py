@@ -23,7 +23,6 @@ from support.references import dangling, group_sums
 from support.strict_schemas import faults
 
 from mcmfh import ray_session
-from mcmfh.serving.access import FAST_PROXY
 
 overlay_objects = functools.cache(render)
 IMAGES = {f"registry.example.org/mcmfh:0.1.0-{target}" for target in ("cpu", "cuda")}
@@ -169,7 +168,7 @@ def test_spilled_objects_go_to_a_bounded_volume(overlay):
 def test_every_ray_node_has_the_environment_that_the_code_sets_on_a_laptop():
     environment = next(one for one in overlay_objects("cpu") if named(one) == "ConfigMap/mcmfh-environment")["data"]
     # Whether to ask the cloud for an identity is the site's own choice.
-    wanted = {**ray_session.ENVIRONMENT, **FAST_PROXY}
+    wanted = {**ray_session.ENVIRONMENT, **ray_session.FAST_PROXY_ENVIRONMENT}
     wanted.pop("AWS_EC2_METADATA_DISABLED", None)
     assert {name: environment.get(name) for name in wanted} == wanted
     for overlay in OVERLAYS:
