@@ -135,3 +135,80 @@ def test_a_board_is_whole(name):
     assert used <= {one["name"] for one in board["templating"]["list"]}
     squares = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in board["panels"]]
     assert len(set(squares)) == len(squares)
+
+
+STATUS = 'mcmfh_requests_total{route="/v1/search", status="%s"}'
+BUCKET = 'mcmfh_request_seconds_bucket{route="/v1/search", le="%s"}'
+JOB = 'ray_mcmfh_%s{archive="a", stage="embed"}'
+
+
+def firing(alert: str, series: dict[str, str], folder: Path, hours: int) -> bool:
+    """Whether `alert` fires after `hours` of `series`: name → a value a minute, in promtool's notation."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed; it comes with Debian's prometheus")
+    rules = [rule for group in RULE["spec"]["groups"] for rule in group["rules"] if rule["alert"] == alert]
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "one", "rules": rules}]}))
+    count = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": count, "eval_time": f"{hours}h", "exp_samples": [{"labels": "{}", "value": 1}]}],
+    }
+    path = folder / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}))
+    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 or "got:" in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("alert", "bad", "good"),
+    [
+        ("EndpointGone", {"mcmfh_items": "1x120"}, {"mcmfh_snapshot": "1x120"}),
+        (
+            "EndpointFails",
+            {STATUS % 200: "0+90x120", STATUS % 500: "0+10x120"},
+            {STATUS % 200: "0+90x120", STATUS % 500: "0+0x120", STATUS % 503: "0+10x120"},
+        ),
+        (
+            "EndpointTooBusy",
+            {STATUS % 200: "0+90x120", STATUS % 503: "0+10x120"},
+            {STATUS % 200: "0+99x120", STATUS % 503: "0+1x120"},
+        ),
+        (
+            "EndpointSlow",
+            {BUCKET % "1": "0+50x120", BUCKET % "5": "0+100x120", BUCKET % "+Inf": "0+100x120"},
+            {BUCKET % "1": "0+100x120", BUCKET % "5": "0+100x120", BUCKET % "+Inf": "0+100x120"},
+        ),
+        (
+            "SnapshotRefused",
+            {"mcmfh_snapshot_failures_total": "0x110 1x10"},
+            {"mcmfh_snapshot_failures_total": "3x120"},
+        ),
+        (
+            "ReplicasDisagree",
+            {'mcmfh_snapshot{instance="a"}': "4x120", 'mcmfh_snapshot{instance="b"}': "3x120"},
+            {'mcmfh_snapshot{instance="a"}': "4x120", 'mcmfh_snapshot{instance="b"}': "3x115 4x5"},
+        ),
+        ("NoNewSnapshot", {"mcmfh_snapshot": "4x2400"}, {"mcmfh_snapshot": "4x1200 5x1200"}),
+        (
+            "JobStalls",
+            {JOB % "rows_total": "100x120", JOB % "rows_done": "50x120"},
+            {JOB % "rows_total": "9999x120", JOB % "rows_done": "0+1x120"},
+        ),
+        (
+            "ManyQuarantined",
+            {JOB % "rows_total": "100x120", JOB % "rows_quarantined": "6x120"},
+            {JOB % "rows_total": "100x120", JOB % "rows_quarantined": "5x120"},
+        ),
+    ],
+)
+def test_an_alert_fires_when_it_should(alert, bad, good, tmp_path):
+    hours = 40 if alert == "NoNewSnapshot" else 2
+    assert firing(alert, bad, tmp_path, hours)
+    assert not firing(alert, good, tmp_path, hours)
+
+
+def test_every_alert_was_made_to_fire():
+    tried = {alert for mark in test_an_alert_fires_when_it_should.pytestmark for alert, *_ in mark.args[1]}
+    assert tried == {rule["alert"] for group in RULE["spec"]["groups"] for rule in group["rules"]}
