@@ -23,6 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
 
+SCHEMES = ("file", "s3")
 # Conditional writes answer 409 or 412 when another writer won; s3fs turns both into one of these.
 _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
