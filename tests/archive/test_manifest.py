@@ -166,10 +166,10 @@ def test_a_fault_names_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     "address",
-    (
+    [
         *("http://h/x.png", "ftp://h/x.png", "memory://x.png", "local://x.png", "s3:/bucket/x.png", "gopher://x"),
         *("s3://", "HTTPS://h/x", "data:/x", "github://a:b@/x.png", "zip://a.png::file:///x.zip", "s3:///x"),
-    ),
+    ],
 )
 @pytest.mark.parametrize("column", ["image_uri", "report_uri"])
 def test_schemes_that_are_not_read_are_faults(tmp_path, address, column):
