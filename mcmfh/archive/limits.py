@@ -7,6 +7,10 @@ class DecodeError(ValueError):
     """An input that cannot be used. The message is a short fixed sentence without names, paths or patient data."""
 
 
+class NoReport(DecodeError):
+    """A sound document that is no report, or one that was withdrawn; the message says which."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The largest input that is decoded, and where it may lie; others are quarantined.

@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
         ("read_fault", pa.string()),  # what kept a row, or its date, from being read; null nearly everywhere
     ]
 )
+_ADDRESSES = ("image_uri", "report_uri")
+_SAMPLE_BYTES = 4 << 20
 _CONTENT = ("image_uri", "report", "report_uri")
 
 
@@ -119,6 +121,22 @@ def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | No
                 place = result.column_names.index(name)
                 result = result.set_column(place, name, cells.inferred(result[name]))
     return result
+
+
+def sample_addresses(uri: str, part: ManifestPart | None) -> list[str]:
+    """Absolute addresses in one part of a Parquet manifest, or at the beginning of a CSV. Raises InputError."""
+    uri = files.absolute(uri)
+    if part:
+        with files.open_file(uri) as file:
+            parquet = pq.ParquetFile(file)
+            names = [name for name in parquet.schema_arrow.names if name.strip().lower() in _ADDRESSES]
+            table = parquet.read_row_groups(list(part.row_groups), columns=names)
+    else:
+        head = files.read(uri, 0, _SAMPLE_BYTES)
+        cut = head.rfind(b"\n") + 1 if len(head) == _SAMPLE_BYTES else len(head)
+        table = read_csv_table(head[:cut], f"manifest '{uri}'", _ADDRESSES).table
+    columns = (cells.addresses(column, files.parent(uri)) for column in table.columns)
+    return [address for column in columns for address in column.drop_null().to_pylist()]
 
 
 def as_manifest(

@@ -3,6 +3,7 @@
 Links and ".." are resolved first, on both sides. The default is the manifest's own folder, or its bucket.
 """
 
+import contextlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,22 @@ def folders_to_add(uris: Iterable[str | None], roots: Sequence[str]) -> dict[str
         first.setdefault((scheme, top), Counter())[folder] += count
     together = Counter({_common(list(each)): each.total() for each in first.values()})
     return dict(together.most_common())
+
+
+def outside_roots(uris: Iterable[str | None], roots: Sequence[str]) -> str:
+    """A sentence with the setting that lets in those of `uris` that are outside `roots`; "" where there are none."""
+    outside = []
+    for uri in uris:
+        with contextlib.suppress(InputError, OSError, ValueError):  # an address of no kind is a fault of its own
+            if uri and not inside(uri, roots):
+                outside.append(files.resolved(container_of(uri)))
+    if not outside:
+        return ""
+    setting = line_to_add(roots, folders_to_add(outside, roots))
+    tried = "with embed.retry_quarantined=true if a job has tried them"
+    return (
+        f"{len(outside):,} addresses are outside archive.roots and are not read; to let them in, {tried}, set {setting}"
+    )
 
 
 def line_to_add(roots: Sequence[str], more: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import DecodeError, NoReport
 from mcmfh.archive.report_formats.attachments import attached_text, charset_of, from_base64
 from mcmfh.archive.report_formats.identity import Identity, identity
 from mcmfh.archive.report_formats.parsed import ParsedReport, Status, cleaned
@@ -42,12 +42,12 @@ def parse(data: str | bytes) -> ParsedReport:
     """The report in a CDA document; bytes are decoded as its XML declaration says. Raises DecodeError."""
     root = root_of(data, "CDA document cannot be parsed")
     if root.tag != f"{{{_V3}}}ClinicalDocument":
-        raise DecodeError("XML holds no report")
+        raise NoReport("XML holds no report")
     if _first(root, "v:code/@code") in _OTHER_DOCUMENTS:
-        raise DecodeError("CDA document is no report of an examination")
+        raise NoReport("CDA document is no report of an examination")
     state = _first(root, "sdtc:statusCode/@code")
     if state in _WITHDRAWN:
-        raise DecodeError(_WITHDRAWN[state])
+        raise NoReport(_WITHDRAWN[state])
     status = Status.PRELIMINARY if state in ("active", "held", "new") else Status.FINAL
     if root.xpath("v:relatedDocument[@typeCode='RPLC' or @typeCode='APND']", namespaces=_NS):
         status = max(status, Status.AMENDED) if status > Status.PRELIMINARY else status

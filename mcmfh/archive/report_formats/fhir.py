@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import DecodeError, NoReport
 from mcmfh.archive.report_formats import fhir_xml, html
 from mcmfh.archive.report_formats.attachments import attached_text, charset_of, from_base64
 from mcmfh.archive.report_formats.fhir_observations import observation_text
@@ -90,7 +90,7 @@ def recognises(text: str) -> bool:
 def parse(text: str, beside: Beside | None = None) -> list[ParsedReport]:
     """Every report in `text` that stands. Raises DecodeError with the reason where there is none."""
     reports: list[ParsedReport] = []
-    refused: list[str] = []
+    refused: list[DecodeError] = []
     for number, document in enumerate(_documents(text)):
         delivery = _Delivery(number)
         for resource in listed(document):
@@ -102,9 +102,9 @@ def parse(text: str, beside: Beside | None = None) -> list[ParsedReport]:
             try:
                 reports.append(_report(resource, delivery, beside))
             except DecodeError as error:
-                refused.append(str(error))
+                refused.append(error)
     if not reports:
-        raise DecodeError(refused[0] if refused else "JSON holds no FHIR DiagnosticReport")
+        raise refused[0] if refused else NoReport("JSON holds no FHIR DiagnosticReport")
     return reports
 
 
@@ -139,7 +139,7 @@ def _report(resource: Mapping[str, Any], delivery: _Delivery, beside: Beside | N
         withdrawn = _WITHDRAWN.get(status)
         forms = [mapping(form) for form in listed(resource.get("presentedForm"))]
     if withdrawn:
-        raise DecodeError(withdrawn)
+        raise NoReport(withdrawn)
     text = _text(resource, forms, delivery, beside)
     if not text.strip():
         raise DecodeError("empty report")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import hl7
 
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import DecodeError, NoReport
 from mcmfh.archive.report_formats.attachments import attached_text, from_base64
 from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.identity import Identity, identity
@@ -86,14 +86,14 @@ def messages(text: str) -> list[str]:
 def parse(text: str) -> list[ParsedReport]:
     """The report of every ORU message in `text`. Raises DecodeError with the reason where there is none."""
     reports: list[ParsedReport] = []
-    refused: list[str] = []
+    refused: list[DecodeError] = []
     for number, message in enumerate(messages(text)):
         try:
             reports += _reports(message, number)
         except DecodeError as error:
-            refused.append(str(error))
+            refused.append(error)
     if not reports:
-        raise DecodeError(refused[0] if refused else "HL7 message cannot be read")
+        raise refused[0] if refused else DecodeError("HL7 message cannot be read")
     return reports
 
 
@@ -105,33 +105,34 @@ def _reports(text: str, number: int) -> list[ParsedReport]:
     header = message[0]
     kind = re.split(r"\W", _field(header, 9).strip().upper())[0]
     if kind != "ORU":
-        raise DecodeError("HL7 message is no observation result (ORU)")
+        raise NoReport("HL7 message is no observation result (ORU)")
     separators = list(message.separators)
     groups, refused = _groups(message, separators)
     reports = [_report(group, message, number) for group in groups if any(said.strip() for _, said in group.results)]
     if not reports:
-        raise DecodeError(refused or "empty report")
+        raise refused or DecodeError("empty report")
     return [cleaned(report, _patient(message)) for report in reports]
 
 
-def _groups(message: hl7.Message, separators: Sequence[str]) -> tuple[list[_Group], str]:
+def _groups(message: hl7.Message, separators: Sequence[str]) -> tuple[list[_Group], DecodeError | None]:
     """(orders with their results, reason why some had none)."""
-    groups, refused, cancelled = [_Group(None)], "", False
+    groups, cancelled = [_Group(None)], False
+    refused: DecodeError | None = None
     for segment in message:
         name = str(segment[0]).strip().upper()
         if name == "OBR":
             cancelled = _field(segment, 25).strip().upper() in _CANCELLED
-            refused = "report was cancelled" if cancelled else refused
+            refused = NoReport("report was cancelled") if cancelled else refused
             groups.append(_Group(segment))
         elif name == "OBX" and not cancelled:
             status = _RESULT.get(_field(segment, 11).strip().upper()[:1])
             if status is None:
-                refused = refused or "report was cancelled"
+                refused = refused or NoReport("report was cancelled")
                 continue
             try:
                 groups[-1].results.append((status, _observed(segment, message.esc, separators)))
             except DecodeError as error:
-                refused = refused or str(error)
+                refused = refused or error
     return groups, refused
 
 

@@ -5,7 +5,7 @@ The rules are loose, for a report may be two words in any language; what they re
 
 import re
 
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import NoReport
 from mcmfh.archive.report_formats.parsed import ParsedReport
 
 _LEAST_LETTERS = 0.3  # of the characters that are not blank; tables of numbers have fewer
@@ -26,20 +26,20 @@ _BASE64 = re.compile(r"\A[A-Za-z0-9+/=\s]+\Z")
 
 
 def parse(text: str) -> ParsedReport:
-    """`text` as a report. Raises DecodeError where it is no prose."""
+    """`text` as a report. Raises NoReport where it is no prose."""
     if _JSON.match(text):
-        raise DecodeError("JSON holds no FHIR DiagnosticReport")
+        raise NoReport("JSON holds no FHIR DiagnosticReport")
     if text.lstrip().startswith("<") and re.match(r"\s*<[?!A-Za-z][^<>]*>", text):
-        raise DecodeError("XML holds no report")
+        raise NoReport("XML holds no report")
     head = text[:_HEAD]
     for reason, pattern in _MACHINE_MADE:
         if pattern.search(head):
-            raise DecodeError(reason)
+            raise NoReport(reason)
     dense = "".join(head.split())
     if len(dense) > _FEW:
         letters = sum(map(str.isalpha, dense)) / len(dense)
         if letters < _LEAST_LETTERS or (_BASE64.match(head) and len(max(head.split(), key=len)) > 200):
-            raise DecodeError("text does not look like prose")
+            raise NoReport("text does not look like prose")
     _refuse_tables(head)
     return ParsedReport(text)
 
@@ -50,4 +50,4 @@ def _refuse_tables(text: str) -> None:
     for delimiter in "\t;|,":
         cells = {line.count(delimiter) for line in lines[:-1]}
         if len(lines) > 3 and len(cells) == 1 and cells.pop() >= 3:
-            raise DecodeError("text is a table")
+            raise NoReport("text is a table")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mcmfh.archive.dicom import read_dicom
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import DecodeError, NoReport
 from mcmfh.archive.report_formats import cda
 from mcmfh.archive.report_formats.attachments import attached_text
 from mcmfh.archive.report_formats.characters import decode, without_escapes
@@ -59,7 +59,7 @@ def parse(data: bytes) -> ParsedReport:
 
 def parse_dataset(dataset: Any) -> ParsedReport:
     """The report in a pydicom Dataset. Raises DecodeError."""
-    refuse_other_objects(dataset)
+    _refuse_other_objects(dataset)
     meant = _characters(dataset)
     try:
         report = _encapsulated(dataset) if "EncapsulatedDocument" in dataset else _structured(dataset, meant)
@@ -70,36 +70,41 @@ def parse_dataset(dataset: Any) -> ParsedReport:
     return cleaned(report, _patient(dataset, meant))
 
 
-def refuse_other_objects(header: Any) -> None:
-    """Raise DecodeError, with a reason, for an object that is no report."""
+def _refuse_other_objects(header: Any) -> None:
+    """Raise NoReport, with a reason, for an object that is no report."""
     kind = _text(header, "SOPClassUID")
     if kind in _OTHER_CLASSES:
-        raise DecodeError(_OTHER_CLASSES[kind])
+        raise NoReport(_OTHER_CLASSES[kind])
     title = header.get("ConceptNameCodeSequence")
     code, scheme, words = _code(title)
     if scheme in ("DCM", "") and code in _OTHER_TITLES:
-        raise DecodeError(_OTHER_TITLES[code])
+        raise NoReport(_OTHER_TITLES[code])
     for pattern, reason in _TITLE_WORDS:
         if pattern.search(words) or (kind in _ENCAPSULATED and pattern.search(_text(header, "DocumentTitle"))):
-            raise DecodeError(reason)
+            raise NoReport(reason)
     if "ContentSequence" not in header and kind not in _ENCAPSULATED:
-        raise DecodeError("DICOM object holds no report")
+        raise NoReport("DICOM object holds no report")
     if kind and kind not in _REPORT_CLASSES and kind not in _ENCAPSULATED and kind.startswith(_SR):
-        raise DecodeError("DICOM object holds no report")
+        raise NoReport("DICOM object holds no report")
+
+
+def _status_and_time(header: Any) -> tuple[Status, str]:
+    """How much the report counts, and when it was written (YYYYMMDDHHMMSS, "" where it does not say)."""
+    preliminary = (
+        _text(header, "PreliminaryFlag") == "PRELIMINARY"
+        or _text(header, "CompletionFlag") == "PARTIAL"
+        or _text(header, "VerificationFlag") == "UNVERIFIED"
+    )
+    amended = "PredecessorDocumentsSequence" in header and bool(header.get("PredecessorDocumentsSequence"))
+    status = Status.PRELIMINARY if preliminary else Status.AMENDED if amended else Status.FINAL
+    return status, _text(header, "ContentDate") + _text(header, "ContentTime")
 
 
 def _structured(dataset: Any, meant: Callable[[str], str]) -> ParsedReport:
     parts = list(_content(dataset.ContentSequence, 0, meant))
     if parts and not any(said for said, _ in parts):
-        raise DecodeError(_MEASURED)
-    preliminary = (
-        _text(dataset, "PreliminaryFlag") == "PRELIMINARY"
-        or _text(dataset, "CompletionFlag") == "PARTIAL"
-        or _text(dataset, "VerificationFlag") == "UNVERIFIED"
-    )
-    amended = bool(dataset.get("PredecessorDocumentsSequence"))
-    status = Status.PRELIMINARY if preliminary else Status.AMENDED if amended else Status.FINAL
-    return _report(dataset, " ".join(text for _, text in parts), status)
+        raise NoReport(_MEASURED)
+    return _report(dataset, " ".join(text for _, text in parts), _status_and_time(dataset)[0])
 
 
 def _encapsulated(dataset: Any) -> ParsedReport:
@@ -117,7 +122,7 @@ def _report(dataset: Any, text: str, status: Status) -> ParsedReport:
         study=_text(dataset, "StudyInstanceUID"),
         accession=_text(dataset, "AccessionNumber"),
         patient=_text(dataset, "PatientID"),
-        issued=_text(dataset, "ContentDate") + _text(dataset, "ContentTime"),
+        issued=_status_and_time(dataset)[1],
     )
 
 
