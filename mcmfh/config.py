@@ -44,9 +44,9 @@ class ArchiveConfig(Section):
         return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=burned_in, roots=self.allowed_roots)
 
     @property
-    def allowed_roots(self) -> tuple[str, ...]:
-        """Folders and buckets outside which nothing is read."""
-        return self.roots if self.roots is not None else default_roots(self.manifest) if self.manifest else ()
+    def allowed_roots(self) -> tuple[str, ...] | None:
+        """Folders and buckets outside which nothing is read; None where there is no manifest to read from."""
+        return self.roots if self.roots is not None else default_roots(self.manifest) if self.manifest else None
 
 
 class EncoderConfig(Section):

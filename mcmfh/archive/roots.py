@@ -47,14 +47,14 @@ def folders_to_add(uris: Iterable[str | None], roots: Sequence[str]) -> dict[str
     return dict(together.most_common())
 
 
-def outside_roots(uris: Iterable[str | None], roots: Sequence[str]) -> str:
+def outside_roots(uris: Iterable[str | None], roots: Sequence[str] | None) -> str:
     """A sentence with the setting that lets in those of `uris` that are outside `roots`; "" where there are none."""
     outside = []
     for uri in uris:
         with contextlib.suppress(InputError, OSError, ValueError):  # an address of no kind is a fault of its own
             if uri and not inside(uri, roots):
                 outside.append(files.resolved(container_of(uri)))
-    if not outside:
+    if not outside or roots is None:
         return ""
     setting = line_to_add(roots, folders_to_add(outside, roots))
     tried = "with embed.retry_quarantined=true if a job has tried them"
