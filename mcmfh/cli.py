@@ -62,6 +62,10 @@ def submit(
 def check(
     manifest: str,
     filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter column.")] = None,
+    roots: Annotated[
+        list[str] | None,
+        typer.Option("--root", help="A folder or bucket that may be read; default: archive.roots of ray_config.yaml."),
+    ] = None,
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Also nearly equal images and equal reports across splits.")
     ] = False,
@@ -70,10 +74,16 @@ def check(
     ] = None,
 ) -> None:
     """Say what is wrong with a manifest, row by row, before anything heavy starts; exit code 1 if anything is."""
+    from mcmfh.archive.images import Limits
     from mcmfh.archive.manifest import check_manifest, read_manifest
+    from mcmfh.archive.roots import outside_roots
+    from mcmfh.archive.summary import summarise
 
     table = read_manifest(manifest, filters or ())
     faults = check_manifest(table)
+    print("\n".join(summarise(table)))
+    allowed = tuple(roots or ()) or load_config([f"archive.manifest={json.dumps(manifest)}"]).archive.allowed_roots
+    outside = outside_roots((uri for name in ("image_uri", "report_uri") for uri in table[name].to_pylist()), allowed)
     if duplicates or merge:
         from mcmfh.archive import duplicates as twins
         from mcmfh.archive.manifest import write_manifest
@@ -81,17 +91,18 @@ def check(
         from mcmfh.archive.splits import with_splits
 
         table = with_splits(table)
-        pairs = twins.find_duplicates(table)
+        pairs = twins.find_duplicates(table, Limits(roots=allowed))
         faults += twins.straddling_twins(table, pairs)
         if merge:
             write_manifest(twins.merge_duplicates(table, pairs), merge)
     for fault in faults:
         print(f"row {fault.row}: {fault.reason}{'' if fault.fatal else ' (warning)'} [{fault.item_id}]")
     print(f"{table.num_rows} rows, {len({fault.row for fault in faults})} of them with faults")
+    print(outside or "every address lies within archive.roots")
     if duplicates or merge:
         counts = [sum(pair.kind == kind for pair in pairs) for kind in MODALITIES]
         print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
-    raise typer.Exit(1 if faults else 0)
+    raise typer.Exit(1 if faults or outside else 0)
 
 
 @app.command()
@@ -105,19 +116,27 @@ def manifest(
 ) -> None:
     """Make a manifest (Parquet, at OUTPUT) of a folder of DICOM files, pictures and reports, or of a table."""
     from mcmfh.archive.columns import manifest_of_table
-    from mcmfh.archive.discover import discover
-    from mcmfh.archive.manifest import write_manifest
+    from mcmfh.archive.discover import survey
+    from mcmfh.archive.manifest import read_manifest, write_manifest
+    from mcmfh.archive.roots import default_roots, outside_roots
+    from mcmfh.archive.summary import summarise, summarise_survey
 
     if columns:
         pairs = [column.partition("=") for column in columns]
         if not all(equals for _, equals, _ in pairs):
             raise InputError("--column is of the form MANIFEST_COLUMN=COLUMN_OF_THE_TABLE, e.g. report=FINDINGS")
-        rows = manifest_of_table(source, {name: column for name, _, column in pairs}, output)
+        manifest_of_table(source, {name: column for name, _, column in pairs}, output)
+        table = read_manifest(output)
+        print("\n".join(summarise(table)))
     else:
-        table = discover(source)
+        found = survey(source)
+        table = found.table
+        print("\n".join(summarise_survey(found)))
         write_manifest(table, output)
-        rows = table.num_rows
-    print(f"{rows} items in {output}")
+    addresses = (uri for name in ("image_uri", "report_uri") for uri in table[name].to_pylist())
+    if outside := outside_roots(addresses, default_roots(output)):
+        print(outside)
+    print(f"{table.num_rows} items in {output}")
 
 
 @app.command()

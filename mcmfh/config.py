@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mcmfh.archive.images import Limits
+from mcmfh.archive.roots import default_roots
 from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.pretraining.settings import PretrainSettings
@@ -29,6 +30,7 @@ class ArchiveConfig(Section):
     manifest: str | None = None
     name: str = Field("archive", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     filters: tuple[str, ...] = ()
+    roots: tuple[str, ...] | None = None
     keep_reports: bool = True
     max_failure_rate: float = Field(0.2, ge=0, le=1)
     max_bytes: int = Field(64 * 2**20, ge=1)
@@ -38,7 +40,13 @@ class ArchiveConfig(Section):
     @property
     def limits(self) -> Limits:
         """Limits on each input file."""
-        return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=self.refuse_burned_in)
+        burned_in = self.refuse_burned_in
+        return Limits(self.max_bytes, self.max_pixels, refuse_burned_in=burned_in, roots=self.allowed_roots)
+
+    @property
+    def allowed_roots(self) -> tuple[str, ...] | None:
+        """Folders and buckets outside which nothing is read; None where there is no manifest to read from."""
+        return self.roots if self.roots is not None else default_roots(self.manifest) if self.manifest else None
 
 
 class EncoderConfig(Section):

@@ -7,15 +7,23 @@ class DecodeError(ValueError):
     """An input that cannot be used. The message is a short fixed sentence without names, paths or patient data."""
 
 
+class NoReport(DecodeError):
+    """A sound document that is no report, or one that was withdrawn; the message says which."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """The largest input that is decoded; larger ones are quarantined."""
+    """The largest input that is decoded, and where it may lie; others are quarantined.
+
+    roots: URIs of folders and buckets; nothing outside them is read. None: anything may be read.
+    """
 
     max_bytes: int = 64 << 20
     max_pixels: int = 64_000_000  # of one frame
     max_frames: int = 10_000
     max_aspect: float = 100.0  # longer side / shorter side; resizing an extremely thin picture takes too much memory
     refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
+    roots: tuple[str, ...] | None = None
 
     def check(self, width: int, height: int, frames: int = 1) -> None:
         """Raise DecodeError where a picture of `width` × `height` pixels and `frames` frames exceeds the limits."""

@@ -1,13 +1,13 @@
 """Loads the picture and the report of a manifest row, or gives the reason why they cannot be used.
 
-Two kinds of fault are kept apart. A fault of the item (missing, forbidden, broken) becomes a reason, and the item goes
-to quarantine. A store that does not answer raises an exception, so that the job tries again.
+Two kinds of fault are kept apart. A fault of the item becomes a reason, and the item goes to quarantine: whatever
+exception reading, decoding or parsing raises, it ends there, with its class name and nothing else. A store that does
+not answer raises an exception, so that the job tries again.
 """
 
-import errno
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from mcmfh.archive.addresses import container_of, spellings
+from mcmfh.archive.fetching import Read, beside, fetch, read_address
 from mcmfh.archive.images import DecodeError, Limits, decode_image
-from mcmfh.archive.reports import normalise, read_report
+from mcmfh.archive.report_formats.parsed import Beside
+from mcmfh.archive.reports import read_report, read_report_text
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
-# Error numbers by which a local disk and S3 say that an address can never be read.
-_BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 # Handing an item from thread to thread costs as much as reading a small file from a disk. Items on a disk are therefore
 # read in groups, two groups ahead. Items of a remote store are fetched one by one, because there the wait dominates.
 _DISK_GROUP, _DISK_GROUPS = 8, 2
@@ -40,12 +41,26 @@ class Loaded:
     reason: str | None = None
 
 
-def load_item(item: Mapping[str, Any], limits: Limits = Limits()) -> Loaded:  # noqa: B008 (frozen)
+@dataclass(frozen=True)
+class Readers:
+    """What turns an address into bytes, and bytes into a picture or a report."""
+
+    read: Read = read_address
+    image: Callable[[bytes, Limits], np.ndarray] = decode_image
+    report: Callable[[bytes, Beside], str] = read_report
+
+
+def load_item(item: Mapping[str, Any], limits: Limits = Limits(), readers: Readers = Readers()) -> Loaded:  # noqa: B008 (frozen)
     """The loaded row `item`, a mapping with the keys image_uri, report and report_uri (each may be None or missing)."""
-    return _decode(item, _fetch_item(item, limits), limits)
+    return _decode(item, _fetch_item(item, limits, readers), limits, readers)
 
 
-def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), threads: int = 16) -> Iterator[Loaded]:  # noqa: B008
+def load_items(
+    items: Iterable[Mapping[str, Any]],
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    threads: int = 16,
+    readers: Readers = Readers(),
+) -> Iterator[Loaded]:
     """`load_item` of each item, in order. `threads` threads fetch ahead; decoding runs in the caller's thread.
 
     It is an iterator, so that a caller who resizes each picture at once holds one large picture at a time. At most
@@ -55,14 +70,14 @@ def load_items(items: Iterable[Mapping[str, Any]], limits: Limits = Limits(), th
 
     def earliest() -> Iterator[Loaded]:
         group, future = waiting.popleft()
-        return (_decode(item, fetched, limits) for item, fetched in zip(group, future.result()))
+        return (_decode(item, fetched, limits, readers) for item, fetched in zip(group, future.result()))
 
     stream = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
         for first in stream:
-            local = all(files.is_local(first.get(name) or "") for name in ("image_uri", "report_uri"))
+            local = all(files.is_local(str(first.get(name) or "")) for name in ("image_uri", "report_uri"))
             group = [first, *islice(stream, _DISK_GROUP - 1 if local else 0)]
-            waiting.append((group, pool.submit(_fetch_items, group, limits)))
+            waiting.append((group, pool.submit(_fetch_items, group, limits, readers)))
             if len(waiting) >= (_DISK_GROUPS if local else 2 * threads):
                 yield from earliest()
         while waiting:
@@ -94,23 +109,32 @@ def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> 
     ]
 
 
-def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits) -> Loaded:
+def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, readers: Readers) -> Loaded:
     image_sha256 = _sha256(fetched.image) if fetched.image is not None else None
     image = report = report_sha256 = None
+    reason, doing = fetched.reason, "image cannot be decoded"
     try:
-        if fetched.reason:
-            raise DecodeError(fetched.reason)
-        if fetched.image is not None:
-            image = decode_image(fetched.image, limits)
-        if fetched.report is not None:
-            report = read_report(fetched.report)
-        elif item.get("report") is not None:
-            report = normalise(item["report"])
-        if image is None and report is None:
-            raise DecodeError("row has neither image nor report")
-        report_sha256 = _sha256(report.encode()) if report is not None else None
+        if reason is None and fetched.image is not None:
+            image = readers.image(fetched.image, limits)
+        doing = "report cannot be read"
+        if reason is None and fetched.report is not None:
+            report = readers.report(fetched.report, beside(str(item["report_uri"]), limits, readers.read))
+        elif reason is None and item.get("report") is not None:
+            report = read_report_text(item["report"])
+        if report is not None:
+            report_sha256 = _sha256(report.encode())
+        elif reason is None and image is None:
+            reason = "row has neither image nor report"
     except DecodeError as error:
-        return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=str(error))
+        reason = str(error)
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise  # a library that is not installed is no fault of the item
+    except BaseException as error:  # libraries in other languages raise what is no Exception
+        if doing.startswith("report") and files.is_outage(error):  # while an attachment was fetched
+            raise
+        reason = f"{doing} ({type(error).__name__})"
+    if reason is not None:
+        return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=reason)
     return Loaded(image, report, image_sha256, report_sha256)
 
 
@@ -121,70 +145,59 @@ class _Fetched:
     reason: str | None = None
 
 
-def _fetch_items(items: list[Mapping[str, Any]], limits: Limits) -> "list[_Fetched]":
-    return [_fetch_item(item, limits) for item in items]
+def _fetch_items(items: list[Mapping[str, Any]], limits: Limits, readers: Readers) -> "list[_Fetched]":
+    return [_fetch_item(item, limits, readers) for item in items]
 
 
-def _fetch_item(item: Mapping[str, Any], limits: Limits) -> _Fetched:
+def _fetch_item(item: Mapping[str, Any], limits: Limits, readers: Readers) -> _Fetched:
     image = report = None
     try:
         if item.get("image_uri"):
-            image = _fetch(item["image_uri"], "image", limits.max_bytes)
+            image = fetch(str(item["image_uri"]), "image", limits, readers.read)
         if item.get("report_uri"):
-            report = _fetch(item["report_uri"], "report", limits.max_bytes)
+            report = fetch(str(item["report_uri"]), "report", limits, readers.read)
     except DecodeError as error:
         return _Fetched(image, report, str(error))
     return _Fetched(image, report)
 
 
-def _fetch(uri: str, kind: str, max_bytes: int) -> bytes:
-    """The file's bytes, cut after `max_bytes` + 1, which is enough to see that the file is too large."""
-    try:
-        return files.read(uri, 0, max_bytes + 1)
-    except FileNotFoundError:
-        raise DecodeError(f"{kind} file not found") from None
-    except PermissionError:
-        raise DecodeError(f"{kind} file may not be read") from None
-    except (IsADirectoryError, NotADirectoryError):
-        raise DecodeError(f"{kind} address is a folder") from None
-    except InputError:
-        raise DecodeError(f"{kind} address has an unsupported scheme") from None
-    except OSError as error:
-        if error.errno == errno.EINVAL and files.size(uri) == 0:  # S3 refuses a byte range of an empty object
-            return b""
-        if error.errno in _BAD_ADDRESS:
-            raise DecodeError(f"{kind} address is not valid") from None
-        raise
-    except ValueError:
-        raise DecodeError(f"{kind} address is not valid") from None
-
-
 def _versions(uris: set[str], threads: int) -> dict[str, str]:
     """URI → version. A missing object has the version "missing", so that its fingerprint changes when it appears."""
+    holders = {container_of(uri) for uri in uris}
     versions: dict[str, str] = {}
     folders: dict[str, set[str]] = defaultdict(set)
-    for uri in uris:
+    for uri in holders:
         folders[files.parent(uri)].add(uri)
     for folder in sorted(folders, key=len):  # short paths first: a listing covers sub-folders
         if len(folders[folder] - versions.keys()) >= _LISTING_PAYS_FROM:
-            versions.update((uri, info["version"]) for uri, info in files.walk(folder) if uri in uris)
-    rest = sorted(uris - versions.keys())
+            versions.update(_listed(folder, holders))
+    rest = sorted(holders - versions.keys())
     with ThreadPoolExecutor(threads, thread_name_prefix="version") as pool:
         versions.update(zip(rest, pool.map(_version, rest)))
-    return versions
+    return {uri: versions[container_of(uri)] for uri in uris}
+
+
+def _listed(folder: str, wanted: set[str]) -> dict[str, str]:
+    """Versions of the `wanted` files below a folder; none where it cannot be listed, and each is asked for."""
+    try:
+        return {uri: info["version"] for uri, info in files.walk(folder) if uri in wanted}
+    except Exception as error:
+        if files.is_outage(error):
+            raise
+        return {}
 
 
 def _version(uri: str) -> str:
-    try:
-        return files.version(uri)
-    except (FileNotFoundError, PermissionError, NotADirectoryError, InputError):
-        return "missing"
-    except OSError as error:
-        if error.errno in _BAD_ADDRESS:
+    for spelling in spellings(uri):
+        try:
+            return files.version(spelling)
+        except FileNotFoundError:
+            continue
+        except Exception as error:
+            if files.is_outage(error):
+                raise
             return "missing"
-        raise
-    except ValueError:
-        return "missing"
+    return "missing"
 
 
 def _sha256(data: bytes) -> str:

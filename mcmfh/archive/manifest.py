@@ -4,17 +4,17 @@ A bad row never makes reading fail: `check_manifest` reports it and it goes to q
 = rows. All work is column arithmetic on Arrow tables; a million rows take seconds.
 """
 
-import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from mcmfh.archive import cells
+from mcmfh.archive.csv_table import read_csv_table, refuse_equal_names
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
@@ -31,8 +31,11 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("group", pa.string()),
         ("date", pa.string()),
+        ("read_fault", pa.string()),  # what kept a row, or its date, from being read; null nearly everywhere
     ]
 )
+_ADDRESSES = ("image_uri", "report_uri")
+_SAMPLE_BYTES = 4 << 20
 _CONTENT = ("image_uri", "report", "report_uri")
 
 
@@ -73,7 +76,7 @@ def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"manifest '{uri}' does not exist; give the URI of a Parquet or CSV file") from error
     except pa.ArrowException as error:
-        raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV ({error}); write it anew") from error
+        raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV; write it anew") from error
     parts: list[ManifestPart | None] = []
     groups: list[int] = []
     start = end = 0
@@ -89,64 +92,117 @@ def manifest_parts(uri: str, rows: int) -> tuple[list[ManifestPart | None], int]
 def read_manifest(uri: str, filters: Sequence[str] = (), part: ManifestPart | None = None) -> pa.Table:
     """The manifest at `uri` (Parquet or CSV, recognised by content) as SCHEMA plus the declared filter columns.
 
-    `row` is the 0-based row in the file. Relative URIs are resolved against the manifest's folder. Empty strings become
-    null; study_id defaults to item_id and group to study_id. Labels of a CSV are separated by `|`. A row with a wrong
-    number of cells gets an empty item_id. Raises InputError where the file as a whole cannot be used.
+    `row` is the 0-based row in the file. Names of columns are compared without letter case. Relative URIs are resolved
+    against the manifest's folder. Cells that are blank or say "nan", "null" and the like become null (see `missing`);
+    study_id defaults to item_id and group to study_id. Labels of a CSV are separated by `|`. `date` is in ISO 8601, to
+    the day, the month or the year (see `dates`). A row that cannot be read has an empty item_id and its `read_fault`.
+    Raises InputError where the file as a whole cannot be used.
     """
     uri = files.absolute(uri)
+    faults: dict[int, str] = {}
     try:
+        data = b"" if part else files.read(uri)
         if part:
-            table, rows = _read_row_groups(uri, part)
+            table = _read_row_groups(uri, part)
+        elif data[:4] == b"PAR1":
+            table = pq.read_table(pa.BufferReader(data))
         else:
-            data = files.read(uri)
-            table, rows = _read_parquet(data) if data[:4] == b"PAR1" else _read_csv(data, filters)
+            wanted = {name.lower() for name in (*SCHEMA.names, *filters)}
+            read = read_csv_table(data, f"manifest '{uri}'", wanted)
+            table, faults = read.table, read.faults
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"manifest '{uri}' does not exist; give the URI of a Parquet or CSV file") from error
-    except (pa.ArrowException, csv.Error) as error:
-        raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV ({error}); write it anew") from error
-    _require_columns(uri, table.column_names, filters)
+    except pa.ArrowException as error:  # its message may quote cells
+        raise InputError(f"manifest '{uri}' is neither readable Parquet nor CSV; write it anew") from error
+    result = as_manifest(table, uri, filters, faults, part.first_row if part else 0)
+    if data and data[:4] != b"PAR1":
+        for name in filters:
+            if name not in SCHEMA.names:
+                place = result.column_names.index(name)
+                result = result.set_column(place, name, cells.inferred(result[name]))
+    return result
 
-    def text(name: str) -> pa.ChunkedArray:
-        return (
-            _text(table[name])
-            if name in table.column_names
-            else pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-        )
 
-    columns = {name: text(name) for name in SCHEMA.names if name not in ("row", "labels")}
-    columns["row"] = pa.chunked_array([rows])
-    columns["item_id"] = pc.fill_null(columns["item_id"], "")
-    columns["study_id"] = pc.coalesce(columns["study_id"], columns["item_id"])
-    columns["group"] = pc.coalesce(columns["group"], columns["study_id"])
-    columns["split"] = pc.utf8_lower(columns["split"])
-    columns["date"] = pc.replace_substring_regex(columns["date"], r"^(\d{4})(\d{2})(\d{2})$", r"\1-\2-\3")
-    for name in ("image_uri", "report_uri"):
-        columns[name] = _absolute(columns[name], files.parent(uri))
-    columns["labels"] = _labels(table["labels"]) if "labels" in table.column_names else _no_labels(table.num_rows)
-    result = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+def sample_addresses(uri: str, part: ManifestPart | None) -> list[str]:
+    """Absolute addresses in one part of a Parquet manifest, or at the beginning of a CSV. Raises InputError."""
+    uri = files.absolute(uri)
+    if part:
+        with files.open_file(uri) as file:
+            parquet = pq.ParquetFile(file)
+            names = [name for name in parquet.schema_arrow.names if name.strip().lower() in _ADDRESSES]
+            table = parquet.read_row_groups(list(part.row_groups), columns=names)
+    else:
+        head = files.read(uri, 0, _SAMPLE_BYTES)
+        cut = head.rfind(b"\n") + 1 if len(head) == _SAMPLE_BYTES else len(head)
+        table = read_csv_table(head[:cut], f"manifest '{uri}'", _ADDRESSES).table
+    columns = (cells.addresses(column, files.parent(uri)) for column in table.columns)
+    return [address for column in columns for address in column.drop_null().to_pylist()]
+
+
+def as_manifest(
+    table: pa.Table, uri: str, filters: Sequence[str], faults: Mapping[int, str], first_row: int = 0
+) -> pa.Table:
+    """The normal form, as `read_manifest` returns it, of a table read from `uri`; `faults`: row → why it is unread.
+
+    Raises InputError for missing columns and for two of one name.
+    """
+    table = _named(table, uri, filters)
+    columns = _columns(table, files.parent(uri), faults)
+    rows = pa.array(first_row + np.arange(table.num_rows))
+    result = pa.table({**columns, "row": rows}).select(SCHEMA.names).cast(SCHEMA)
     for name in filters:
         if name not in SCHEMA.names:
-            result = result.append_column(name, _plain(table[name]))
-    return result.sort_by("row") if np.any(np.diff(rows) < 0) else result
+            result = result.append_column(name, cells.plain(table[name]))
+    return result
+
+
+def _columns(table: pa.Table, folder: str, faults: Mapping[int, str]) -> dict[str, pa.ChunkedArray | pa.Array]:
+    """Every column of SCHEMA but `row`."""
+    missing = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+
+    def column(name: str) -> pa.ChunkedArray:
+        return table[name] if name in table.column_names else missing
+
+    columns = {
+        "item_id": pc.fill_null(cells.text(column("item_id")), ""),
+        "image_uri": cells.addresses(column("image_uri"), folder),
+        "report": cells.prose(column("report")),
+        "report_uri": cells.addresses(column("report_uri"), folder),
+        "split": pc.utf8_lower(cells.text(column("split"))),
+        "labels": cells.labels(table["labels"]) if "labels" in table.column_names else cells.no_labels(table.num_rows),
+    }
+    columns["study_id"] = pc.coalesce(cells.keys(column("study_id")), columns["item_id"])
+    columns["group"] = pc.coalesce(cells.keys(column("group")), columns["study_id"])
+    columns["date"], no_date = cells.dates(column("date"))
+    unread = pa.array([faults.get(row) for row in range(table.num_rows)], pa.string()) if faults else missing
+    columns["read_fault"] = pc.coalesce(unread, cells.text(column("read_fault")), no_date)
+    return columns
 
 
 def check_manifest(table: pa.Table) -> list[Fault]:
     """Every fault of a table from `read_manifest`, sorted by row. Of rows with equal item_ids the first is sound."""
     ids = table["item_id"].combine_chunks()
     empty = _mask(pc.equal(ids, ""))
+    unread = _mask(pc.is_valid(table["read_fault"]))
     codes = _codes(ids)
     first = np.zeros(len(codes), bool)
     first[np.unique(codes, return_index=True)[1]] = True
     without = np.logical_and.reduce([_mask(pc.is_null(table[name])) for name in _CONTENT])
     valid_split = pc.is_in(table["split"], pa.array(SPLITS))
     invalid_split = _mask(pc.and_(pc.is_valid(table["split"]), pc.invert(valid_split)))
-    checks = (
-        (empty, "item_id is empty, or the row has another number of cells than the header", True),
+    checks: list[tuple[np.ndarray, str, bool]] = [
+        (empty & ~unread, "item_id is empty, or the row has another number of cells than the header", True),
         (~first & ~empty, "item_id was used by an earlier row", True),
         (without & ~empty, "row has neither image nor report", True),
+        (_foreign(table["image_uri"]), "image address has an unsupported scheme", True),
+        (_foreign(table["report_uri"]), "report address has an unsupported scheme", True),
         (invalid_split, "split is none of train, validation, test", False),
         (_straddling(table, _mask(valid_split)), "group stands on two sides of a split", False),
-    )
+    ]
+    reasons = table["read_fault"].combine_chunks()
+    for reason in pc.unique(reasons.drop_null()).to_pylist():
+        unread_so = _mask(pc.equal(reasons, reason))
+        checks += [(unread_so & empty, reason, True), (unread_so & ~empty, reason, False)]
     rows = table["row"].to_numpy()
     faults = [
         Fault(int(rows[position]), ids[position].as_py(), reason, fatal)
@@ -164,62 +220,16 @@ def write_manifest(table: pa.Table, uri: str) -> None:
         files.delete(uri)
 
 
-def _read_parquet(data: bytes) -> tuple[pa.Table, np.ndarray]:
-    table = pq.read_table(pa.BufferReader(data))
-    return table, np.arange(table.num_rows)
-
-
-def _read_row_groups(uri: str, part: ManifestPart) -> tuple[pa.Table, np.ndarray]:
+def _read_row_groups(uri: str, part: ManifestPart) -> pa.Table:
     with files.open_file(uri) as file:
-        table = pq.ParquetFile(file).read_row_groups(list(part.row_groups))
-    return table, part.first_row + np.arange(table.num_rows)
+        return pq.ParquetFile(file).read_row_groups(list(part.row_groups))
 
 
-def _read_csv(data: bytes, filters: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
-    """(table, int64 row numbers): first the rows that Arrow can parse, then one all-null row for each malformed one."""
-    encoding = "utf-8-sig" if _is_utf8(data) else "latin-1"
-    head = data[: 1 << 20].decode(encoding, errors="ignore").partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    header = next(csv.reader([head], delimiter=delimiter), [])
-    malformed: list[int] = []
-
-    def note(row: pa.csv.InvalidRow) -> str:
-        malformed.append(row.number - 2)  # Arrow counts from 1 and includes the header
-        return "skip"
-
-    text_columns = {name: pa.string() for name in SCHEMA.names if name != "row"}
-    table = pa.csv.read_csv(
-        io.BytesIO(data),
-        # Arrow numbers malformed rows only in single-threaded mode. A block must hold the longest report.
-        read_options=pa.csv.ReadOptions(use_threads=False, block_size=min(len(data) + 1, 1 << 28), encoding=encoding),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note),
-        convert_options=pa.csv.ConvertOptions(
-            column_types={name: kind for name, kind in text_columns.items() if name not in filters},
-            include_columns=[name for name in header if name in text_columns or name in filters],
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
-    total = table.num_rows + len(malformed)
-    good = np.setdiff1d(np.arange(total), malformed, assume_unique=True)
-    if malformed:
-        table = pa.concat_tables([table, _null_rows(table.schema, len(malformed))])
-    return table, np.concatenate([good, np.array(malformed, good.dtype)])
-
-
-def _null_rows(schema: pa.Schema, count: int) -> pa.Table:
-    return pa.table([pa.nulls(count, field.type) for field in schema], schema=schema)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _require_columns(uri: str, names: Sequence[str], filters: Sequence[str]) -> None:
+def _named(table: pa.Table, uri: str, filters: Sequence[str]) -> pa.Table:
+    """`table` with its columns called as SCHEMA and the filters call them. Raises InputError where one is missing."""
+    known = {name.lower(): name for name in (*SCHEMA.names, *filters)}
+    names = [known.get(" ".join(name.split()).lower(), name) for name in table.column_names]
+    refuse_equal_names(names, f"manifest '{uri}'")
     if "item_id" not in names:
         raise InputError(f"manifest '{uri}' has no column item_id; add one that names every row once")
     if not set(_CONTENT) & set(names):
@@ -228,39 +238,13 @@ def _require_columns(uri: str, names: Sequence[str], filters: Sequence[str]) -> 
         raise InputError(
             f"manifest '{uri}' lacks the filter column '{missing[0]}'; add it or take it out of the filters"
         )
+    return table.rename_columns(names)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Trimmed strings; blank ones become null."""
-    trimmed = pc.utf8_trim_whitespace(_plain(column).cast(pa.string()))
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-
-
-def _absolute(uris: pa.ChunkedArray, folder: str) -> pa.ChunkedArray:
-    relative = pc.binary_join_element_wise(folder, pc.replace_substring_regex(uris, r"^(\./+)+", ""), "/")
-    rooted = pc.binary_join_element_wise("file://", uris, "")
-    return pc.if_else(pc.match_substring(uris, "://"), uris, pc.if_else(pc.starts_with(uris, "/"), rooted, relative))
-
-
-def _labels(column: pa.ChunkedArray) -> pa.Array:
-    """Lists of trimmed, non-empty labels, from lists or from strings separated by `|`."""
-    lists = _plain(column)
-    if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
-        lists = pc.split_pattern(lists.cast(pa.string()), "|")
-    lists = lists.cast(pa.list_(pa.string())).combine_chunks()
-    owner, value = pc.list_parent_indices(lists), _text(pa.chunked_array([pc.list_flatten(lists)]))
-    keep = pc.is_valid(value)
-    counts = np.bincount(owner.filter(keep.combine_chunks()).to_numpy(), minlength=len(lists))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), value.filter(keep).combine_chunks())
-
-
-def _no_labels(rows: int) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], pa.string()))
+def _foreign(uris: pa.ChunkedArray) -> np.ndarray:
+    """bool[N]: addresses of a scheme that is not read."""
+    ours = pc.match_substring_regex(uris, f"^(?:file:///?|(?:{'|'.join(files.SCHEMES)})://)[^/]")
+    return _mask(pc.and_(pc.is_valid(uris), pc.invert(ours)))
 
 
 def _mask(column: pa.ChunkedArray) -> np.ndarray:

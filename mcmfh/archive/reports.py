@@ -1,44 +1,60 @@
-"""Extracts the text of a report from its bytes: plain text, a FHIR DiagnosticReport (JSON) or a DICOM SR.
+"""Bytes of a report → its text. The format is recognised by content and parsed by its standard.
 
-The format is recognised from the bytes. White space is folded, so that equal wordings become equal strings.
+Formats: FHIR (JSON, XML, ndjson, Bundles), HL7 v2, CDA, DICOM SR and encapsulated documents, PDF, RTF, HTML and plain
+text, one module each in `mcmfh.archive.report_formats`. What is none of them, or no report, is refused with a reason.
+White space is folded, so that equal wordings are equal strings.
 """
 
-import base64
-import binascii
-import html
-import json
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import Any
 
-from mcmfh.archive.images import DecodeError, looks_like_dicom
+from mcmfh.archive.images import looks_like_dicom
+from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.report_formats import cda, fhir, hl7v2, html, pdf, plain, rtf
+from mcmfh.archive.report_formats.characters import decode
+from mcmfh.archive.report_formats.parsed import Beside, ParsedReport, choose
 
+# Part of the encoder digest. Raise it with every change by which the same bytes become another text.
+REPORT_POLICY = "report-2"
 MAX_CHARACTERS = 100_000
 _MAX_BYTES = 64 << 20
-_NOT_TEXT = (b"%PDF", b"{\\rtf", b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*", b"RIFF", b"GIF8")
-_MAX_DEPTH = 50
+_NOT_TEXT = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"\x1f\x8b", b"BZh")
 
 
-def read_report(data: bytes) -> str:
-    """The normalised text of the report in `data`. Raises DecodeError where it is empty or cannot be read."""
+def read_report(data: bytes, beside: Beside | None = None) -> str:
+    """The report in `data`, white space folded, NFC. Raises DecodeError, for an empty one too.
+
+    beside: reads a file of the report's own folder by its name, for attachments; None: there are none.
+    """
+    return normalise(choose(parse_reports(data, beside)).text)
+
+
+def read_report_text(text: str) -> str:
+    """The report in a cell of a table, which may hold any of the formats that are text. Raises DecodeError."""
+    return normalise(choose(_parse_text(text, None)).text)
+
+
+def parse_reports(data: bytes, beside: Beside | None = None) -> list[ParsedReport]:
+    """Every report in `data`, as its format gives it. Raises DecodeError."""
     if len(data) > _MAX_BYTES:
         raise DecodeError("file is larger than the limit")
     if looks_like_dicom(data):
-        return normalise(" ".join(_structured_report(data)))
-    text = _text(data)
-    if text.lstrip()[:1] in ("{", "[") and '"resourceType"' in text:
-        return normalise(_fhir(text))
-    if "http://hl7.org/fhir" in text[:2000] and text.lstrip().startswith("<"):
-        raise DecodeError("FHIR in XML is not supported")
-    return normalise(text)
+        from mcmfh.archive.report_formats import sr  # brings pydicom, which other reports can spare
+
+        return [sr.parse(data)]
+    if pdf.recognises(data):
+        return [ParsedReport(pdf.text_of_bytes(data))]
+    if data.startswith(_NOT_TEXT):
+        raise DecodeError("report is not text")
+    if data.lstrip()[:1] == b"<":
+        declared = html.declared_charset(data)
+        text = decode(data, declared or _xml_charset(data))
+        return [cda.parse(data)] if cda.recognises(text) else _parse_text(text, beside)
+    return _parse_text(decode(data, hl7v2.declared_charset(data) if b"MSH" in data[:64] else None), beside)
 
 
 def normalise(text: str) -> str:
-    """`text` in NFC, with every run of white space and control characters folded into one space.
-
-    Raises DecodeError where nothing is left or the text is longer than MAX_CHARACTERS.
-    """
+    """`text` with every run of white space and control characters as one space, NFC. Raises DecodeError when empty."""
     text = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ufeff]+", " ", unicodedata.normalize("NFC", text)).split())
     if not text:
         raise DecodeError("empty report")
@@ -47,95 +63,22 @@ def normalise(text: str) -> str:
     return text
 
 
-def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif data.startswith(_NOT_TEXT) or b"\0" in data:
-        raise DecodeError("report is not text")
-    else:
-        encoding = "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+def _parse_text(text: str, beside: Beside | None) -> list[ParsedReport]:
+    if not text.strip("\ufeff \t\r\n\v\f\x00"):
+        raise DecodeError("empty report")
+    if fhir.recognises(text):
+        return fhir.parse(text, beside)
+    if hl7v2.recognises(text):
+        return hl7v2.parse(text)
+    if cda.recognises(text):
+        return [cda.parse(text)]
+    if rtf.recognises(text):
+        return [ParsedReport(rtf.parse(text))]
+    if html.recognises(text):
+        return [ParsedReport(html.parse(text))]
+    return [plain.parse(text)]
 
 
-def _fhir(text: str) -> str:
-    """Conclusion and text attachments of every DiagnosticReport in a FHIR resource or Bundle; else the narrative."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise DecodeError("FHIR document cannot be parsed") from None
-    reports = list(_diagnostic_reports(document))
-    if not reports:
-        raise DecodeError("JSON holds no FHIR DiagnosticReport")
-    parts: list[str] = []
-    for report in reports:
-        candidates = [*_attachments(report), report.get("conclusion")]
-        narrative = report.get("text")
-        if not any(candidates) and isinstance(narrative, dict):
-            candidates.append(_without_tags(str(narrative.get("div") or "")))
-        for part in candidates:  # a conclusion often repeats the end of the attached text
-            if isinstance(part, str) and not any(part in earlier for earlier in parts):
-                parts.append(part)
-    return " ".join(parts)
-
-
-def _diagnostic_reports(document: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(document, dict) and document.get("resourceType") == "DiagnosticReport":
-        yield document
-    elif isinstance(document, dict) and document.get("resourceType") == "Bundle":
-        for entry in document.get("entry") or []:
-            if isinstance(entry, dict):
-                yield from _diagnostic_reports(entry.get("resource"))
-
-
-def _attachments(report: dict[str, Any]) -> Iterator[str]:
-    for form in report.get("presentedForm") or []:
-        kind = str(form.get("contentType") or "text/plain") if isinstance(form, dict) else ""
-        if kind.startswith("text/") and form.get("data"):
-            try:
-                text = _text(base64.b64decode(form["data"], validate=False))
-            except (binascii.Error, ValueError, TypeError):
-                raise DecodeError("FHIR attachment cannot be decoded") from None
-            yield _without_tags(text) if "html" in kind else text
-
-
-def _without_tags(markup: str) -> str:
-    return html.unescape(re.sub(r"<[^>]*>", " ", markup))
-
-
-def _structured_report(data: bytes) -> Iterator[str]:
-    """Texts, codes and measurements of an SR document, each preceded by its concept name; person names are left out."""
-    from mcmfh.archive.dicom import read_dicom
-
-    dataset = read_dicom(data, _MAX_BYTES)
-    if "ContentSequence" not in dataset:
-        raise DecodeError("DICOM object holds no report")
-    try:
-        yield from _content(dataset.ContentSequence, 0)
-    except Exception:  # pydicom parses an element on first access, and a hostile one may raise anything
-        raise DecodeError("DICOM report cannot be read") from None
-
-
-def _content(items: Any, depth: int) -> Iterator[str]:
-    for item in items if depth < _MAX_DEPTH else ():
-        kind, value = item.get("ValueType"), ""
-        if kind == "TEXT":
-            value = str(item.get("TextValue") or "")
-        elif kind == "CODE":
-            value = _meaning(item.get("ConceptCodeSequence"))
-        elif kind == "NUM" and item.get("MeasuredValueSequence"):
-            measured = item.MeasuredValueSequence[0]
-            value = (
-                f"{measured.get('NumericValue', '')} {_meaning(measured.get('MeasurementUnitsCodeSequence'))}".strip()
-            )
-        if value:
-            concept = _meaning(item.get("ConceptNameCodeSequence"))
-            yield f"{concept}: {value}." if concept else f"{value}."
-        if item.get("ContentSequence"):
-            yield from _content(item.ContentSequence, depth + 1)
-
-
-def _meaning(codes: Any) -> str:
-    return str(codes[0].get("CodeMeaning") or "") if codes else ""
+def _xml_charset(data: bytes) -> str | None:
+    match = re.match(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9_.-]+)", data[:300])
+    return match[1].decode() if match else None

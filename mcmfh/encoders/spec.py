@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mcmfh.archive.images import DECODE_POLICY
+from mcmfh.archive.reports import REPORT_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.store.files import digest
 
@@ -28,6 +29,10 @@ _LIBRARIES = [
     "pylibjpeg",
     "pylibjpeg-libjpeg",
     "pylibjpeg-openjpeg",
+    "hl7",
+    "lxml",
+    "pypdf",
+    "striprtf",
 ]
 
 
@@ -65,8 +70,9 @@ class EncoderSpec:
     def identity(self) -> dict[str, Any]:
         """The JSON object whose digest is the encoder's."""
         fields = {name: value for name, value in asdict(self).items() if name != "source"}
-        arithmetic = {"version": _ARITHMETIC, "batch_size": self.batch_size, "decode_policy": DECODE_POLICY}
-        return {**fields, **arithmetic, "libraries": library_versions()}
+        policies = {"decode_policy": DECODE_POLICY, "report_policy": REPORT_POLICY}
+        arithmetic = {"version": _ARITHMETIC, "batch_size": self.batch_size}
+        return {**fields, **arithmetic, **policies, "libraries": library_versions()}
 
     @cached_property
     def digest(self) -> str:

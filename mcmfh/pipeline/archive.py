@@ -1,7 +1,11 @@
 """Reading a manifest as the configuration names it."""
 
-from mcmfh.archive.manifest import check_manifest, manifest_parts, read_manifest
+import sys
+from collections.abc import Sequence
+
+from mcmfh.archive.manifest import check_manifest, manifest_parts, read_manifest, sample_addresses
 from mcmfh.archive.opened import Archive, Manifest
+from mcmfh.archive.roots import outside_roots
 from mcmfh.config import ArchiveConfig
 from mcmfh.embeddings.plan import usable_items, with_fingerprints
 from mcmfh.errors import InputError
@@ -14,6 +18,7 @@ def read_archive(config: ArchiveConfig) -> Archive:
     manifest = read_manifest(_uri(config), config.filters)
     _refuse_empty(config, manifest.num_rows)
     faults = check_manifest(manifest)
+    _warn_outside(config, [*manifest["image_uri"].to_pylist(), *manifest["report_uri"].to_pylist()])
     return Archive(usable_items(with_fingerprints(manifest), faults), faults, manifest.num_rows)
 
 
@@ -21,6 +26,7 @@ def open_manifest(config: ArchiveConfig) -> Manifest:
     """The manifest's address and parts, without its rows. Raises InputError when there is none."""
     parts, rows = manifest_parts(_uri(config), PART_ROWS)
     _refuse_empty(config, rows)
+    _warn_outside(config, sample_addresses(_uri(config), parts[0]))  # the first part speaks for the others
     return Manifest(_uri(config), parts, rows)
 
 
@@ -28,6 +34,11 @@ def _uri(config: ArchiveConfig) -> str:
     if config.manifest is None:
         raise InputError("no manifest is named; set archive.manifest to the URI of a Parquet or CSV file")
     return config.manifest
+
+
+def _warn_outside(config: ArchiveConfig, addresses: Sequence[str | None]) -> None:
+    if outside := outside_roots(addresses, config.allowed_roots):
+        print(outside, file=sys.stderr)
 
 
 def _refuse_empty(config: ArchiveConfig, rows: int) -> None:

@@ -109,4 +109,4 @@ def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     pq.write_table(items, sink)
     uri = held_out_manifest(config.store, files.digest(items["item_id"].to_pylist())[:16])
     files.create(uri, sink.getvalue())
-    return config.archive.model_copy(update={"manifest": uri})
+    return config.archive.model_copy(update={"manifest": uri, "roots": config.archive.allowed_roots})

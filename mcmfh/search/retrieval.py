@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from mcmfh.archive.fetching import fetch
 from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.errors import InputError
 from mcmfh.hamming import rerank_by_logits
@@ -26,7 +27,6 @@ from mcmfh.search.precision import estimated_precision
 from mcmfh.search.query import Query
 from mcmfh.search.source import CodeQuery, LocalSource, Source
 from mcmfh.snapshots.shards import code_column
-from mcmfh.store import files
 
 EXCERPT = 400  # characters
 THUMBNAIL = 256  # pixels
@@ -188,8 +188,8 @@ class Retrieval:
         if item is None or item["image_uri"] is None:
             return None
         try:
-            return thumbnail(decode_image(files.read(item["image_uri"]), self.limits))
-        except (FileNotFoundError, DecodeError):  # the archive's file was moved or changed after hashing
+            return thumbnail(decode_image(fetch(item["image_uri"], "image", self.limits), self.limits))
+        except DecodeError:  # the archive's file was moved or changed after hashing
             return None
 
 

@@ -7,11 +7,15 @@ either writes the whole object or reports that another writer already did. On S3
 S3 is reached with the usual variables AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 """
 
+import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import posixpath
+import re
+import stat
 import uuid
 from collections.abc import Iterator
 from functools import lru_cache
@@ -23,6 +27,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
 
+SCHEMES = ("file", "s3")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+# Errors of a store that does not answer, as the system and the libraries of S3 say it.
+_OUTAGES = (
+    *(errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN),
+    *(errno.EHOSTUNREACH, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOBUFS),
+)
+_OUTAGE_CLASSES = {
+    *(("botocore", "ConnectionError"), ("botocore", "HTTPClientError"), ("botocore", "NoCredentialsError")),
+    *(("botocore", "CredentialRetrievalError"), ("aiohttp", "ClientError"), ("urllib3", "HTTPError")),
+}
 # Conditional writes answer 409 or 412 when another writer won; s3fs turns both into one of these.
 _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
@@ -39,14 +54,39 @@ def digest(value: Any) -> str:
 
 def is_local(uri: str) -> bool:
     """Whether `uri` is a path, bare or with file://."""
-    return "://" not in uri or uri.startswith("file://")
+    return "://" not in uri or uri.lower().startswith("file://")
 
 
 def absolute(uri: str) -> str:
-    """`uri` with a scheme: a bare or file:// path becomes absolute, anything else is returned as it is."""
+    """`uri` with a scheme in lower case: a bare or file:// path becomes absolute, anything else keeps its path.
+
+    Raises InputError for a scheme with one slash: "s3:/bucket" is meant for S3 and must not become a local folder.
+    """
+    if (match := _SCHEME.match(uri)) and not uri.startswith(match[0] + "/"):
+        if match[1].lower() != "file":
+            raise InputError(f"'{uri}' is no address; write {match[1]}:// with two slashes, or ./ before a path")
+        uri = f"file://{uri[len(match[0]) - 1 :]}"
+    scheme, mark, path = uri.partition("://")
     if not is_local(uri):
-        return uri.rstrip("/")
-    return "file://" + str(Path(uri.removeprefix("file://")).expanduser().absolute())
+        return f"{scheme.lower()}{mark}{path}".rstrip("/")
+    return "file://" + str(Path(path if mark else uri).expanduser().absolute())
+
+
+def resolved(uri: str) -> str:
+    """`absolute(uri)` with ".." and, on a disk, links followed: where the bytes really are. Raises InputError."""
+    scheme, _, path = absolute(uri).partition("://")
+    if scheme == "file":
+        return "file://" + os.path.realpath(path)
+    return f"{scheme}://{posixpath.normpath('/' + path)[1:]}"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` says that a store or the network fails, and nothing about the object that was asked for."""
+    if isinstance(error, ConnectionError | TimeoutError | asyncio.TimeoutError):
+        return True
+    if isinstance(error, OSError) and error.errno in _OUTAGES:
+        return True
+    return any((kind.__module__.partition(".")[0], kind.__name__) in _OUTAGE_CLASSES for kind in type(error).__mro__)
 
 
 def join(root: str, *parts: str) -> str:
@@ -82,15 +122,14 @@ def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
             use_listings_cache=False,
             skip_instance_cache=True,
         )
-    try:
-        return fsspec.filesystem(protocol)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"storage scheme '{protocol}://' is not supported; use file:// or s3://") from error
+    return fsspec.filesystem(protocol)
 
 
 def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     uri = absolute(uri)
     protocol, _, path = uri.partition("://")
+    if protocol not in SCHEMES:
+        raise InputError(f"storage scheme '{protocol}://' is not supported; use file:// or s3://")
     return _filesystem(protocol, os.getpid()), path
 
 
@@ -103,10 +142,24 @@ def exists(uri: str) -> bool:
 def read(uri: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of an object, or of its range [start, end). Raises FileNotFoundError."""
     fs, path = _open(uri)
-    if isinstance(fs, LocalFileSystem) and start is None and end is None:
-        return Path(path).read_bytes()  # twice as fast as fsspec
+    if isinstance(fs, LocalFileSystem):
+        return _read_local(path, start or 0, end)
     data: bytes = fs.cat_file(path, start=start, end=end)
     return data
+
+
+def _read_local(path: str, start: int, end: int | None) -> bytes:
+    """Bytes of a regular file, in half the time of fsspec. A pipe or a device, which may never end, is not read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.ENXIO, "no regular file")
+        if start:
+            file.seek(start)
+        return file.read() if end is None else file.read(max(end - start, 0))
 
 
 def open_file(uri: str) -> BinaryIO:
@@ -133,7 +186,7 @@ def create(uri: str, data: bytes) -> bool:
     Of any number of racing writers exactly one gets True. A reader sees the whole object or none.
     """
     fs, path = _open(uri)
-    if uri.startswith("s3://"):
+    if not isinstance(fs, LocalFileSystem):
         try:
             fs.pipe_file(path, data, mode="create")
             return True

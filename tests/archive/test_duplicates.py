@@ -93,5 +93,9 @@ def test_the_command_reports_and_writes(archive, tmp_path):
     assert run.exit_code == 1
     assert "row 13: image is that of row 1, in another split (warning) [i13]" in run.stdout
     assert "4 pairs of nearly equal images, 1 equal reports" in run.stdout
-    run = CliRunner().invoke(app, ["check", str(tmp_path / "merged.parquet"), "--duplicates"])
+    merged = str(tmp_path / "merged.parquet")
+    run = CliRunner().invoke(app, ["check", merged, "--duplicates"])
+    assert run.exit_code == 1
+    assert f"archive.roots=[file://{tmp_path}, file://{archive.parent}]" in run.stdout
+    run = CliRunner().invoke(app, ["check", merged, "--duplicates", "--root", str(archive.parent)])
     assert run.exit_code == 0, run.stdout

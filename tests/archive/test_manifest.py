@@ -91,6 +91,106 @@ def test_a_report_of_megabytes(tmp_path):
     assert read_manifest(written(tmp_path, f'item_id,report\na,"{text}"\n'))["report"][0].as_py() == text.strip()
 
 
+def test_words_for_not_known_are_no_values(tmp_path):
+    words = ("nan", "NULL", "None", "n/a", "#N/A", "<NA>", "NaT")
+    keys = (*words, "unknown", "0", "-", "Anonymous", "unbekannt")
+    rows = [f"{n},{key},{words[n % len(words)]},x.png,{words[n % len(words)]}" for n, key in enumerate(keys)]
+    table = read_manifest(written(tmp_path, "item_id,group,report,image_uri,split\n" + "\n".join(rows)))
+    assert table["group"].to_pylist() == [str(n) for n in range(len(keys))]
+    assert table["report"].null_count == table["split"].null_count == len(keys)
+    nameless = read_manifest(written(tmp_path, "item_id,report\nnan,a\nNULL,b\n-,c\n0,d\n"))
+    assert nameless["item_id"].to_pylist() == ["", "", "-", "0"]
+    assert [fault.row for fault in check_manifest(nameless)] == [0, 1]
+
+
+def test_numbers_that_became_floats(tmp_path):
+    values = {
+        "item_id": pa.array([1.0, 2.0, None]),
+        "report": ["a", "b", "c"],
+        "group": [float("nan"), 1234567890.0, 7.0],
+        "study_id": [0.5, 0.5, 1.0],
+    }
+    pq.write_table(pa.table(values), tmp_path / "m.parquet")
+    table = read_manifest(str(tmp_path / "m.parquet"))
+    assert table["item_id"].to_pylist() == ["1", "2", ""]
+    assert table["group"].to_pylist() == ["0.5", "1234567890", "7"]
+    assert read_manifest(written(tmp_path, "item_id,report,group\na,x,7.0\n"))["group"].to_pylist() == ["7"]
+
+
+def test_dates_of_all_sorts(tmp_path):
+    cells = (
+        "2019-02-03",
+        "3.2.2019",
+        "43499",
+        "13/02/2019",
+        "3/2/2019",
+        "2019",
+        "Feb 2019",
+        "nan",
+        "Doe Jane",
+        "20190231",
+    )
+    rows = "".join(f"{n},x,{cell}\n" for n, cell in enumerate(cells))
+    table = read_manifest(written(tmp_path, "item_id,report,date\n" + rows))
+    day = "2019-02-03"
+    assert table["date"].to_pylist() == [day, day, day, "2019-02-13", day, "2019", "2019-02", None, None, None]
+    faults = check_manifest(table)
+    assert [(fault.row, fault.fatal) for fault in faults] == [(8, False), (9, False)]
+    assert "Doe" not in faults[0].reason
+    ambiguous = read_manifest(written(tmp_path, "item_id,report,date\na,x,3/2/2019\n"))
+    assert "which number is the day" in check_manifest(ambiguous)[0].reason
+
+
+def test_headers_with_blanks_and_in_any_letter_case(tmp_path):
+    table = read_manifest(written(tmp_path, " Item_ID , REPORT ,  Ward\n1, Nodule ,n\n"), ["ward"])
+    assert table.to_pylist()[0] | {"labels": None} == {
+        **dict.fromkeys(SCHEMA.names),
+        **{"row": 0, "item_id": "1", "report": "Nodule", "study_id": "1", "group": "1", "ward": "n"},
+    }
+    pq.write_table(pa.table({"Item_Id": ["1"], "report ": ["x"]}), tmp_path / "m.parquet")
+    assert read_manifest(str(tmp_path / "m.parquet"))["report"].to_pylist() == ["x"]
+    pq.write_table(pa.table([["1"], ["x"], ["y"]], names=["item_id", "report", "Report"]), tmp_path / "m.parquet")
+    with pytest.raises(InputError, match="columns 2 and 3"):
+        read_manifest(str(tmp_path / "m.parquet"))
+
+
+def test_a_fault_names_its_line(tmp_path):
+    table = read_manifest(written(tmp_path, 'item_id,report\na,"two\nlines"\nb,"open\nc,x,y\n'))
+    assert [(fault.row, fault.fatal, fault.reason[:6]) for fault in check_manifest(table)] == [
+        (1, True, "line 4"),
+        (2, True, "line 5"),
+    ]
+    write_manifest(table, str(tmp_path / "m.parquet"))
+    assert check_manifest(read_manifest(str(tmp_path / "m.parquet"))) == check_manifest(table)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://h/x.png", "ftp://h/x.png", "memory://x.png", "local://x.png", "s3:/bucket/x.png", "gopher://x"),
+        *("s3://", "HTTPS://h/x", "data:/x", "github://a:b@/x.png", "zip://a.png::file:///x.zip", "s3:///x"),
+    ],
+)
+@pytest.mark.parametrize("column", ["image_uri", "report_uri"])
+def test_schemes_that_are_not_read_are_faults(tmp_path, address, column):
+    table = read_manifest(written(tmp_path, f"item_id,{column}\na,{address}\nb,x.png\n"))
+    (fault,) = check_manifest(table)
+    assert (fault.row, fault.fatal) == (0, True)
+    assert fault.reason == f"{column[:-4]} address has an unsupported scheme"
+
+
+def test_spellings_of_addresses(tmp_path):
+    given_ = ("file:/a/b.png", "FILE:///a/b.png", "S3://bucket/b.png", "s3://bucket/b.png", "/a/b.png", "a:b.png")
+    rows = "".join(f"{n},{address}\n" for n, address in enumerate(given_))
+    table = read_manifest(written(tmp_path, "item_id,image_uri\n" + rows))
+    assert check_manifest(table) == []
+    on_disk, in_bucket = "file:///a/b.png", "s3://bucket/b.png"
+    assert table["image_uri"].to_pylist() == [
+        *(on_disk, on_disk, in_bucket, in_bucket, on_disk),
+        f"{files.absolute(str(tmp_path))}/a:b.png",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "filters", "culprit"),
     [
