@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mcmfh.archive.images import DecodeError, Limits, decode_image
+from mcmfh.archive.images import DecodeError, Limits, decode_picture
 from mcmfh.archive.reports import normalise, read_report
 from mcmfh.errors import InputError
 from mcmfh.store import files
@@ -33,11 +33,12 @@ _LISTING_PAYS_FROM = 8
 class Loaded:
     """One item. With a `reason`, picture and report are None, and the digests cover the files that could be read."""
 
-    image: np.ndarray | None = None  # as `decode_image` gives it
+    image: np.ndarray | None = None  # as `decode_picture` gives it
     report: str | None = None
     image_sha256: str | None = None  # of the file's bytes
     report_sha256: str | None = None  # of the normalised text in UTF-8, as the encoder gets it
     reason: str | None = None
+    note: str | None = None  # what had to be done to show the picture, as `Picture.note`
 
 
 def load_item(item: Mapping[str, Any], limits: Limits = Limits()) -> Loaded:  # noqa: B008 (frozen)
@@ -96,22 +97,23 @@ def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> 
 
 def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits) -> Loaded:
     image_sha256 = _sha256(fetched.image) if fetched.image is not None else None
-    image = report = report_sha256 = None
+    picture = report = report_sha256 = None
     try:
         if fetched.reason:
             raise DecodeError(fetched.reason)
         if fetched.image is not None:
-            image = decode_image(fetched.image, limits)
+            picture = decode_picture(fetched.image, limits)
         if fetched.report is not None:
             report = read_report(fetched.report)
         elif item.get("report") is not None:
             report = normalise(item["report"])
-        if image is None and report is None:
+        if picture is None and report is None:
             raise DecodeError("row has neither image nor report")
         report_sha256 = _sha256(report.encode()) if report is not None else None
     except DecodeError as error:
         return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=str(error))
-    return Loaded(image, report, image_sha256, report_sha256)
+    image, note = (picture.pixels, picture.note) if picture else (None, None)
+    return Loaded(image, report, image_sha256, report_sha256, note=note)
 
 
 @dataclass(frozen=True)

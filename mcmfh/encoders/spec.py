@@ -23,6 +23,8 @@ _LIBRARIES = [
     "numpy",
     "pillow",
     "simplejpeg",
+    "tifffile",
+    "imagecodecs",
     "numba",
     "pydicom",
     "pylibjpeg",
