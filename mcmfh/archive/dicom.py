@@ -1,11 +1,10 @@
-"""DICOM bytes → the 8-bit picture a workstation would show.
+"""Decodes DICOM bytes into the 8-bit picture that a workstation would show.
 
-Of a multi-frame object the middle frame is shown. `dicom_stored` reads its values; `dicom_grey` and `dicom_colour`
-make the picture of them. pydicom and its codecs are the extra `dicom`.
+A multi-frame object is represented by its middle frame. `dicom_stored` reads the values of that frame; `dicom_grey`
+and `dicom_colour` turn them into a picture. pydicom and its codecs are the optional dependency `dicom`.
 """
 
 import logging
-import struct
 import warnings
 import zlib
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 from mcmfh.archive.dicom_attributes import Attributes
 from mcmfh.archive.dicom_colour import colour_picture, palette_picture
 from mcmfh.archive.dicom_grey import grey_picture, is_mask, mask_picture
+from mcmfh.archive.dicom_signature import transfer_syntax
 from mcmfh.archive.dicom_stored import Frame, open_frame, stored_values
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.memory import DECODING, MemoryBudget
@@ -27,7 +27,10 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 @lru_cache(maxsize=1)
 def load_pydicom() -> ModuleType:
-    """pydicom, kept quiet: its warnings and log lines quote values, that is patient data. InputError without it."""
+    """The pydicom module, silenced, because its warnings and log lines quote patient data.
+
+    Raises InputError where pydicom is not installed.
+    """
     try:
         import pydicom
         import pydicom.encaps
@@ -40,7 +43,7 @@ def load_pydicom() -> ModuleType:
 
 
 def read_dicom(data: bytes, max_bytes: int, pixels: bool = True) -> Any:
-    """The pydicom Dataset in `data`, with a transfer syntax. Raises DecodeError where it cannot be parsed."""
+    """The pydicom Dataset in `data`; a missing transfer syntax is filled in from its encoding. Raises DecodeError."""
     pydicom = load_pydicom()
     _check_deflated(data, max_bytes)
     try:
@@ -87,17 +90,18 @@ def _picture(dataset: Any, frame: Frame) -> Picture:
 
 
 def _bytes_a_sample(frame: Frame) -> int:
-    """What a sample costs at the peak, measured: in integers of up to 16 bits, in a codec, in floats."""
+    """The most memory that one sample takes while it is decoded: as a float, native, or in a codec."""
     if frame.layout.allocated > 16:
         return 40
-    return 6 if frame.pixels and frame.syntax.startswith("1.2.840.10008.1.2.1") else 18
+    return 6 if frame.is_native else 18
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
-    """A deflated dataset is inflated here piece by piece first: pydicom would inflate any bomb at once."""
-    if data[128:132] != b"DICM" or _DEFLATED not in data[:1024] or data[132:140] != b"\x02\0\0\0UL\x04\0":
+    """Raise DecodeError where a deflated dataset inflates to more than `max_bytes`; pydicom itself has no bound."""
+    stated = transfer_syntax(data)
+    if stated is None or stated[0] != _DEFLATED:
         return
-    inflate, pending, size = zlib.decompressobj(-15), data[144 + struct.unpack_from("<I", data, 140)[0] :], 0
+    inflate, pending, size = zlib.decompressobj(-15), data[stated[1] :], 0
     try:
         while pending and not inflate.eof:
             size += len(inflate.decompress(pending, 1 << 20))

@@ -13,8 +13,6 @@ from mcmfh.archive.stretch import stretch
 def colour_picture(stored: np.ndarray, layout: Layout) -> Picture:
     """The highest eight bits of stored values [rows, columns, 3], or their range where those show nothing."""
     refuse_uniform(stored)
-    if stored.dtype.kind == "i":  # colours have no sign
-        stored = stored.view(f"u{stored.itemsize}")
     if layout.stored == 8:
         picture = Picture(np.ascontiguousarray(stored.astype(np.uint8, copy=False)))
     elif layout.stored < 8:

@@ -115,7 +115,7 @@ def _pointwise(stored: np.ndarray, grey: Transform) -> np.ndarray:
     """grey(stored), by a table of the values from the least to the greatest where that is shorter."""
     if stored.dtype.kind == "f" or int(stored.max()) - int(stored.min()) >= 1 << 16:
         return grey(stored)
-    from mcmfh.archive.table_look_up import look_up  # brings numba, which reading headers can spare
+    from mcmfh.archive.table_look_up import look_up  # imports numba, which reading headers does not need
 
     return look_up(stored, stored.min(), grey(np.arange(int(stored.min()), int(stored.max()) + 1)))
 

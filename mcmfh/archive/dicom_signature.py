@@ -1,4 +1,4 @@
-"""Whether bytes are DICOM, with or without the preamble of Part 10, whatever element they begin with."""
+"""What can be told of DICOM without parsing it: whether bytes are DICOM at all, and how the data set is encoded."""
 
 import struct
 
@@ -12,8 +12,26 @@ _LONGEST_IMPLICIT = 1 << 16  # a first element of a file that is longer is none
 
 
 def looks_like_dicom(data: bytes) -> bool:
-    """Whether `data`, or its beginning, is DICOM: marked so, or two elements that can follow each other."""
+    """Whether `data`, or its beginning, is DICOM: marked as Part 10, or elements that can follow each other.
+
+    A file without the preamble may begin with any element.
+    """
     return data[128:132] == b"DICM" or any(_are_elements(data, *encoding) for encoding in _ENCODINGS)
+
+
+def transfer_syntax(data: bytes) -> tuple[bytes, int] | None:
+    """The transfer syntax that the meta information of `data` states, and where the data set begins after it."""
+    position = 132 if data[128:132] == b"DICM" else 0
+    syntax = None
+    while data[position : position + 2] == b"\x02\0" and position + 8 <= len(data):
+        value = _value(data, position, True, "<")
+        if value is None:
+            return None
+        start, length = value
+        if data[position + 2 : position + 4] == b"\x10\0":
+            syntax = data[start : start + length].rstrip(b" \0")
+        position = start + length
+    return (syntax, position) if syntax is not None else None
 
 
 def _are_elements(data: bytes, explicit: bool, order: str) -> bool:

@@ -73,6 +73,11 @@ class Frame:
     syntax: str  # of `pixels`
     vr: str = "OW"
 
+    @property
+    def is_native(self) -> bool:
+        """Whether `pixels` are samples as they are, without a codec."""
+        return self.syntax in (_EXPLICIT, *_BIG_ENDIAN)
+
 
 def open_frame(dataset: Any, limits: Limits) -> Frame:
     """The middle frame of an object, within the limits. Raises DecodeError where there is none."""
@@ -98,7 +103,7 @@ def open_frame(dataset: Any, limits: Limits) -> Frame:
         known = syntax in (*_SYNTAX.values(), *_HT_JPEG_2000, *_VARIANTS)
         raise DecodeError("DICOM pixel data cannot be decoded" if known else "DICOM transfer syntax is not supported")
     limits.check(layout.columns, layout.rows)
-    if syntax == RLE and len(frame) > 2 * layout.frame_bytes + 4096:  # run lengths never double the data
+    if syntax == RLE and len(frame) > 2 * layout.frame_bytes + 4096:  # run-length encoding at most doubles the data
         raise DecodeError("DICOM pixel data cannot be decoded")
     return Frame(single, index, frame, 0, syntax)
 
@@ -110,7 +115,7 @@ def stored_values(frame: Frame) -> tuple[np.ndarray, Layout]:
     if frame.syntax == _DEFLATED_FRAMES:  # PS3.5 A.4.12
         inflated = zlib.decompressobj(-15).decompress(frame.pixels, math.ceil(layout.frame_bytes))
         return _decoded(inflated, _EXPLICIT, layout)
-    if frame.syntax in (_EXPLICIT, *_BIG_ENDIAN):
+    if frame.is_native:
         return _decoded(frame.pixels, frame.syntax, layout, frame.position, frame.vr)
     encapsulated = encapsulate(frame.pixels)
     if frame.syntax == RLE and layout.allocated == 1:  # bytes of eight pixels each are what the run lengths are of
@@ -191,7 +196,8 @@ def _consistent(layout: Layout) -> Layout:
         photometric = "RGB"
     if layout.samples == 1 and photometric not in ("MONOCHROME1", "PALETTE COLOR"):
         photometric = "MONOCHROME2"
-    return replace(layout, stored=stored, high_bit=high, photometric=photometric)
+    signed = layout.signed and layout.samples == 1  # colours have no sign
+    return replace(layout, stored=stored, high_bit=high, photometric=photometric, signed=signed)
 
 
 def _encapsulated(dataset: Any) -> bool:
@@ -279,7 +285,8 @@ def _meaningful_bits(values: np.ndarray, layout: Layout) -> np.ndarray:
         below = (1 << (high + 1 - layout.stored)) - 1
         if not below or (values & values.dtype.type(below)).any():  # the high bit is wrong: the values lie low
             return values
-    return (values << (layout.allocated - 1 - high)) >> (layout.allocated - layout.stored)
+    kept = (values << (layout.allocated - 1 - high)) >> (layout.allocated - layout.stored)
+    return kept if kept.min() < kept.max() else values  # bits stored that hold nothing are not the stored ones
 
 
 def encapsulate(frame: bytes) -> bytes:

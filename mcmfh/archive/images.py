@@ -1,7 +1,8 @@
-"""Bytes of an image file → an 8-bit picture, or a DecodeError with a reason that may be shown to anybody.
+"""Decodes the bytes of an image file into an 8-bit picture.
 
-The format is told from the bytes, never from a name. Bounds are checked against the header before pixels are allocated,
-so that a file of a few bytes cannot cost gigabytes, and all threads of a process decode within one budget of memory.
+A DecodeError carries a reason that holds no patient data and may be shown to anybody. The format is recognised from the
+bytes, never from the file's name. Limits are checked against the header before pixels are allocated, so that a file of
+a few bytes cannot take gigabytes; all threads of a process decode within one memory budget.
 """
 
 import io
@@ -9,9 +10,9 @@ import struct
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from mcmfh.archive.deep_tiff import decode_deep_tiff, is_deep
+from mcmfh.archive.deep_tiff import decode_deep_tiff
 from mcmfh.archive.dicom_signature import looks_like_dicom
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.memory import DECODING, MemoryBudget
@@ -20,7 +21,7 @@ from mcmfh.archive.stretch import stretch
 
 __all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "decode_picture", "looks_like_dicom"]
 
-# Enters the encoder digest: raise it when the same bytes would become other pixels.
+# Part of the encoder digest. Raise it with every change that gives other pixels for the same bytes.
 DECODE_POLICY = "decode-2"
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # a bare codestream, a container
@@ -46,14 +47,14 @@ def decode_image(data: bytes, limits: Limits) -> np.ndarray:
 
 
 def decode_picture(data: bytes, limits: Limits, budget: MemoryBudget = DECODING) -> Picture:
-    """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM), upright: grey or RGB, in eight bits.
+    """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM), upright and in 8 bits.
 
-    Deeper samples are stretched linearly from their least to their greatest value; transparency is put on black; of
-    several frames the first is taken (DICOM: the middle one). A JPEG of more than 16 million pixels is decoded at a
-    half, a quarter or an eighth of its size. Raises DecodeError for all that is no picture within `limits`, and where
-    all pixels are equal.
+    Samples of more than 8 bits are stretched linearly from their least to their greatest value; colours keep their
+    highest 8 bits. Transparency is composed onto black. Of several frames the first is decoded (DICOM: the middle one).
+    A JPEG of more than 16 million pixels is decoded at a half, a quarter or an eighth of its size. Raises DecodeError
+    where `data` is no picture of these formats, exceeds `limits`, or has equal pixels throughout and is no mask.
 
-    budget: the memory that decoders of all threads share; the call waits until its picture fits.
+    budget: the memory that the decoders of all threads share; the call waits until the picture fits.
     """
     if not data:
         raise DecodeError("file is empty")
@@ -65,8 +66,10 @@ def decode_picture(data: bytes, limits: Limits, budget: MemoryBudget = DECODING)
         return decode_dicom(data, limits, budget)
     if data.startswith(_JPEG_XL):
         raise DecodeError("JPEG XL is not supported")
-    pixels = _plain_jpeg(data, limits, budget)
-    return Picture(_by_pillow(data, limits, budget) if pixels is None else pixels)
+    for decode in (_plain_jpeg, decode_deep_tiff):
+        if (pixels := decode(data, limits, budget)) is not None:
+            return Picture(pixels)
+    return Picture(_by_pillow(data, limits, budget))
 
 
 def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
@@ -76,8 +79,6 @@ def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
         _check_frames_and_tiles(image, limits)
         most = _MOST_BYTES_A_PIXEL if image.format == "WEBP" else _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)
         with budget.reserve(image.width * image.height * most):
-            if image.format == "TIFF" and is_deep(image.tag_v2):  # type: ignore[attr-defined]
-                return decode_deep_tiff(data, limits)
             image.load()
             pixels = np.asarray(_eight_bit(_upright(image)))
             if image.mode != "1":  # a mask may have one value
@@ -85,18 +86,21 @@ def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
             return pixels
     except DecodeError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DecodeError("not an image of a supported type") from None
     except Image.DecompressionBombError:
         raise DecodeError("image has more pixels than the limit") from None
-    except Exception as error:  # codecs raise OSError, SyntaxError, struct.error, …: it is always the file's fault
+    except Exception as error:  # codecs raise OSError, SyntaxError, struct.error and more; each means a bad file
         truncated = "truncated" in str(error) or isinstance(error, EOFError)
         raise DecodeError("image is truncated" if truncated else "image data is corrupt") from None
 
 
 def _plain_jpeg(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray | None:
-    """What Pillow makes of a JPEG, by the same libjpeg-turbo in half the time; None of all that Pillow should look at:
-    turned or several pictures, CMYK, and whatever is not in perfect order or beyond the limits."""
+    """The same pixels as Pillow's, in half the time, for a plain JPEG; None where Pillow must decode the file.
+
+    That is: an EXIF block (which may ask for a rotation), several pictures, CMYK, a corrupt stream, or a size beyond
+    the limits.
+    """
     if not data.startswith(b"\xff\xd8\xff") or b"Exif\0" in data or b"MPF\0" in data:
         return None
     try:
@@ -125,7 +129,7 @@ def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:
         tile = [int(image.tag_v2.get(tag, 1)) for tag in _TILE_SIZE]  # type: ignore[attr-defined]
         if tile[0] * tile[1] > max(limits.max_pixels, 1 << 20):
             raise DecodeError("image has more pixels than the limit")
-        try:  # to count the frames would read them all
+        try:  # `n_frames` would read every frame; seeking stops at the limit
             image.seek(limits.max_frames)
         except EOFError:
             image.seek(0)
@@ -136,19 +140,12 @@ def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    if "exif" not in image.info:  # TIFF is turned by Pillow while it loads
+    if "exif" not in image.info:  # Pillow applies a TIFF's orientation while it loads
         return image
     try:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except (
-        ValueError,
-        SyntaxError,
-        OSError,
-        KeyError,
-        TypeError,
-        struct.error,
-    ):  # a broken EXIF block does not spoil the picture
-        return image
+    except (ValueError, SyntaxError, OSError, KeyError, TypeError, struct.error):
+        return image  # the EXIF block is broken, the picture is not
     return image.transpose(turn) if turn is not None else image
 
 

@@ -1,4 +1,4 @@
-"""What an input may cost, checked before it is paid, and the one exception for inputs that cannot be used."""
+"""Limits on one input's size, checked before memory is allocated, and the exception for inputs that cannot be used."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,21 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an input may cost, and what it may contain."""
+    """The largest input that is decoded; larger ones are quarantined."""
 
     max_bytes: int = 64 << 20
     max_pixels: int = 64_000_000  # of one frame
     max_frames: int = 10_000
-    max_aspect: float = 100.0  # longer side / shorter side: resizing a thread would cost what the bound on pixels saved
-    free_pixels: int = 4_000_000  # a picture beyond these is weighed against the size of its file
-    max_pixels_per_byte: float = 4096.0
+    max_aspect: float = 100.0  # longer side / shorter side; resizing an extremely thin picture takes too much memory
+    free_pixels: int = 4_000_000  # a picture with more pixels is weighed against the size of its file
+    max_pixels_per_byte: float = 4096.0  # of the file; no codec packs a real picture as tightly
     refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
 
     def check(self, width: int, height: int, frames: int = 1, size: int | None = None) -> None:
-        """Raises DecodeError where a header promises more than is allowed, or more than `size` bytes can hold."""
+        """Raise DecodeError where a picture of `width` × `height` pixels and `frames` frames exceeds the limits.
+
+        size: bytes that the picture is stored in; None leaves the ratio of pixels to bytes unchecked.
+        """
         if width < 1 or height < 1:
             raise DecodeError("image has no area")
         if width * height > self.max_pixels:
