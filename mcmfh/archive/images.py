@@ -2,7 +2,7 @@
 
 A DecodeError carries a reason that holds no patient data and may be shown to anybody. The format is recognised from the
 bytes, never from the file's name. Limits are checked against the header before pixels are allocated, so that a file of
-a few bytes cannot take gigabytes.
+a few bytes cannot take gigabytes; all threads of a process decode within one memory budget.
 """
 
 import io
@@ -12,14 +12,19 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from mcmfh.archive.deep_tiff import decode_deep_tiff
+from mcmfh.archive.dicom_signature import looks_like_dicom
 from mcmfh.archive.limits import DecodeError, Limits
+from mcmfh.archive.memory import DECODING, MemoryBudget
+from mcmfh.archive.picture import Picture, refuse_uniform
 from mcmfh.archive.stretch import stretch
 
-__all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "looks_like_dicom"]
+__all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "decode_picture", "looks_like_dicom"]
 
 # Part of the encoder digest. Raise it with every change that gives other pixels for the same bytes.
-DECODE_POLICY = "decode-1"
+DECODE_POLICY = "decode-2"
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # a bare codestream, a container
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,14 +36,25 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TILE_SIZE = (322, 323)  # TIFF tags
+# What decoding and converting a pixel costs at its peak, by Pillow's mode; WebP, transparency and deep samples most.
+_BYTES_A_PIXEL, _MOST_BYTES_A_PIXEL = {"1": 3, "L": 3, "RGB": 12}, 24
+_MOST_JPEG_PIXELS = 16_000_000
 
 
 def decode_image(data: bytes, limits: Limits) -> np.ndarray:
-    """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM), upright: uint8[H, W] (grey) or uint8[H, W, 3] (RGB).
+    """The pixels of `decode_picture`: uint8[H, W] (grey) or uint8[H, W, 3] (RGB)."""
+    return decode_picture(data, limits).pixels
 
-    Samples of more than 8 bits are stretched linearly from their least to their greatest value. Transparency is
-    composed onto black. Of several frames the first is decoded (DICOM: the middle one). Raises DecodeError where
-    `data` is no picture of these formats or exceeds `limits`.
+
+def decode_picture(data: bytes, limits: Limits, budget: MemoryBudget = DECODING) -> Picture:
+    """The picture in `data` (PNG, JPEG, TIFF, WebP or DICOM), upright and in 8 bits.
+
+    Samples of more than 8 bits are stretched linearly from their least to their greatest value; colours keep their
+    highest 8 bits. Transparency is composed onto black. Of several frames the first is decoded (DICOM: the middle one).
+    A JPEG of more than 16 million pixels is decoded at a half, a quarter or an eighth of its size. Raises DecodeError
+    where `data` is no picture of these formats, exceeds `limits`, or has equal pixels throughout and is no mask.
+
+    budget: the memory that the decoders of all threads share; the call waits until the picture fits.
     """
     if not data:
         raise DecodeError("file is empty")
@@ -47,15 +63,27 @@ def decode_image(data: bytes, limits: Limits) -> np.ndarray:
     if looks_like_dicom(data):
         from mcmfh.archive.dicom import decode_dicom
 
-        return decode_dicom(data, limits)
-    if (pixels := _plain_jpeg(data, limits)) is not None:
-        return pixels
+        return decode_dicom(data, limits, budget)
+    if data.startswith(_JPEG_XL):
+        raise DecodeError("JPEG XL is not supported")
+    for decode in (_plain_jpeg, decode_deep_tiff):
+        if (pixels := decode(data, limits, budget)) is not None:
+            return Picture(pixels)
+    return Picture(_by_pillow(data, limits, budget))
+
+
+def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        limits.check(*image.size)
+        limits.check(*image.size, size=len(data))
         _check_frames_and_tiles(image, limits)
-        image.load()
-        return np.asarray(_eight_bit(_upright(image)))
+        most = _MOST_BYTES_A_PIXEL if image.format == "WEBP" else _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)
+        with budget.reserve(image.width * image.height * most):
+            image.load()
+            pixels = np.asarray(_eight_bit(_upright(image)))
+            if image.mode != "1":  # a mask may have one value
+                refuse_uniform(pixels)
+            return pixels
     except DecodeError:
         raise
     except UnidentifiedImageError:
@@ -67,7 +95,7 @@ def decode_image(data: bytes, limits: Limits) -> np.ndarray:
         raise DecodeError("image is truncated" if truncated else "image data is corrupt") from None
 
 
-def _plain_jpeg(data: bytes, limits: Limits) -> np.ndarray | None:
+def _plain_jpeg(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray | None:
     """The same pixels as Pillow's, in half the time, for a plain JPEG; None where Pillow must decode the file.
 
     That is: an EXIF block (which may ask for a rotation), several pictures, CMYK, a corrupt stream, or a size beyond
@@ -77,23 +105,23 @@ def _plain_jpeg(data: bytes, limits: Limits) -> np.ndarray | None:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        limits.check(width, height)
-        if colours == "Gray":
-            return np.asarray(simplejpeg.decode_jpeg(data, "GRAY")[..., 0])
-        return np.asarray(simplejpeg.decode_jpeg(data, "RGB")) if colours in ("YCbCr", "RGB") else None
+        limits.check(width, height, size=len(data))
+        space = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}.get(colours)
+        if space is None:
+            return None
+        part = _reduction(width, height)
+        with budget.reserve(width * height * (3 if space == "GRAY" else 9)):
+            pixels = simplejpeg.decode_jpeg(data, space, min_width=-(-width // part), min_height=-(-height // part))
     except ValueError:
         return None
+    pixels = pixels[..., 0] if space == "GRAY" else pixels
+    refuse_uniform(pixels)
+    return pixels
 
 
-def looks_like_dicom(data: bytes) -> bool:
-    """Whether `data` begins like DICOM, with or without the preamble of Part 10."""
-    return data[128:132] == b"DICM" or data[:4] in (
-        b"\x02\0\0\0",
-        b"\x08\0\0\0",
-        b"\x08\0\x05\0",
-        b"\x08\0\x08\0",
-        b"\0\x08\0\x05",
-    )
+def _reduction(width: int, height: int) -> int:
+    """The divisor of both sides, of those that a JPEG decoder can do, at which a picture is small enough."""
+    return next((part for part in (1, 2, 4) if width * height <= _MOST_JPEG_PIXELS * part**2), 8)
 
 
 def _check_frames_and_tiles(image: Image.Image, limits: Limits) -> None:

@@ -22,11 +22,16 @@ class Limits:
     max_pixels: int = 64_000_000  # of one frame
     max_frames: int = 10_000
     max_aspect: float = 100.0  # longer side / shorter side; resizing an extremely thin picture takes too much memory
+    free_pixels: int = 4_000_000  # a picture with more pixels is weighed against the size of its file
+    max_pixels_per_byte: float = 4096.0  # of the file; no codec packs a real picture as tightly
     refuse_burned_in: bool = False  # DICOM whose BurnedInAnnotation is not NO
     roots: tuple[str, ...] | None = None
 
-    def check(self, width: int, height: int, frames: int = 1) -> None:
-        """Raise DecodeError where a picture of `width` × `height` pixels and `frames` frames exceeds the limits."""
+    def check(self, width: int, height: int, frames: int = 1, size: int | None = None) -> None:
+        """Raise DecodeError where a picture of `width` × `height` pixels and `frames` frames exceeds the limits.
+
+        size: bytes that the picture is stored in; None leaves the ratio of pixels to bytes unchecked.
+        """
         if width < 1 or height < 1:
             raise DecodeError("image has no area")
         if width * height > self.max_pixels:
@@ -35,3 +40,5 @@ class Limits:
             raise DecodeError("image is too long and thin")
         if frames > self.max_frames:
             raise DecodeError("image has more frames than the limit")
+        if size is not None and width * height > max(self.free_pixels, size * self.max_pixels_per_byte):
+            raise DecodeError("image has more pixels than its file can hold")

@@ -17,7 +17,7 @@ import numpy as np
 
 from mcmfh.archive.addresses import container_of, spellings
 from mcmfh.archive.fetching import Read, beside, fetch, read_address
-from mcmfh.archive.images import DecodeError, Limits, decode_image
+from mcmfh.archive.images import DecodeError, Limits, Picture, decode_picture
 from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.reports import read_report, read_report_text
 from mcmfh.errors import InputError
@@ -34,11 +34,12 @@ _LISTING_PAYS_FROM = 8
 class Loaded:
     """One item. With a `reason`, picture and report are None, and the digests cover the files that could be read."""
 
-    image: np.ndarray | None = None  # as `decode_image` gives it
+    image: np.ndarray | None = None  # as `decode_picture` gives it
     report: str | None = None
     image_sha256: str | None = None  # of the file's bytes
     report_sha256: str | None = None  # of the normalised text in UTF-8, as the encoder gets it
     reason: str | None = None
+    note: str | None = None  # what had to be done to show the picture, as `Picture.note`
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Readers:
     """What turns an address into bytes, and bytes into a picture or a report."""
 
     read: Read = read_address
-    image: Callable[[bytes, Limits], np.ndarray] = decode_image
+    image: Callable[[bytes, Limits], Picture] = decode_picture
     report: Callable[[bytes, Beside], str] = read_report
 
 
@@ -111,11 +112,11 @@ def item_fingerprints(items: Sequence[Mapping[str, Any]], threads: int = 16) -> 
 
 def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, readers: Readers) -> Loaded:
     image_sha256 = _sha256(fetched.image) if fetched.image is not None else None
-    image = report = report_sha256 = None
+    picture = report = report_sha256 = None
     reason, doing = fetched.reason, "image cannot be decoded"
     try:
         if reason is None and fetched.image is not None:
-            image = readers.image(fetched.image, limits)
+            picture = readers.image(fetched.image, limits)
         doing = "report cannot be read"
         if reason is None and fetched.report is not None:
             report = readers.report(fetched.report, beside(str(item["report_uri"]), limits, readers.read))
@@ -123,7 +124,7 @@ def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, reader
             report = read_report_text(item["report"])
         if report is not None:
             report_sha256 = _sha256(report.encode())
-        elif reason is None and image is None:
+        elif reason is None and picture is None:
             reason = "row has neither image nor report"
     except DecodeError as error:
         reason = str(error)
@@ -135,7 +136,8 @@ def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, reader
         reason = f"{doing} ({type(error).__name__})"
     if reason is not None:
         return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=reason)
-    return Loaded(image, report, image_sha256, report_sha256)
+    image, note = (picture.pixels, picture.note) if picture else (None, None)
+    return Loaded(image, report, image_sha256, report_sha256, note=note)
 
 
 @dataclass(frozen=True)

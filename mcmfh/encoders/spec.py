@@ -24,6 +24,8 @@ _LIBRARIES = [
     "numpy",
     "pillow",
     "simplejpeg",
+    "tifffile",
+    "imagecodecs",
     "numba",
     "pydicom",
     "pylibjpeg",

@@ -75,6 +75,6 @@ KINDS = (
     Breakage("bomb", "image has more pixels than the limit", _bomb),
     Breakage("duplicate_id", "item_id was used by an earlier row", _duplicate_id),
     Breakage("missing_file", "image file not found", _missing_file),
-    Breakage("corrupt_dicom", "DICOM pixel data cannot be decoded", _corrupt_dicom),
+    Breakage("corrupt_dicom", "DICOM pixel data is shorter than its header states", _corrupt_dicom),
     Breakage("truncated_jpeg", "image is truncated", _truncated_jpeg),
 )

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -72,6 +73,10 @@ def test_a_jpeg_is_to_the_bit_what_pillow_makes_of_it(height, width, mode, quali
     except (OSError, SyntaxError, ValueError, struct.error):
         with pytest.raises(DecodeError):
             decode_image(data, Limits())
+        return
+    if (expected == expected[0, 0]).all():
+        with pytest.raises(DecodeError, match="picture is uniform"):
+            decode_image(data, Limits())
     else:
         assert np.array_equal(decode_image(data, Limits()), expected)
 
@@ -101,7 +106,9 @@ def test_transparency_is_black_and_palettes_are_colours():
     clear = Image.new("RGBA", (2, 1), (200, 100, 50, 0))
     clear.putpixel((1, 0), (200, 100, 50, 255))
     assert np.asarray(decode_image(encoded(clear, "PNG"), Limits())).tolist() == [[[0, 0, 0], [200, 100, 50]]]
-    palette = Image.new("RGB", (2, 2), (200, 100, 50)).quantize(2)
+    palette = Image.new("RGB", (2, 2), (200, 100, 50))
+    palette.putpixel((1, 1), (0, 0, 0))
+    palette = palette.quantize(2)
     assert np.asarray(decode_image(encoded(palette, "PNG"), Limits()))[0, 0].tolist() == [200, 100, 50]
     assert decode_image(encoded(Image.fromarray(RAMP > 100), "PNG"), Limits()).shape == RAMP.shape
     assert decode_image(encoded(Image.fromarray(RAMP).convert("CMYK"), "TIFF"), Limits()).shape == (*RAMP.shape, 3)
@@ -187,3 +194,121 @@ def test_bombs_cost_no_memory():
             decode_image(bomb, Limits())
     assert tracemalloc.get_traced_memory()[1] < 2 << 20
     tracemalloc.stop()
+
+
+# TIFF whose samples are not plain bytes, written by tifffile
+
+
+def written(samples: np.ndarray, **options) -> bytes:
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, samples, **options)
+    return sink.getvalue()
+
+
+DEEP = np.arange(4096).reshape(64, 64)
+
+
+def assert_shown(data: bytes, expected: np.ndarray) -> None:
+    decoded = decode_image(data, Limits())
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        (DEEP // 16 - 128).astype(np.int8),
+        (DEEP - 2048).astype(np.int16),
+        DEEP.astype(np.uint16),
+        (DEEP.astype(np.uint32) << 20),
+        (DEEP * 1000 - 7).astype(np.int32),
+        (DEEP / 7 - 100).astype(np.float32),
+        (DEEP / 7 - 100).astype(np.float64),
+    ],
+    ids=lambda samples: str(samples.dtype),
+)
+def test_deep_and_signed_tiff(samples, order, compression):
+    data = written(samples, byteorder=order, compression=compression, photometric="minisblack")
+    assert_shown(data, np.rint(DEEP // 16 if samples.itemsize == 1 else DEEP / 4095 * 255))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_colours_of_a_tiff_in_planes_and_not(depth, planar, compression):
+    grey = DEEP // 16
+    colours = np.stack([grey, grey[::-1], grey.T], -1)
+    samples = (colours * (257 if depth == 16 else 1)).astype(f"u{depth // 8}")
+    samples = np.moveaxis(samples, -1, 0) if planar == "separate" else samples
+    assert_shown(written(samples, photometric="rgb", planarconfig=planar, compression=compression), colours)
+
+
+def test_colours_of_a_tiff_that_use_few_of_their_bits():
+    colours = np.stack([DEEP // 16, DEEP[::-1] // 16, DEEP.T // 16], -1)
+    assert_shown(written(colours.astype(np.uint16), photometric="rgb"), colours)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.float32])
+def test_white_is_zero(dtype):
+    samples = DEEP // 16 - (128 if dtype == np.int8 else 0)
+    assert_shown(written(samples.astype(dtype), photometric="miniswhite"), 255 - DEEP // 16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_tiff_is_turned_upright_as_pillow_turns_others(orientation):
+    grey = (np.arange(48, dtype=np.uint8) * 5).reshape(6, 8)
+    tag = [(274, "H", 1, orientation, False)]
+    upright = decode_image(written(grey, photometric="minisblack", extratags=tag), Limits())
+    deep = decode_image(written(grey.astype(np.uint16), photometric="minisblack", extratags=tag), Limits())
+    assert np.array_equal(deep, stretch(upright))
+
+
+@pytest.mark.parametrize("data", [b"\xff\x0a" + bytes(20), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20)])
+def test_jpeg_xl_has_its_own_reason(data):
+    with pytest.raises(DecodeError, match="JPEG XL is not supported"):
+        decode_image(data, Limits())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_uniform_picture_is_the_reason(kind, mode):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    for colour in (0, 90, 255):
+        image = Image.new("L", (300, 200), colour).convert(mode)
+        with pytest.raises(DecodeError, match="picture is uniform"):
+            decode_image(encoded(image, kind, **options), Limits())
+        image.putpixel((150, 120), (colour + 128) % 256 if mode == "L" else (1, 128, 2))
+        if kind != "JPEG":
+            assert decode_image(encoded(image, kind, **options), Limits()).shape[:2] == (200, 300)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_mask_of_one_value_is_a_picture(value):
+    assert (decode_image(encoded(Image.new("1", (30, 20), value), "PNG"), Limits()) == 255 * value).all()
+
+
+def test_dimensions_are_weighed_against_the_size_of_the_file():
+    image = Image.new("L", (4000, 4000), 0)
+    for kind, options in (("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_deflate"})):
+        data = encoded(image, kind, **options)
+        tight = Limits(free_pixels=1_000_000, max_pixels_per_byte=16_000_000 / len(data) - 1)
+        with pytest.raises(DecodeError, match="more pixels than its file can hold"):
+            decode_image(data, tight)
+        with pytest.raises(DecodeError, match="picture is uniform"):
+            decode_image(data, Limits(max_pixels_per_byte=16_000_000 / len(data)))
+    huge = encoded(Image.new("L", (8000, 8000), 0), "WEBP", lossless=True)
+    assert len(huge) < 8000**2 / 4096
+    with pytest.raises(DecodeError, match="more pixels than its file can hold"):
+        decode_image(huge, Limits())
+
+
+@pytest.mark.parametrize(("side", "expected"), [(4000, 4000), (4096, 2048), (7999, 4000)])
+def test_a_very_large_jpeg_is_decoded_at_a_part_of_its_size(side, expected):
+    small = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    image = Image.fromarray(small).resize((side, side), Image.Resampling.BILINEAR)
+    decoded = decode_image(encoded(image, "JPEG", quality=95), Limits())
+    assert decoded.shape == (expected, expected)
+    reduced = np.asarray(image.resize((expected, expected), Image.Resampling.BOX))
+    assert np.abs(decoded.astype(int) - reduced).max() <= 3

@@ -1,6 +1,7 @@
 """Small DICOM files for the tests."""
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
@@ -33,4 +34,18 @@ def dicom(stored: np.ndarray, compress: str | None = None, **attributes: Any) ->
         dataset.compress(compress)
     sink = io.BytesIO()
     pydicom.dcmwrite(sink, dataset, enforce_file_format=True)
+    return sink.getvalue()
+
+
+def as_encoded(dataset: Dataset, deflated: bool = False) -> bytes:
+    """The file of a dataset that was read, encoded as it was; its meta information may promise another encoding."""
+    implicit, little = dataset.original_encoding
+    sink, body, meta = io.BytesIO(), io.BytesIO(), dataset.file_meta
+    dataset.file_meta, dataset.preamble = FileMetaDataset(), None
+    pydicom.dcmwrite(body, dataset, implicit_vr=implicit, little_endian=little)
+    dataset.file_meta = meta
+    sink.write(bytes(128) + b"DICM")
+    pydicom.filewriter.write_file_meta_info(sink, meta, enforce_standard=False)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    sink.write(squeeze.compress(body.getvalue()) + squeeze.flush() if deflated else body.getvalue())
     return sink.getvalue()
