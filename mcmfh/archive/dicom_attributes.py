@@ -110,7 +110,8 @@ def _values(dataset: Any, keyword: str) -> list[float]:
         if code is None:
             return _parsed(value.decode("latin-1").split("\\"))
         whole = len(value) // int(code[1]) * int(code[1])
-        return np.frombuffer(value[:whole], ("<" if _is_little_endian(dataset, element) else ">") + code).tolist()
+        order = "<" if _is_little_endian(dataset, element) else ">"
+        return [float(number) for number in np.frombuffer(value[:whole], order + code)]
     listed = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     return _parsed([str(one) for one in listed])
 

@@ -21,7 +21,7 @@ def colour_picture(stored: np.ndarray, layout: Layout) -> Picture:
         highest = (stored >> (layout.stored - 8)).astype(np.uint8)
         picture = with_net(highest, stored, lambda: stretch(stored))
     if layout.photometric in ("YBR_FULL", "YBR_FULL_422"):  # pydicom converts eight bits alone
-        from pydicom.pixels import convert_color_space
+        from pydicom.pixels.processing import convert_color_space
 
         return Picture(convert_color_space(picture.pixels, "YBR_FULL", "RGB"), picture.note)
     return picture

@@ -249,7 +249,7 @@ def _syntax_of(header: Codestream, stated: str) -> str:
 
 
 def _decoded(pixels: bytes, syntax: str, layout: Layout, index: int = 0, vr: str = "OW") -> tuple[np.ndarray, Layout]:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     options: dict[str, Any] = {  # pydicom states the type of each as that of all of them
         "rows": layout.rows,

@@ -26,7 +26,8 @@ class Table:
     def look_up(self, values: np.ndarray) -> np.ndarray:
         """The entries of `values`; a value outside the table takes its first or last entry."""
         places = np.clip(np.rint(values) - self._first_near(values), 0, len(self.entries) - 1)
-        return self.entries[places.astype(np.int64)]
+        found: np.ndarray = self.entries[places.astype(np.int64)]
+        return found
 
     def _first_near(self, values: np.ndarray) -> int:
         """`first` with or without a sign: the reading whose table covers more of the range of the values."""
@@ -68,7 +69,7 @@ def palette(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _by_pydicom(stored: np.ndarray, dataset: Any, attributes: Attributes) -> np.ndarray:
     """Segmented tables (PS3.3 C.7.9.2) and the palettes that are known by a UID (PS3.6 B)."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     uid = attributes.text("PaletteColorLookupTableUID")
     try:

@@ -111,7 +111,8 @@ def _plain_jpeg(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray
             return None
         part = _reduction(width, height)
         with budget.reserve(width * height * (3 if space == "GRAY" else 9)):
-            pixels = simplejpeg.decode_jpeg(data, space, min_width=-(-width // part), min_height=-(-height // part))
+            least = {"min_width": -(-width // part), "min_height": -(-height // part)}
+            pixels: np.ndarray = simplejpeg.decode_jpeg(data, space, **least)
     except ValueError:
         return None
     pixels = pixels[..., 0] if space == "GRAY" else pixels

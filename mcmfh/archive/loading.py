@@ -17,7 +17,8 @@ import numpy as np
 
 from mcmfh.archive.addresses import container_of, spellings
 from mcmfh.archive.fetching import Read, beside, fetch, read_address
-from mcmfh.archive.images import DecodeError, Limits, Picture, decode_picture
+from mcmfh.archive.images import DecodeError, Limits, decode_picture
+from mcmfh.archive.picture import Picture
 from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.reports import read_report, read_report_text
 from mcmfh.errors import InputError

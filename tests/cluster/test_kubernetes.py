@@ -201,9 +201,5 @@ def test_limits_agree(overlay):
 
 
 def _locked_ray() -> str:
-    constraints = REPOSITORY / "constraints.txt"
-    if not constraints.exists():
-        import ray
-
-        return ray.__version__
-    return next(line.split("==")[1] for line in constraints.read_text().split() if line.startswith("ray=="))
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    return next(line.removeprefix("ray==") for line in lines if line.startswith("ray=="))

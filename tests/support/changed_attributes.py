@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -127,7 +128,7 @@ def changed_files(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         deflated = dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED
         name = NAMES[int(rng.integers(len(NAMES)))]
         holder = dataset.file_meta if name == "TransferSyntaxUID" else dataset
-        implicit, little = dataset.original_encoding if holder is dataset else (False, True)
+        implicit, little = _encoding(dataset) if holder is dataset else (False, True)
         tag = Tag(tag_for_keyword(name))  # type: ignore[arg-type]
         vr, value = _value(name, rng, "<" if little else ">")
         if rng.random() < 0.07:
@@ -139,6 +140,12 @@ def changed_files(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         else:
             holder[tag] = RawDataElement(tag, vr, len(value), value, 0, implicit, little)
         yield name, as_encoded(dataset, deflated)
+
+
+def _encoding(dataset: Dataset) -> tuple[bool, bool]:
+    """(implicit VR, little endian) of a dataset that was read."""
+    implicit, little = dataset.original_encoding
+    return bool(implicit), little is not False
 
 
 def _value(name: str, rng: np.random.Generator, order: str) -> tuple[str, bytes]:
@@ -162,14 +169,14 @@ def _value(name: str, rng: np.random.Generator, order: str) -> tuple[str, bytes]
     return vr, value + b" " * (len(value) % 2)
 
 
-def _pick(values: list, rng: np.random.Generator):
+def _pick(values: list[Any], rng: np.random.Generator) -> Any:
     return values[int(rng.integers(len(values)))]
 
 
 def _sequence(rng: np.random.Generator) -> list[Dataset]:
     item = Dataset()
     if rng.random() < 0.3:
-        return _pick([[], [item], [item, item]], rng)
+        return [[], [item], [item, item]][int(rng.integers(3))]
     entries = _pick([[0], [7] * 4096, list(range(4096)), list(range(255, -1, -1)), [65535, 0]], rng)
     found = table(entries, int(_pick([0, -1024, 100, 64512, 32768], rng)), int(_pick([0, 8, 12, 16, 99], rng)))
     if rng.random() < 0.3:
@@ -182,12 +189,12 @@ def _pixels(dataset: Dataset, rng: np.random.Generator) -> RawDataElement:
     element = dataset.get_item("PixelData")
     assert element is not None
     value = element.value if rng.random() < 0.5 else element.value[: len(element.value) // 4 * 2]
-    implicit, little = dataset.original_encoding
+    implicit, little = _encoding(dataset)
     undefined = 0xFFFFFFFF if element.value[:4] == b"\xfe\xff\x00\xe0" else len(value)
     return RawDataElement(element.tag, _pick(["OB", "OW"], rng), undefined, value, 0, implicit, little)
 
 
-def outcomes(seed: int, count: int) -> dict:
+def outcomes(seed: int, count: int) -> dict[str, Any]:
     """Pictures, notes and reasons with their counts, and the faults: (number, attribute, what was wrong)."""
     found: Counter[str] = Counter()
     faults: list[tuple[int, str, str]] = []

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.uid import ExplicitVRLittleEndian
 
 
@@ -40,7 +41,7 @@ def dicom(stored: np.ndarray, compress: str | None = None, **attributes: Any) ->
 def as_encoded(dataset: Dataset, deflated: bool = False) -> bytes:
     """The file of a dataset that was read, encoded as it was; its meta information may promise another encoding."""
     implicit, little = dataset.original_encoding
-    sink, body, meta = io.BytesIO(), io.BytesIO(), dataset.file_meta
+    sink, body, meta = DicomBytesIO(), io.BytesIO(), dataset.file_meta
     dataset.file_meta, dataset.preamble = FileMetaDataset(), None
     pydicom.dcmwrite(body, dataset, implicit_vr=implicit, little_endian=little)
     dataset.file_meta = meta
