@@ -12,7 +12,7 @@ import pyarrow as pa
 from mcmfh.archive.manifest import SCHEMA, Fault, check_manifest
 from mcmfh.archive.order import KeyRange, keys
 from mcmfh.archive.quarantine import quarantine_table
-from mcmfh.embeddings.plan import usable_items
+from mcmfh.embeddings.plan import usable_items, with_fingerprints
 from mcmfh.store import files, layout
 
 
@@ -63,7 +63,7 @@ def read_settled(folder: str, within: KeyRange) -> tuple[pa.Table, pa.Table]:
     try:
         items = read_rows(layout.scratch_items(folder, str(within)))
     except FileNotFoundError:  # the manifest has no row in it
-        return SCHEMA.append(pa.field("fingerprint", pa.string())).empty_table(), quarantine_table([])
+        return usable_items(with_fingerprints(SCHEMA.empty_table()), []), quarantine_table([])
     return items, read_rows(layout.scratch_faults(folder, str(within)))
 
 

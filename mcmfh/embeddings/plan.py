@@ -42,8 +42,9 @@ def with_fingerprints(manifest: pa.Table) -> pa.Table:
 
 
 def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
-    """The rows without fatal faults, in item order."""
+    """The rows without fatal faults, in item order; their `read_fault`, which `faults` tell of, is left out."""
     fatal = np.array([fault.row for fault in faults if fault.fatal], np.int64)
+    manifest = manifest.drop_columns(["read_fault"])
     return in_order(manifest.filter(pa.array(~np.isin(manifest["row"].to_numpy(), fatal))))
 
 

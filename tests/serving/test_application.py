@@ -21,6 +21,7 @@ from mcmfh.serving.access import new_key
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
 from mcmfh.serving.replica import Replica
+from mcmfh.store import files
 
 CODE = {"code": "0305", "modality": "image"}
 BODY = json.dumps(CODE).encode()
@@ -87,13 +88,19 @@ def test_what_is_not_there_is_404(client):
         assert missing.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp_path):
+def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp_path, monkeypatch):
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"no picture any more")
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
     picture.unlink()
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
-    picture.mkdir()  # reading it is an OSError
+    picture.mkdir()
+    assert client.get("/v1/items/a%2Fb/image").status_code == 404
+
+    def time_out(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr(files, "read", time_out)
     deaf = client.get("/v1/items/a%2Fb/image")
     assert (deaf.status_code, deaf.headers["Retry-After"]) == (503, "5")
 
