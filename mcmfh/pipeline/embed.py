@@ -10,7 +10,7 @@ from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.pipeline.execution import ON_RAY, Execution
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root, embeddings_folder
+from mcmfh.store.layout import archive_root
 
 Progress = Callable[[int, int], None]  # (items done, items in all)
 
@@ -34,7 +34,7 @@ def embed_archive(
     spec = execution.spec(config)
     root = archive_root(config.store, config.archive.name)
     with listed(config, root, manifest, each=execution.each, range_rows=execution.range_rows) as listing:
-        planned = plan(config, listing, embeddings_folder(config.store, spec.digest), execution.each)
+        planned = plan(config, listing, spec, execution.each)
         return embed_planned(config, spec, listing, planned, progress, execution)
 
 

@@ -1,71 +1,22 @@
 """`mcmfh submit` against a real cluster of its own: the job runs there, its log and its exit code come back."""
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
+from support.head_node import REPOSITORY, free_port, head_node
 
 from mcmfh.phantom import write_phantom
 from mcmfh.store import files
 
-REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def cluster_environment(tmp_path_factory):
-    """A head node with token authentication; yields the environment that reaches it."""
-    folder = tmp_path_factory.mktemp("head")
-    (folder / "token").write_text("f" * 64)
-    jobs = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        # A node's jobs run the `python` of the shell that started it.
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}",
-    }
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
-    command += [f"--port={free_port()}", f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1", "--num-cpus=4"]
-    command += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"]
-    command += ["--object-store-memory=200000000", "--disable-usage-stats"]
-    with (folder / "log").open("wb") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            _wait(environment["RAY_API_SERVER_ADDRESS"], head)
-            yield environment
-        finally:
-            os.killpg(head.pid, signal.SIGTERM)
-            head.wait(60)
-
-
-def _wait(url: str, head: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and head.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5)
-        except urllib.error.HTTPError:
-            return  # it answers, and asks for the token
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise RuntimeError("the head node did not start")
+    """The environment that reaches a head node."""
+    with head_node(tmp_path_factory.mktemp("head")) as environment:
+        yield environment
 
 
 def submit(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
