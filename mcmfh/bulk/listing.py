@@ -40,10 +40,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to do in one range: its usable items, and the units of those that have no embedding yet."""
+    """What is to do in one range: its usable items, and the units of those that have no embedding yet.
+
+    failed: items that could not be read in an earlier run and are not tried again.
+    """
 
     within: KeyRange
     items: int
+    failed: int
     units: list[Unit]
 
 
@@ -103,4 +107,5 @@ def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, 
     todo = items.filter(pa.array((addresses.unit < 0) | again))
     # Every attempt adds a unit to the list, so every attempt's units have new names.
     earlier = addresses.units if again.any() else ()
-    return Planned(within, items.num_rows, write_plan(todo, unit_items, embeddings, earlier))
+    failed = int((addresses.failed & ~again).sum())
+    return Planned(within, items.num_rows, failed, write_plan(todo, unit_items, embeddings, earlier))
