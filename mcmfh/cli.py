@@ -19,7 +19,11 @@ snapshots_app = typer.Typer(
 app.add_typer(snapshots_app, name="snapshots")
 keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="key")
+jobs_app = typer.Typer(help="Jobs on a cluster: list, follow, stop.", no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs")
 Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value …", show_default=False)]
+Address = Annotated[str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")]
+JOBS_API = "http://127.0.0.1:8265"
 
 
 def main() -> None:
@@ -45,13 +49,11 @@ def demo(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def submit(
-    job: Annotated[str, typer.Argument(help="train, hash, embed, pretrain or evaluate.")],
+    job: Annotated[str, typer.Argument(help="embed, train, hash, pretrain or evaluate.")],
     overrides: Overrides = None,
-    address: Annotated[
-        str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")
-    ] = "http://127.0.0.1:8265",
+    address: Address = JOBS_API,
 ) -> None:
-    """Run a job on a cluster, follow its log and exit with its exit code."""
+    """Run a job on a cluster, follow its log and exit with its exit code; with 3 where it is left running (Ctrl-C)."""
     from mcmfh.submission import submit as send
 
     code = send(job, overrides or [], address, Path.cwd())
@@ -168,6 +170,34 @@ def search(
     else:
         answer = search_snapshot(str(snapshot), picture, fields)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+@jobs_app.command("list")
+def list_jobs(address: Address = JOBS_API) -> None:
+    """Name, stage, archive and status of every job, the newest first."""
+    from mcmfh.submission import job_client, job_table
+
+    rows = job_table(job_client(address))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:  # not cut to the terminal's width: names are there to be copied
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+@jobs_app.command()
+def logs(job: str, address: Address = JOBS_API) -> None:
+    """Print the log of JOB from its beginning, follow it and exit as `mcmfh submit` does."""
+    from mcmfh.submission import follow, job_client
+
+    raise typer.Exit(follow(job_client(address), job))
+
+
+@jobs_app.command()
+def stop(job: str, address: Address = JOBS_API) -> None:
+    """End JOB. What it has done stays; submitted again, it goes on from there."""
+    from mcmfh.submission import job_client
+    from mcmfh.submission import stop as end
+
+    print(f"{job} {'is being stopped' if end(job_client(address), job) else 'had ended before'}")
 
 
 @snapshots_app.command("list")

@@ -12,6 +12,7 @@ from mcmfh.archive.images import Limits
 from mcmfh.archive.roots import default_roots
 from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.learning.run_settings import Gpus, gpus_to_ask_for
 from mcmfh.pretraining.settings import PretrainSettings
 
 
@@ -22,7 +23,7 @@ class Section(BaseModel):
 class ClusterConfig(Section):
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1)
-    object_store_mb: int = Field(400, ge=100)
+    object_store_mb: int | None = Field(None, ge=100)
     worker_logs: bool = False
 
 
@@ -53,13 +54,23 @@ class EncoderConfig(Section):
     name: Literal["packaged", "biomedclip", "mcr"] = "packaged"
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_gpus: Gpus = None
+
+    def gpus(self, device: str) -> float:
+        """GPUs that each encoder asks Ray for, when its tensors are on `device`."""
+        return gpus_to_ask_for(self.num_gpus, device)
 
 
 class EmbedConfig(Section):
     workers: int | None = Field(None, ge=1)
-    unit_items: int = Field(256, ge=1, le=65536)
+    unit_items: int | None = Field(None, ge=1, le=65536)
     retry_quarantined: bool = False
     dry_run: bool = False
+
+    def items_of_unit(self, device: str) -> int:
+        """Items in a unit, for an encoder on `device`: some seconds of work, and several of its batches."""
+        return self.unit_items or {"cpu": 256, "cuda": 1024}[device]
 
 
 class HashConfig(Section):
@@ -98,6 +109,11 @@ class ServeConfig(Section):
     max_waiting: int = Field(64, ge=1)
     timeout_seconds: float = Field(30, gt=0)
     drain_seconds: float = Field(10, ge=0)
+    num_gpus: Gpus = None
+
+    def gpus(self, device: str) -> float:
+        """GPUs that whoever encodes queries asks Ray for, when its tensors are on `device`."""
+        return gpus_to_ask_for(self.num_gpus, device)
 
     @property
     def most_replicas(self) -> int:

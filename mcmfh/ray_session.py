@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mcmfh.config import ClusterConfig
@@ -112,7 +113,7 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         return
     options: dict[str, Any] = {"log_to_driver": cluster.worker_logs, "logging_level": "WARNING"}
     if local:  # workers inherit this process's environment; a runtime_env would start further processes
-        memory = cluster.object_store_mb * 2**20
+        memory = object_store_bytes(cluster.object_store_mb)
         # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
         with _quiet_core():
@@ -131,6 +132,16 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
     context.print_on_execution_start = False
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def object_store_bytes(mb: int | None, devices: Path = Path("/dev")) -> int | None:
+    """The object store of a Ray that starts here, `mb` or a default; None leaves the choice to Ray.
+
+    Encoders on a CPU need little of it. In front of a GPU every core holds the pictures of a unit ready.
+    """
+    if mb is None and any(devices.glob("nvidia[0-9]*")):
+        return None
+    return (mb or 400) * 2**20
 
 
 @contextmanager

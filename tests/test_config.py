@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from mcmfh.command import guarded, parse
 from mcmfh.config import Config, load_config
 from mcmfh.errors import InputError
+from mcmfh.hashing.settings import TrainSettings
+from mcmfh.learning.run_settings import gpus_to_ask_for
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -53,6 +55,9 @@ def test_overrides_win_and_are_typed():
         ("embed.unit_items=many", "embed.unit_items"),
         ("archive.max_failure_rate=2", "archive.max_failure_rate"),
         ("archive.name=../../etc", "archive.name"),
+        ("encoder.num_gpus=1.5", "encoder.num_gpus"),
+        ("train.num_gpus=-1", "train.num_gpus"),
+        ("serve.num_gpus=2.25", "serve.num_gpus"),
         ("store", "section.key=value"),
         ("store.deeper=1", "'store' is a value"),
         ("train.bits=[16", "not a YAML value"),
@@ -82,3 +87,16 @@ def test_command_line_takes_a_file_and_overrides(tmp_path, monkeypatch):
     assert (config.store, config.train.seed) == ("s3://bucket/prefix", 3)
     with pytest.raises(InputError, match="--config needs"):
         parse(["--config"], "usage")
+
+
+def test_gpus_that_are_asked_for_do_not_say_where_tensors_are():
+    for section in ("encoder", "train", "pretrain", "serve"):
+        settings = getattr(load_config([], read_default=False), section)
+        assert (gpus_to_ask_for(settings.num_gpus, "cpu"), gpus_to_ask_for(settings.num_gpus, "cuda")) == (0, 1)
+        settings = getattr(load_config([f"{section}.num_gpus=0.25"], read_default=False), section)
+        assert gpus_to_ask_for(settings.num_gpus, "cpu") == gpus_to_ask_for(settings.num_gpus, "cuda") == 0.25
+
+
+def test_where_a_training_runs_is_no_part_of_its_work():
+    plain, claimed = TrainSettings(), TrainSettings(device="cpu", num_gpus=0.5, workers=1)
+    assert plain.work == claimed.work

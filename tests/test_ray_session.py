@@ -53,3 +53,13 @@ def test_ray_s_variables_are_named_nowhere_else():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("RAY_")
     }
     assert named <= {("mcmfh/cli.py", "RAY_API_SERVER_ADDRESS")}
+
+
+def test_the_object_store_is_small_where_nothing_waits_for_a_gpu(tmp_path):
+    """Pictures of several units wait in it, one a core: a GPU would starve on 400 MB."""
+    assert ray_session.object_store_bytes(None, tmp_path) == 400 * 2**20
+    (tmp_path / "nvidiactl").touch()
+    assert ray_session.object_store_bytes(None, tmp_path) == 400 * 2**20
+    (tmp_path / "nvidia0").touch()
+    assert ray_session.object_store_bytes(None, tmp_path) is None
+    assert ray_session.object_store_bytes(300, tmp_path) == 300 * 2**20

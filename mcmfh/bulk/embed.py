@@ -1,8 +1,8 @@
 """Archive → embeddings: decode and encode on a pool of workers, one Parquet file a unit.
 
-Ray Data streams units (rows of a plan), never the archive. A unit is loaded as one block of pictures. An encoder turns
-the block into a stored, marked unit and passes on its summary. A unit is finished once it is marked: after a kill,
-the next run embeds the units that have no marker.
+Ray Data streams units, never the archive: a row is a unit, first as the plan names it, then with its loaded pictures.
+An encoder turns the row into a stored, marked unit and passes on its summary. A unit is finished once it is marked:
+after a kill, the next run embeds the units that have no marker.
 
 With a GPU or a remote store, loading is a stage of its own, so that encoders need not wait. Elsewhere one process
 decodes and encodes a unit: passing pictures between processes costs a third of decoding them.
@@ -55,10 +55,10 @@ def embed(
     if not plan:
         return
     load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source)
-    on_gpu = spec.device == "cuda"
+    gpus = config.encoder.gpus(spec.device)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    workers = config.embed.workers or int(resources["GPU"] if on_gpu else resources["CPU"])
-    workers = min(workers, len(plan))
+    workers = config.embed.workers or int(resources.get("GPU", 0) / gpus if gpus else resources["CPU"])
+    workers = min(max(workers, 1), len(plan))
     rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     loading = {"limits": config.archive.limits, "preprocessing": spec.preprocessing}
@@ -68,11 +68,11 @@ def embed(
         "compute": ray.data.ActorPoolStrategy(size=workers),
         # Two encoders and a loader share two cores; the loader is idle most of the time.
         "num_cpus": 0.75,
-        "num_gpus": 1 if on_gpu else 0,
+        "num_gpus": gpus,
     }
-    if on_gpu or not _on_disk(plan[0]):
+    if gpus or spec.device == "cuda" or not _on_disk(plan[0]):
         loaded = blocks.map_batches(load_unit, fn_kwargs=loading, batch_size=1, num_cpus=0.5)  # type: ignore[arg-type]
-        done = loaded.map_batches(UnitEncoder, fn_kwargs=storing, batch_size=None, **pool)  # type: ignore[arg-type]
+        done = loaded.map_batches(UnitEncoder, fn_kwargs=storing, batch_size=1, **pool)  # type: ignore[arg-type]
     else:
         done = blocks.map_batches(UnitWorker, fn_kwargs=loading | storing, batch_size=1, **pool)  # type: ignore[arg-type]
     for summary in done.iter_rows():
@@ -86,7 +86,11 @@ def _on_disk(unit: Unit) -> bool:
 
 
 def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing) -> dict[str, Any]:
-    """One plan row → one block: the unit's items with pictures uint8[S, S, 3], reports, digests, reasons."""
+    """One plan row → the loaded unit as one row.
+
+    unit: its digest; pixels: the pictures uint8[N, S, S, 3], zero where an item has none; items: an Arrow stream of its
+    items with their reports, digests and reasons, and whether they have a picture.
+    """
     unit = Unit(str(batch["plan"][0]), int(batch["row_group"][0]), str(batch["unit"][0]), int(batch["rows"][0]))
     items = unit.items()
     pixels = np.zeros((items.num_rows, preprocessing.size, preprocessing.size, 3), np.uint8)
@@ -99,14 +103,19 @@ def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: Image
             has_image[i] = True
         for name, values in columns.items():
             values.append(getattr(loaded, name) or "")
+    table = items.select(["item_id", "fingerprint", "row", "earlier_row"])
+    earlier = pa.array([name or "" for name in items["earlier_unit"].to_pylist()], pa.string())
+    table = table.append_column("earlier_unit", earlier).append_column("has_image", pa.array(has_image))
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values, pa.string()))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    # Ray Data joins and splits blocks of many rows; a row stays whole.
     return {
-        "unit": np.full(items.num_rows, unit.digest),
-        "pixels": pixels,
-        "has_image": has_image,
-        **{name: np.array(items[name].to_pylist(), object) for name in ("item_id", "fingerprint")},
-        "earlier_unit": np.array([name or "" for name in items["earlier_unit"].to_pylist()], object),
-        **{name: items[name].to_numpy() for name in ("row", "earlier_row")},
-        **{name: np.array(values, object) for name, values in columns.items()},
+        "unit": [unit.digest],
+        "items": np.array([sink.getvalue().to_pybytes()], object),
+        "pixels": pixels[np.newaxis],
     }
 
 
@@ -120,10 +129,12 @@ class UnitEncoder:
                 "this worker's encoder differs from the driver's (library versions or weights); make all nodes equal"
             )
 
-    def __call__(self, block: dict[str, Any], folder: str, keep_reports: bool) -> dict[str, Any]:
-        """Encode a block from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
+    def __call__(self, batch: dict[str, Any], folder: str, keep_reports: bool) -> dict[str, Any]:
+        """Encode a row from `load_unit`, store it as a unit, return its summary (the fields of UnitDone)."""
         began = time.time()
         spec = self.encoder.spec
+        items = pa.ipc.open_stream(batch["items"][0]).read_all()
+        block = {name: items[name].to_numpy() for name in items.column_names} | {"pixels": batch["pixels"][0]}
         reused = stored_vectors(block, folder, {"image": spec.image_width, "report": spec.report_width})
         table = pa.table(
             {
@@ -138,7 +149,7 @@ class UnitEncoder:
                 "report_embedding": self._reports(block, reused["report"]),
             }
         )
-        marker = units.write_unit(folder, str(block["unit"][0]), table)
+        marker = units.write_unit(folder, str(batch["unit"][0]), table)
         done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
         return {name: [value] for name, value in vars(done).items()}
 

@@ -20,9 +20,10 @@ from mcmfh.config import Config
 from mcmfh.embeddings import partitions
 from mcmfh.embeddings.plan import Unit, with_fingerprints, write_plan
 from mcmfh.embeddings.stored import locate
+from mcmfh.encoders import EncoderSpec
 from mcmfh.snapshots.shards import SHARD_ROWS
 from mcmfh.store import files
-from mcmfh.store.layout import scratch_folder
+from mcmfh.store.layout import embeddings_folder, scratch_folder
 
 # Hashing spreads items over equal ranges to within 1 in 100, so a range of this size fits into a shard.
 RANGE_ROWS = SHARD_ROWS * 99 // 100
@@ -39,10 +40,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to do in one range: its usable items, and the units of those that have no embedding yet."""
+    """What is to do in one range: its usable items, and the units of those that have no embedding yet.
+
+    failed: items that could not be read in an earlier run and are not tried again.
+    """
 
     within: KeyRange
     items: int
+    failed: int
     units: list[Unit]
 
 
@@ -71,11 +76,11 @@ def listed(
         files.delete_tree(folder)
 
 
-def plan(config: Config, listing: Listing, embeddings: str, each: Each = each) -> list[Planned]:
+def plan(config: Config, listing: Listing, spec: EncoderSpec, each: Each = each) -> list[Planned]:
     """Check every range and cut what is not embedded into units; empty ranges are left out."""
+    embeddings, unit_items = embeddings_folder(config.store, spec.digest), config.embed.items_of_unit(spec.device)
     calls = [
-        (listing.folder, within, embeddings, config.embed.unit_items, config.embed.retry_quarantined)
-        for within in listing.ranges
+        (listing.folder, within, embeddings, unit_items, config.embed.retry_quarantined) for within in listing.ranges
     ]
     return [planned for planned in each(plan_range, calls) if planned]
 
@@ -102,4 +107,5 @@ def plan_range(folder: str, within: KeyRange, embeddings: str, unit_items: int, 
     todo = items.filter(pa.array((addresses.unit < 0) | again))
     # Every attempt adds a unit to the list, so every attempt's units have new names.
     earlier = addresses.units if again.any() else ()
-    return Planned(within, items.num_rows, write_plan(todo, unit_items, embeddings, earlier))
+    failed = int((addresses.failed & ~again).sum())
+    return Planned(within, items.num_rows, failed, write_plan(todo, unit_items, embeddings, earlier))

@@ -1,10 +1,28 @@
 """Settings that both trainings have: seed, epochs, global batch, workers, device."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 LEAST_PAIRS = 16  # train pairs; a training refuses fewer
+
+
+def _whole_or_share(gpus: float) -> float:
+    if gpus > 1 and gpus % 1:
+        raise ValueError(f"{gpus} is neither a share of one GPU nor a whole number of them")
+    return gpus
+
+
+# What a process asks Ray for; None: see gpus_to_ask_for.
+Gpus = Annotated[float, Field(ge=0), AfterValidator(_whole_or_share)] | None
+
+
+def gpus_to_ask_for(num_gpus: float | None, device: str) -> float:
+    """GPUs, or the share of one, that a process asks Ray for: `num_gpus`, or by default one for tensors on "cuda".
+
+    What Ray schedules and where tensors are ("cpu" | "cuda") are two things: a node may claim a GPU that it lacks.
+    """
+    return num_gpus if num_gpus is not None else float(device == "cuda")
 
 
 class RunSettings(BaseModel):
@@ -18,6 +36,7 @@ class RunSettings(BaseModel):
     workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # fewer than `workers`: the run is elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_gpus: Gpus = None  # that each worker asks Ray for; None: one where the device is cuda
     log_dir: str | None = None  # folder on the first worker's machine for TensorBoard scalars
 
     @model_validator(mode="after")
@@ -31,8 +50,8 @@ class RunSettings(BaseModel):
 
     @property
     def work(self) -> dict[str, Any]:
-        """The settings that the trained weights depend on, as JSON: all but workers, device and log_dir."""
-        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "log_dir"})
+        """The settings that the trained weights depend on, as JSON: all but where it runs and is logged."""
+        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "num_gpus", "log_dir"})
 
     @property
     def checkpoint_every(self) -> int:

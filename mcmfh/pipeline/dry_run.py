@@ -20,7 +20,7 @@ from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
 from mcmfh.pipeline.execution import current_spec
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root, embeddings_folder
+from mcmfh.store.layout import archive_root
 
 SAMPLE_UNITS = 4
 SAMPLE_ITEMS = 32  # of each
@@ -71,14 +71,14 @@ class Estimate:
 def estimate(config: Config, manifest: Manifest) -> Estimate:
     """List, plan and sample. Nothing is embedded or published; the stored plan is the one that the job will use."""
     spec = current_spec(config)
-    embeddings = embeddings_folder(config.store, spec.digest)
     with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
-        planned = plan(config, listing, embeddings)
+        planned = plan(config, listing, spec)
     work = [unit for each in planned for unit in each.units]
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(resources.get("GPU", 0)) if spec.device == "cuda" else 0
+    asked = config.encoder.gpus(spec.device)
+    gpus = int(resources.get("GPU", 0)) if asked else 0
     chosen = [work[i] for i in np.unique(np.linspace(0, len(work) - 1, SAMPLE_UNITS).astype(int))] if work else []
-    sample = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0)(take_sample)
+    sample = ray.remote(num_cpus=1, num_gpus=asked)(take_sample)
     return Estimate(
         listing.inputs,
         sum(each.items for each in planned),

@@ -10,9 +10,10 @@ from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.pipeline.execution import ON_RAY, Execution
 from mcmfh.store import files
-from mcmfh.store.layout import archive_root, embeddings_folder
+from mcmfh.store.layout import archive_root
 
 Progress = Callable[[int, int], None]  # (items done, items in all)
+ENOUGH = 200  # items after which a run can be given up
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def embed_archive(
     spec = execution.spec(config)
     root = archive_root(config.store, config.archive.name)
     with listed(config, root, manifest, each=execution.each, range_rows=execution.range_rows) as listing:
-        planned = plan(config, listing, embeddings_folder(config.store, spec.digest), execution.each)
+        planned = plan(config, listing, spec, execution.each)
         return embed_planned(config, spec, listing, planned, progress, execution)
 
 
@@ -46,7 +47,11 @@ def embed_planned(
     progress: Progress | None,
     execution: Execution = ON_RAY,
 ) -> Embedded:
-    """Embed the units that are planned. Raises InputError above the allowed failure rate."""
+    """Embed the units that are planned. Raises InputError above the allowed failure rate.
+
+    The rate is that of the archive, with the items that failed in earlier runs. A run in which hundreds of new items
+    fail stops before its end.
+    """
     work = [unit for each in planned for unit in each.units]
     todo = sum(unit.rows for unit in work)
     done = failed = 0
@@ -55,10 +60,16 @@ def embed_planned(
         failed += unit.quarantined
         if progress:
             progress(done, todo)
-        if done >= 200 and failed > config.archive.max_failure_rate * done:
-            raise InputError(
-                f"{failed} of {done} items cannot be read, more than archive.max_failure_rate="
-                f"{config.archive.max_failure_rate} allows; run mcmfh check on the manifest, or raise the rate"
-            )
+        if done >= ENOUGH:
+            _check_failures(config, failed, done)
     items = sum(each.items for each in planned)
+    _check_failures(config, failed + sum(each.failed for each in planned), items)
     return Embedded(spec, listing.inputs, done - failed, items - todo, failed)
+
+
+def _check_failures(config: Config, failed: int, items: int) -> None:
+    if failed > config.archive.max_failure_rate * items:
+        raise InputError(
+            f"{failed} of {items} items cannot be read, more than archive.max_failure_rate="
+            f"{config.archive.max_failure_rate} allows; run mcmfh check on the manifest, or raise the rate"
+        )

@@ -16,8 +16,10 @@ Embed = Callable[[Config, EncoderSpec, list[Unit]], Iterator[UnitDone]]
 
 
 def current_spec(config: Config) -> EncoderSpec:
-    """The configured encoder on the device this cluster has."""
-    return encoder_spec(config.encoder.name, ray_session.device(config.encoder.use_gpu), config.encoder.source)
+    """The configured encoder, on the configured device or the one this cluster has."""
+    encoder = config.encoder
+    device = ray_session.device(encoder.use_gpu) if encoder.device == "auto" else encoder.device
+    return encoder_spec(encoder.name, device, encoder.source)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def hash_archive(
     )
     previous_rows = publication.previous.rows if publication.previous else 0
     with listed(config, root, manifest, previous_rows, execution.each, execution.range_rows) as listing:
-        planned = plan(config, listing, publication.embeddings, execution.each)
+        planned = plan(config, listing, spec, execution.each)
         embed_planned(config, spec, listing, planned, progress, execution)
         return publish_listing(publication, listing, execution=execution)
 

@@ -170,7 +170,8 @@ def ingress_options(config: ServeConfig) -> dict[str, Any]:
 def serve_application(config: Config, device: str) -> Any:
     """The Serve application in the configured layout."""
     plain, settings = config.model_dump(mode="json"), config.serve
-    gpu = {"ray_actor_options": {"num_gpus": 1}} if device == "cuda" else {}
+    gpus = settings.gpus(device)
+    gpu = {"ray_actor_options": {"num_gpus": gpus}} if gpus else {}
     if settings.layout == "single":
         return Endpoint.options(**ingress_options(settings), **gpu).bind(plain, device)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas}

@@ -29,7 +29,7 @@ from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.device import chosen_device
 from mcmfh.store import files
 from mcmfh.store.layout import bundles_folder, training_folder
-from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
+from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray, worker_device
 
 
 @dataclass(frozen=True)
@@ -113,16 +113,17 @@ def _without_rows(prepared: Prepared) -> dict[str, Any]:
 def _train_worker(config: dict[str, Any]) -> None:
     import ray
     from ray.train import get_dataset_shard
-    from ray.train.torch import get_device, prepare_model
+    from ray.train.torch import prepare_model
 
+    device = worker_device(config)
     p = ray.get(config["problem"])
     settings: TrainSettings = p["settings"]
     shard = [batch["data"] for batch in get_dataset_shard("train").iter_batches(batch_size=4096)]
-    pairs = Pairs.from_rows(torch.from_numpy(np.concatenate(shard)), p["widths"], get_device())
+    pairs = Pairs.from_rows(torch.from_numpy(np.concatenate(shard)), p["widths"], device)
     model = p["shape"].build()
     model.load_state_dict({name: torch.from_numpy(x.copy()) for name, x in p["first"].items()})
     trainee = Trainee(model, settings)
-    module = prepare_model(trainee, parallel_strategy_kwargs={"forward_sync_buffers": False})
+    module = prepare_model(trainee, device, parallel_strategy_kwargs={"forward_sync_buffers": False})
     optimizer = make_optimizer(trainee, settings)
     run = Run(trainee, optimizer, p["fingerprint"], settings.log_dir, lambda: watch(trainee.model, p["validation"]))
     fit(module, optimizer, pairs, settings, p["temperature"], *resume_in_worker(run))

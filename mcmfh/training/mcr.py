@@ -30,7 +30,7 @@ from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import start_towers
 from mcmfh.processes import keep_freed_memory
 from mcmfh.store.layout import pretraining_checkpoints
-from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray
+from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray, worker_device
 
 CONTENT = ["image_uri", "report", "report_uri"]
 BLOCK = 64  # pairs decoded as one block of a stream
@@ -113,7 +113,9 @@ def _train_worker(config: dict[str, Any]) -> None:
 
     problem: Problem = ray.get(config["problem"])
     settings = problem.settings
-    module = prepare_model(problem.first_trainee(), parallel_strategy_kwargs={"forward_sync_buffers": False})
+    module = prepare_model(
+        problem.first_trainee(), worker_device(config), parallel_strategy_kwargs={"forward_sync_buffers": False}
+    )
     trainee = bare(module)
     optimizer = make_optimizer(trainee, settings)
     held_out = problem.watched() if rank() == 0 else Pairs(np.empty(0), np.empty(0))

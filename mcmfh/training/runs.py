@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from mcmfh.errors import InputError
 from mcmfh.learning.checkpoint import pack_state, unpack_state
-from mcmfh.learning.run_settings import RunSettings
+from mcmfh.learning.run_settings import RunSettings, gpus_to_ask_for
 from mcmfh.learning.scalars import scalar_writer
 from mcmfh.store import files
 
@@ -75,6 +76,14 @@ def resume_in_worker(run: Run) -> tuple[int, AfterEpoch]:
     return first_epoch, after_epoch
 
 
+def worker_device(config: dict[str, Any]) -> Any:
+    """The torch device of this worker's tensors. Ray's own `get_device` is a GPU wherever one is asked for."""
+    import torch
+    from ray.train.torch import get_device
+
+    return get_device() if config["device"] == "cuda" else torch.device("cpu")
+
+
 def train_on_ray(
     worker: Callable[[dict[str, Any]], None],
     problem: Any,
@@ -84,23 +93,30 @@ def train_on_ray(
     name: str,
     cpus: float = 1.0,
 ) -> bytes:
-    """Run `worker({"problem": reference to problem})` on settings.workers workers; returns the last checkpoint's state.
+    """Run `worker(config)` on settings.workers workers; returns the last checkpoint's state.
 
+    config: {"problem": reference to `problem`, "device": "cpu" | "cuda"}; see `worker_device`.
     dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores of a worker.
     """
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
-    use_gpu = settings.device == "cuda" or (settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    on_gpu = settings.device == "cuda" or (settings.device == "auto" and resources.get("GPU", 0) > 0)
+    device = "cuda" if on_gpu else "cpu"
+    gpus = gpus_to_ask_for(settings.num_gpus, device)
     workers: Any = settings.workers
     if settings.min_workers is not None and settings.min_workers < settings.workers:
         workers = (settings.min_workers, settings.workers)
+    if on_gpu and gpus < 1 and settings.workers > 1:
+        raise InputError(f"{settings.workers} workers cannot share a GPU; train with workers: 1, or num_gpus: 1")
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"problem": ray.put(problem)},
+        train_loop_config={"problem": ray.put(problem), "device": device},
+        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, "GPU": int(use_gpu)}
+            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
         ),
         run_config=RunConfig(
             name=name,

@@ -1,75 +1,35 @@
 """`mcmfh submit` against a real cluster of its own: the job runs there, its log and its exit code come back."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.cut_proxy import cut_proxy
+from support.head_node import REPOSITORY, free_port, head_node
 
 from mcmfh.phantom import write_phantom
 from mcmfh.store import files
+from mcmfh.submission import STILL_RUNNING
 
-REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def cluster_environment(tmp_path_factory):
-    """A head node with token authentication; yields the environment that reaches it."""
-    folder = tmp_path_factory.mktemp("head")
-    (folder / "token").write_text("f" * 64)
-    jobs = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        # A node's jobs run the `python` of the shell that started it.
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}",
-    }
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
-    command += [f"--port={free_port()}", f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1", "--num-cpus=4"]
-    command += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"]
-    command += ["--object-store-memory=200000000", "--disable-usage-stats"]
-    with (folder / "log").open("wb") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            _wait(environment["RAY_API_SERVER_ADDRESS"], head)
-            yield environment
-        finally:
-            os.killpg(head.pid, signal.SIGTERM)
-            head.wait(60)
-
-
-def _wait(url: str, head: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and head.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5)
-        except urllib.error.HTTPError:
-            return  # it answers, and asks for the token
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise RuntimeError("the head node did not start")
+    """The environment that reaches a head node."""
+    with head_node(tmp_path_factory.mktemp("head")) as environment:
+        yield environment
 
 
 def submit(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mcmfh.cli", "submit", *arguments]
+    return mcmfh(environment, "submit", *arguments)
+
+
+def mcmfh(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mcmfh.cli", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=400)
 
 
@@ -87,6 +47,43 @@ def test_the_exit_code_of_a_refused_job_comes_back(cluster_environment):
     done = submit(cluster_environment, "train", "train.bitz=16")
     assert done.returncode == 2
     assert "train.bitz" in done.stdout
+
+
+def test_a_connection_that_is_cut_changes_neither_log_nor_exit_code(cluster_environment, tmp_path):
+    manifest = write_phantom(f"file://{tmp_path}/phantom", studies=40, seed=1)
+    settings = [f"store={tmp_path}/store", f"archive.manifest={manifest}", "archive.name=cut"]
+    with cut_proxy(cluster_environment["RAY_API_SERVER_ADDRESS"]) as (url, cuts), ThreadPoolExecutor(1) as pool:
+        done = pool.submit(submit, {**cluster_environment, "RAY_API_SERVER_ADDRESS": url}, "embed", *settings)
+        times = 0
+        while not done.done():
+            time.sleep(2)
+            times += bool(cuts.cut())
+    assert times >= 5
+    assert done.result().returncode == 0, done.result().stderr
+    assert done.result().stdout.count("embedded") == done.result().stdout.count("encoder packaged") == 1
+    failed = submit(cluster_environment, "train", *settings, "train.bits=16", "archive.filters=[nowhere]")
+    assert failed.returncode == 2
+
+
+def test_who_detaches_can_follow_and_stop(cluster_environment, tmp_path):
+    manifest = write_phantom(f"file://{tmp_path}/phantom", studies=40, seed=1)
+    settings = [f"store={tmp_path}/store", f"archive.manifest={manifest}", "archive.name=left"]
+    command = [sys.executable, "-m", "mcmfh.cli", "submit", "embed", *settings]
+    following = subprocess.Popen(command, cwd=REPOSITORY, env=cluster_environment, stderr=subprocess.PIPE, text=True)
+    said = next(line for line in following.stderr if line.startswith("submitted"))
+    name = said.split()[1].rstrip(":")
+    assert name.startswith("left-embed-")
+    time.sleep(1)
+    following.send_signal(signal.SIGINT)
+    assert f"mcmfh jobs logs {name}" in following.communicate(timeout=60)[1]
+    assert following.returncode == STILL_RUNNING
+    listed = mcmfh(cluster_environment, "jobs", "list").stdout.splitlines()
+    assert listed[1].split()[:3] == [name, "embed", "left"]
+    assert mcmfh(cluster_environment, "jobs", "stop", name).returncode == 0
+    stopped = mcmfh(cluster_environment, "jobs", "logs", name)
+    assert stopped.returncode not in (0, 2, STILL_RUNNING)
+    assert "was stopped" in stopped.stderr
+    assert mcmfh(cluster_environment, "jobs", "logs", "nothing").returncode == 2
 
 
 def test_mistakes_are_named_before_anything_is_sent(cluster_environment):

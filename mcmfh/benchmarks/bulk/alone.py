@@ -21,7 +21,7 @@ from mcmfh.pipeline.archive import read_archive
 def run(order: dict[str, Any]) -> None:
     """Encode `items` items: every `step`th one from `first` on."""
     config = load_config(order["overrides"], read_default=False)
-    spec, load = contestant(order["encoder"], order["source"])
+    spec, load = contestant(order["encoder"], order["source"], order["device"])
     encoder = load()
     rows = order["first"] + order["step"] * np.arange(order["items"])
     items = read_archive(config.archive).items.take(rows)
@@ -30,6 +30,7 @@ def run(order: dict[str, Any]) -> None:
     reports = [one.report for one in loaded if one.report is not None]
     size = encoder.spec.batch_size
     encoder.encode_images(pixels[:size], size)  # the first batch of any shape is slower
+    encoder.encode_reports(reports[:size], size)
     print("ready", flush=True)
     sys.stdin.readline()
     begun, cpu = time.perf_counter(), time.process_time()

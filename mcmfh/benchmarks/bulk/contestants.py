@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from mcmfh.encoders.base import Encoder
 
 
-def contestant(name: str, source: str | None = None) -> tuple[EncoderSpec, "Callable[[], Encoder]"]:
-    """(spec, what loads it in a worker) of "trivial" or a configured encoder, on the CPU."""
+def contestant(
+    name: str, source: str | None = None, device: str = "cpu"
+) -> tuple[EncoderSpec, "Callable[[], Encoder]"]:
+    """(spec, what loads it in a worker) of "trivial" or a configured encoder, on `device` ("cpu" | "cuda")."""
     if name == "trivial":
-        spec = EncoderSpec("trivial", "none", "none", ImagePreprocessing(), 3, 1, "cpu")
+        spec = EncoderSpec("trivial", "none", "none", ImagePreprocessing(), 3, 1, device)
         return spec, partial(_load_trivial, spec)
-    return encoder_spec(name, "cpu", source), partial(load_encoder, name, "cpu", source)
+    return encoder_spec(name, device, source), partial(load_encoder, name, device, source)
 
 
 def _load_trivial(spec: EncoderSpec) -> "Encoder":

@@ -10,7 +10,7 @@ from typing import Any
 from mcmfh import ray_session
 from mcmfh.config import load_config
 from mcmfh.pipeline.archive import open_manifest
-from mcmfh.store.layout import archive_root, embeddings_folder
+from mcmfh.store.layout import archive_root
 
 
 def run(order: dict[str, Any]) -> list[dict[str, Any]]:
@@ -22,9 +22,9 @@ def run(order: dict[str, Any]) -> list[dict[str, Any]]:
     from mcmfh.bulk.embed import embed
     from mcmfh.bulk.listing import listed, plan
 
-    spec, load = contestant(order["encoder"], order["source"])
+    spec, load = contestant(order["encoder"], order["source"], order["device"])
     with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
-        planned = plan(config, listing, embeddings_folder(config.store, spec.digest))
+        planned = plan(config, listing, spec)
         work = [unit for one in planned for unit in one.units]
         done = [vars(unit) for unit in embed(config, spec, work, load)]
     ray_session.disconnect()

@@ -8,9 +8,10 @@ from typing import Any
 
 
 def write_report(result: dict[str, Any], folder: Path) -> str:
-    """Write bulk-<part>-<workers>.json into `folder`; returns a Markdown table of all such files in it."""
+    """Write bulk-<part>-<device>-<workers>.json into `folder`; returns a Markdown table of all such files in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"bulk-{result['part']}-{result['workers']}.json").write_text(json.dumps(result, indent=1))
+    name = f"bulk-{result['part']}-{result.get('device', 'cpu')}-{result['workers']}.json"
+    (folder / name).write_text(json.dumps(result, indent=1))
     lines = ["| bulk embedding | measured | promised |", "|---|---|---|"]
     for path in sorted(folder.glob("bulk-*.json")):
         one = json.loads(path.read_text())
@@ -19,7 +20,7 @@ def write_report(result: dict[str, Any], folder: Path) -> str:
 
 
 def _rows(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    name = f"{result['part']}, {result['workers']} workers"
+    name = f"{result['part']}{' on GPUs' if result.get('device') == 'cuda' else ''}, {result['workers']} workers"
     if result["part"] == "trivial":
         small, large = (result["sizes"][size] for size in sorted(result["sizes"], key=int))
         yield f"{name}: CPU an image, 2,000 → 20,000 items", f"{result['cpu_ms_an_image']:.2f} ms", "≤ 1.2 ms"

@@ -20,6 +20,7 @@ from mcmfh.errors import InputError
 PARTS = ("packaged", "dicom", "biomedclip", "trivial", "clip-retrieval")
 # Items in a unit, by part. A unit pads the last batch of each length of text, which costs small units too much.
 _UNIT_ITEMS = {"packaged": 256, "dicom": 12, "biomedclip": 64, "clip-retrieval": 256}
+_UNIT_ITEMS_ON_GPU = 1024
 _Order = dict[str, Any]
 Say = Callable[[str], None]
 
@@ -36,6 +37,7 @@ def run_part(
 ) -> dict[str, Any]:
     """Measure `part` with `workers` encoders side by side, `units` units each, `rounds` times. Raises InputError.
 
+    The encoders share the GPUs that torch finds here; where it finds none, they run on the CPU.
     tokenizer: a folder with BiomedCLIP's files, weights excepted; peer: the Python that has clip-retrieval installed.
     """
     if part not in PARTS:
@@ -51,13 +53,18 @@ def run_part(
         folder = Path(name)
         if part == "trivial":
             return {"part": part, **measure_trivial(str(manifest), folder, workers, say)}
-        items = _UNIT_ITEMS[part] * units * workers
+        gpus = count_gpus()
+        device = "cuda" if gpus else "cpu"
+        unit_items = _UNIT_ITEMS_ON_GPU if gpus else _UNIT_ITEMS[part]
+        items = unit_items * units * workers
         archive = f"{folder}/items.parquet"
         archive = write_radiographs(items, name) if part == "dicom" else some_rows(str(manifest), items, archive)
         order: _Order = {
             "encoder": "packaged",
             "source": None,
-            "overrides": [f"archive.manifest={archive}", f"embed.unit_items={_UNIT_ITEMS[part]}"],
+            "device": device,
+            "gpus": gpus,
+            "overrides": [f"archive.manifest={archive}", f"embed.unit_items={unit_items}"],
         }
         if tokenizer and with_open_clip:
             source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval")
@@ -65,7 +72,7 @@ def run_part(
         if peer and part == "clip-retrieval":
             peer_command = command(peer, order["source"], write_shards(archive, folder), folder / "output")
             return {"part": part, **measure_peer(order, peer_command, folder, workers, items, rounds, say)}
-        return {"part": part, **measure_efficiency(order, folder, workers, items, rounds, say)}
+        return {"part": part, "device": device, **measure_efficiency(order, folder, workers, items, rounds, say)}
 
 
 def measure_efficiency(order: _Order, folder: Path, workers: int, items: int, rounds: int, say: Say) -> dict[str, Any]:
@@ -110,7 +117,8 @@ def measure_trivial(manifest: str, folder: Path, workers: int, say: Say) -> dict
     sizes: dict[int, dict[str, Any]] = {}
     for items in (2_000, 20_000):
         uri = some_rows(manifest, items, f"{folder}/{items}.parquet")
-        order = {"encoder": "trivial", "source": None, "overrides": [f"archive.manifest={uri}"]}
+        overrides = [f"archive.manifest={uri}"]
+        order = {"encoder": "trivial", "source": None, "device": "cpu", "gpus": 0, "overrides": overrides}
         units, usage = run_job(order, folder / f"store {items}", workers)
         assert sum(unit["rows"] for unit in units) == items
         sizes[items] = {
@@ -130,7 +138,8 @@ def measure_trivial(manifest: str, folder: Path, workers: int, say: Say) -> dict
 
 def run_job(order: _Order, store: Path, workers: int) -> tuple[list[dict[str, Any]], Usage]:
     """Run the job in a fresh store: (its units, what it used)."""
-    overrides = [*order["overrides"], f"store={store}", f"embed.workers={workers}", "encoder.use_gpu=false"]
+    overrides = [*order["overrides"], f"store={store}", f"embed.workers={workers}"]
+    overrides.append(f"encoder.num_gpus={min(1, order['gpus'] / workers)}")
     text = json.dumps({**order, "overrides": overrides})
     output, usage = run_watched([sys.executable, "-m", "mcmfh.benchmarks.bulk.job", text], dict(os.environ))
     return json.loads(output.splitlines()[-1]), usage
@@ -159,7 +168,8 @@ def _encoders(order: _Order, workers: int, items: int) -> Iterator[list[tuple[IO
     orders = [json.dumps({**order, "first": first, "step": workers, "items": items}) for first in range(workers)]
     pipe = subprocess.PIPE
     processes = [
-        subprocess.Popen([*command, text], env=environment, stdin=pipe, stdout=pipe, text=True) for text in orders
+        subprocess.Popen([*command, text], env=environment | _visible(order, i), stdin=pipe, stdout=pipe, text=True)
+        for i, text in enumerate(orders)
     ]
     try:
         yield [(cast(IO[str], process.stdin), cast(IO[str], process.stdout)) for process in processes]
@@ -167,6 +177,17 @@ def _encoders(order: _Order, workers: int, items: int) -> Iterator[list[tuple[IO
         for process in processes:
             process.kill()
             process.wait()
+
+
+def _visible(order: _Order, number: int) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": str(number % order["gpus"])} if order["gpus"] else {}
+
+
+def count_gpus() -> int:
+    """GPUs that torch finds here; CUDA_VISIBLE_DEVICES="" hides them."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def by_worker(units: list[dict[str, Any]]) -> dict[int, tuple[float, float, float]]:
