@@ -91,13 +91,18 @@ class ServeConfig(Section):
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
     keys: tuple[KeyConfig, ...] = ()
-    keys_uri: str | None = None
+    keys_uri: str | None = Field(None, min_length=1)
     poll_seconds: float = Field(10, gt=0)
     max_body_mb: int = Field(32, ge=1)
     max_batch: int = Field(16, ge=1)
     max_waiting: int = Field(64, ge=1)
     timeout_seconds: float = Field(30, gt=0)
     drain_seconds: float = Field(10, ge=0)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether requests need a key. The configuration alone decides, not what the key file holds."""
+        return bool(self.keys) or self.keys_uri is not None
 
     @property
     def most_replicas(self) -> int:

@@ -69,6 +69,7 @@ class Version(BaseModel):
     bits: list[int]
     items: int
     filters: dict[str, Facet] = Field(description="what `where` may name, with the values that occur")
+    keys: str | None = Field(description="version of the access keys; null where none are configured")
 
 
 class Problem(BaseModel):

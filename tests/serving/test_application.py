@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.asgi import asked
 from support.serving_config import served
 from support.snapshot_rows import publish_rows, rows
 
@@ -17,9 +18,9 @@ from mcmfh.client import multipart
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import item_path
 from mcmfh.serving import answers
-from mcmfh.serving.access import new_key
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
+from mcmfh.serving.keys import new_key
 from mcmfh.serving.replica import Replica
 
 CODE = {"code": "0305", "modality": "image"}
@@ -128,32 +129,14 @@ def test_large_bodies_are_refused_by_their_stated_and_by_their_real_size(archive
     assert stated.status_code == chunks.status_code == 413
 
 
-async def asked(app, path="/v1/search", body=BODY, stalls=None):
-    """(status, headers) of one request, straight through ASGI; `stalls` holds back the body."""
-    sent = []
-
-    async def receive():
-        if stalls is not None:
-            await stalls.wait()
-        return {"type": "http.request", "body": body}
-
-    async def send(message):
-        sent.append(message)
-
-    method = "POST" if path == "/v1/search" else "GET"
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
-    await app({**scope, "headers": [(b"content-type", b"application/json")], "http_version": "1.1"}, receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"])
-
-
 def test_a_full_house_is_503_and_still_healthy(archive, log):
     app = application(Replica(served(archive, max_waiting=2), AccessLog(log)))
 
     async def scene():
         stalls = asyncio.Event()
-        inside = [asyncio.create_task(asked(app, stalls=stalls)) for _ in range(2)]
+        inside = [asyncio.create_task(asked(app, body=BODY, stalls=stalls)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        outside, headers = await asked(app)
+        outside, headers = await asked(app, body=BODY)
         health = [(await asked(app, path))[0] for path in ("/healthz", "/readyz")]
         stalls.set()
         return outside, headers, health, [(await one)[0] for one in inside]
@@ -167,7 +150,7 @@ def test_a_request_that_never_ends_is_ended(archive, log):
     app = application(Replica(served(archive, timeout_seconds=0.05), AccessLog(log)))
 
     async def scene():
-        return await asked(app, stalls=asyncio.Event())
+        return await asked(app, body=BODY, stalls=asyncio.Event())
 
     status, headers = asyncio.run(scene())
     assert (status, headers[b"retry-after"]) == (503, b"1")
