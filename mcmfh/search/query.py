@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcmfh.archive.modality import Modality
+from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
 
 
@@ -54,12 +55,16 @@ class Query(BaseModel):
 
 
 def validated(values: Any) -> Query:
-    """The query with these fields. Raises InputError with the first fault; it names the field at fault."""
+    """The query with these fields, its report read as the report of an item is.
+
+    Raises InputError with the first fault, which names the field, and DecodeError for a report without content.
+    """
     try:
-        return Query.model_validate(values)
+        query = Query.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         if fault["type"] == "value_error":  # a sentence of `Query`'s own
             raise InputError(str(fault["ctx"]["error"])) from error
         field = ".".join(str(part) for part in fault["loc"]) or "request"
         raise InputError(f"{field}: {fault['msg']}") from error
+    return query.model_copy(update={"report": read_query_text(query.report)}) if query.report else query

@@ -22,6 +22,7 @@ from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.replica import Replica
+from mcmfh.store import files
 
 GUARDED = refusals(401, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
@@ -104,7 +105,9 @@ def application(replica: Replica) -> FastAPI:
             return await item_answer(item_id)
         try:
             picture = await replica.in_thread(replica.current.thumbnail, item_id)
-        except OSError:
+        except Exception as error:
+            if not (isinstance(error, OSError) or files.is_outage(error)):
+                raise
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")

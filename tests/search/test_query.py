@@ -3,6 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.loading import load_item
 from mcmfh.errors import InputError
 from mcmfh.search.query import Query, validated
 
@@ -58,3 +60,35 @@ def test_a_query_names_its_modalities():
     assert validated({"report": "x", "image": b"x"}).modalities == ("image", "report")
     assert validated({"report": "", "image": b"x"}).modalities == ("image",)
     assert validated({"code": "00ff", "modality": "report"}).modalities == ("report",)
+
+
+NOTHING = [" ", "\t\n", "\0", "\0\0", "\u200b\u200d", "\ufeff", "?!.", "—", "___", "\u3164", "\u2800\u00ad", "( ) [ ]"]
+
+
+@pytest.mark.parametrize("report", NOTHING)
+def test_a_report_without_content_is_no_query_and_no_item(report):
+    for image in ({}, {"image": b"x"}):
+        with pytest.raises(DecodeError, match="empty report"):
+            validated({"report": report, **image})
+    assert load_item({"report": report}).reason == "empty report"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "No\x0bnodule.",
+        "No\x85nodule.",
+        "No\x9b \x1f nodule.\ufeff",
+        "  No\r\n\tnodule. ",
+        "Kardiomegalie bei Linksherzhypertrophie, Pleuraergu\u00df, A\u0308rosol",
+        "<p>No <b>nodule</b>.</p>",
+        '{"resourceType": "DiagnosticReport", "status": "final", "conclusion": "No nodule."}',
+    ],
+)
+def test_a_report_is_the_same_text_as_query_and_as_item(report):
+    assert validated({"report": report}).report == load_item({"report": report}).report
+
+
+@pytest.mark.parametrize("report", ["x" * 300, "a,b,c,d\n1,2,3,4\n5,6,7,8\n9,1,2,3", "1 2 3 " * 20])
+def test_a_query_may_be_other_than_prose(report):
+    assert validated({"report": report}).report == " ".join(report.split())

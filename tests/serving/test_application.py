@@ -1,6 +1,7 @@
 """The HTTP contract, over a real replica and without Ray: access, limits, item ids, metrics, log, OpenAPI."""
 
 import asyncio
+import errno
 import io
 import json
 from dataclasses import replace
@@ -81,6 +82,43 @@ def test_any_item_id_has_an_address(client, item_id):
     assert client.get(found.json()["image"]).content[:3] == b"\xff\xd8\xff"
 
 
+def transparent(mode: str, kind: str, **options) -> bytes:
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.radial_gradient("L").convert(mode).save(sink, kind, **options)
+    if mode == "P":
+        return sink.getvalue()
+    image = Image.radial_gradient("L").convert(mode)
+    image.putalpha(0)
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        transparent("RGBA", "PNG"),
+        transparent("LA", "PNG"),
+        transparent("P", "PNG", transparency=bytes(256)),
+        transparent("RGBA", "WEBP", lossless=True, exact=True),
+        transparent("RGBA", "TIFF"),
+    ],
+)
+def test_an_image_without_content_is_422(client, image):
+    for route in ("/v1/search", "/v1/hash"):
+        refused = client.post(route, files={"image": image})
+        assert refused.status_code == 422, refused.text
+
+
+@pytest.mark.parametrize("report", ["   ", "\0", "\u200b\u2060", "?!."])
+def test_a_report_without_content_is_422_and_reveals_no_hit(client, report):
+    for body in ({"json": {"report": report}}, {"files": {"report": (None, report)}}):
+        refused = client.post("/v1/search", **body)
+        assert (refused.status_code, refused.headers["Content-Type"]) == (422, "application/problem+json"), body
+
+
 def test_what_is_not_there_is_404(client):
     for address in ("/v1/items/zzz", "/v1/items/zzz/image", "/v1/nothing"):
         missing = client.get(address)
@@ -88,15 +126,27 @@ def test_what_is_not_there_is_404(client):
         assert missing.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp_path):
+def test_a_picture_that_left_the_archive_is_404(client, tmp_path):
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"no picture any more")
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
     picture.unlink()
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
-    picture.mkdir()  # reading it is an OSError
-    deaf = client.get("/v1/items/a%2Fb/image")
-    assert (deaf.status_code, deaf.headers["Retry-After"]) == (503, "5")
+    picture.mkdir()
+    assert client.get("/v1/items/a%2Fb/image").status_code == 404
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError(), OSError(errno.EIO, "disk")])
+def test_a_deaf_store_is_503(archive, log, error):
+    replica = Replica(served(archive), AccessLog(log))
+
+    def deaf(item_id):
+        raise error
+
+    vars(replica.current)["thumbnail"] = deaf
+    with TestClient(application(replica)) as client:
+        answer = client.get("/v1/items/a%2Fb/image")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
 def test_everything_but_health_needs_a_key(guarded):

@@ -5,7 +5,7 @@ The rules are loose, for a report may be two words in any language; what they re
 
 import re
 
-from mcmfh.archive.limits import NoReport
+from mcmfh.archive.limits import NoReport, NotProse
 from mcmfh.archive.report_formats.parsed import ParsedReport
 
 _LEAST_LETTERS = 0.3  # of the characters that are not blank; tables of numbers have fewer
@@ -39,7 +39,7 @@ def parse(text: str) -> ParsedReport:
     if len(dense) > _FEW:
         letters = sum(map(str.isalpha, dense)) / len(dense)
         if letters < _LEAST_LETTERS or (_BASE64.match(head) and len(max(head.split(), key=len)) > 200):
-            raise NoReport("text does not look like prose")
+            raise NotProse("text does not look like prose")
     _refuse_tables(head)
     return ParsedReport(text)
 
@@ -50,4 +50,4 @@ def _refuse_tables(text: str) -> None:
     for delimiter in "\t;|,":
         cells = {line.count(delimiter) for line in lines[:-1]}
         if len(lines) > 3 and len(cells) == 1 and cells.pop() >= 3:
-            raise NoReport("text is a table")
+            raise NotProse("text is a table")
