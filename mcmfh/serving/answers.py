@@ -110,6 +110,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 REASONS = {
     400: "the query cannot be understood",
     401: "no access key, or an unknown one",
+    403: "no keys are configured, and the request came by another name or from another site's page",
     404: "not in this snapshot",
     413: "larger than serve.max_body_mb",
     422: "the image cannot be read",

@@ -24,7 +24,7 @@ from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 
-GUARDED = refusals(401, 429, 503)
+GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 

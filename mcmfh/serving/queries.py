@@ -29,9 +29,14 @@ async def read_query(request: Request, max_bytes: int) -> Query:
             if "where" in values:
                 values["where"] = json.loads(values["where"])
         else:
-            values = json.loads(await request.body())
+            body = await request.body()
+            if kind != "application/json":  # a page of another site may send other types without being asked for leave
+                raise InputError("the request's Content-Type must be application/json or multipart/form-data")
+            values = json.loads(body)
             if isinstance(values, dict):
                 values.pop("image", None)
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:  # also of a number with more digits than Python reads
         raise InputError('the request is not valid JSON; send {"report": …} or multipart with image=@file') from error
     return validated(values)

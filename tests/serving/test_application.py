@@ -28,6 +28,7 @@ CODE = {"code": "0305", "modality": "image"}
 BODY = json.dumps(CODE).encode()
 SECRET, DIGEST = new_key()
 KEY = {"Authorization": f"Bearer {SECRET}"}
+LOCAL = "http://localhost"
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
 
 
@@ -39,7 +40,7 @@ def log():
 @pytest.fixture
 def client(archive, log):
     """An endpoint without keys."""
-    with TestClient(application(Replica(served(archive), AccessLog(log)))) as client:
+    with TestClient(application(Replica(served(archive), AccessLog(log))), LOCAL) as client:
         yield client
 
 
@@ -144,7 +145,7 @@ def test_a_deaf_store_is_503(archive, log, error):
         raise error
 
     vars(replica.current)["thumbnail"] = deaf
-    with TestClient(application(replica)) as client:
+    with TestClient(application(replica), LOCAL) as client:
         answer = client.get("/v1/items/a%2Fb/image")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
@@ -163,6 +164,67 @@ def test_everything_but_health_needs_a_key(guarded):
     assert "<title>" in guarded.get("/").text  # the page that asks for the key
 
 
+FOREIGN = [
+    {"Host": "rebound.example"},
+    {"Host": "rebound.example:8000"},
+    {"Host": "127.0.0.1.nip.io"},
+    {"Host": "localhost.example"},
+    {"Host": "192.168.0.7"},
+    {"Host": "[2001:db8::1]:8000"},
+    {"Host": "user@evil.example"},
+    {"Host": ""},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},  # another service of this machine
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": ""},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_without_keys_only_this_machine_s_pages_are_answered(client, log, headers):
+    for method, address in (("POST", "/v1/search"), ("GET", "/v1/items/i9"), ("GET", "/"), ("GET", "/metrics")):
+        refused = client.request(method, address, content=BODY, headers={"Content-Type": "application/json", **headers})
+        assert refused.status_code == 403, (method, address)
+        assert "hits" not in refused.text
+    assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "127.0.0.1:8000"},
+        {"Host": "LOCALHOST"},
+        {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
+    ],
+)
+def test_without_keys_this_machine_is_answered(client, headers):
+    assert client.post("/v1/search", json=CODE, headers=headers).status_code == 200
+
+
+def test_a_link_to_the_page_may_be_followed(client):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/", headers=headers).status_code == 200
+    assert client.post("/v1/search", json=CODE, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/json-seq"])
+def test_json_must_be_called_json(client, kind):
+    """A page of another site can send the other types without a preflight."""
+    refused = client.post("/v1/search", content=BODY, headers={"Content-Type": kind})
+    assert (refused.status_code, "Content-Type" in refused.text) == (400, True)
+
+
+def test_with_keys_any_name_is_answered(guarded):
+    """A reverse proxy passes its own name on; who asks is told by the key."""
+    for headers in FOREIGN:
+        assert guarded.post("/v1/search", json=CODE, headers={**KEY, **headers}).status_code == 200
+
+
 def test_too_many_requests_are_told_when_to_come_again(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
     with TestClient(application(Replica(config, AccessLog(log)))) as client:
@@ -173,7 +235,7 @@ def test_too_many_requests_are_told_when_to_come_again(archive, log):
 
 
 def test_large_bodies_are_refused_by_their_stated_and_by_their_real_size(archive, log):
-    with TestClient(application(Replica(served(archive, max_body_mb=1), AccessLog(log)))) as client:
+    with TestClient(application(Replica(served(archive, max_body_mb=1), AccessLog(log))), LOCAL) as client:
         stated = client.post("/v1/search", content=b"x" * (2**20 + 1))
         chunks = client.post("/v1/search", content=(b"x" * 2**16 for _ in range(17)))
     assert stated.status_code == chunks.status_code == 413
@@ -208,7 +270,7 @@ def test_a_request_that_never_ends_is_ended(archive, log):
 
 def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, models):
     replica = Replica(served(archive, poll_seconds=1000), AccessLog(log))
-    with TestClient(application(replica)) as client:
+    with TestClient(application(replica), LOCAL) as client:
         assert client.get("/readyz").json() == {"status": "ready", "snapshot": 1, "failing": None}
         broken = replace(models[0], bundle="file:///gone", bundle_digest="0" * 64)
         publish_rows(archive, rows(["i1"], seed=9), model=broken)
