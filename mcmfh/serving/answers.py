@@ -112,7 +112,7 @@ REASONS = {
     401: "no access key, or an unknown one",
     403: "no keys are configured, and the request came by another name or from another site's page",
     404: "not in this snapshot",
-    413: "larger than serve.max_body_mb",
+    413: "more than 512 KB of JSON or of form fields, or an image larger than serve.max_body_mb",
     422: "the image cannot be read",
     429: "too many requests with this key",
     503: "busy, or too slow; Retry-After says when to come again",

@@ -67,9 +67,8 @@ def application(replica: Replica) -> FastAPI:
     async def query_of(request: Request) -> Query:
         try:
             return await read_query(request, settings.max_body_mb * 2**20)
-        except BodyTooLarge:
-            detail = f"the request is larger than {settings.max_body_mb} MB; send a smaller image"
-            raise HTTPException(413, detail) from None
+        except BodyTooLarge as error:
+            raise HTTPException(413, f"the request is larger than {error}") from None
 
     body: dict[str, Any] = {"openapi_extra": answers.query_body(), "responses": QUERY}
 
