@@ -9,17 +9,15 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.search.opening import latest
-from mcmfh.serving.access import check_binding, configured_keys
+from mcmfh.serving.binding import check_start
 from mcmfh.store.layout import archive_root
 
 
 def main(config: Config) -> None:
     """Serve the newest snapshot of the archive archive.name until interrupted."""
     number, document = latest(archive_root(config.store, config.archive.name))
-    keys = configured_keys(config.serve)
-    check_binding(config.serve, keys)
-    ray_session.check_proxy(guarded=bool(keys))
-    ray_session.connect(config.cluster, fast_proxy=bool(keys))
+    check_start(config.serve)
+    ray_session.connect(config.cluster, fast_proxy=config.serve.guarded)
     from mcmfh.serving.deployment import start, stop
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

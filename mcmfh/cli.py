@@ -273,7 +273,7 @@ def new(
     from pydantic import ValidationError
 
     from mcmfh.config import KeyConfig
-    from mcmfh.serving.access import new_key
+    from mcmfh.serving.keys import new_key
 
     key, digest = new_key()
     try:

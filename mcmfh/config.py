@@ -102,7 +102,7 @@ class ServeConfig(Section):
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
     keys: tuple[KeyConfig, ...] = ()
-    keys_uri: str | None = None
+    keys_uri: str | None = Field(None, min_length=1)
     poll_seconds: float = Field(10, gt=0)
     max_body_mb: int = Field(32, ge=1)
     max_batch: int = Field(16, ge=1)
@@ -114,6 +114,11 @@ class ServeConfig(Section):
     def gpus(self, device: str) -> float:
         """GPUs that whoever encodes queries asks Ray for, when its tensors are on `device`."""
         return gpus_to_ask_for(self.num_gpus, device)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether requests need a key. The configuration alone decides, not what the key file holds."""
+        return bool(self.keys) or self.keys_uri is not None
 
     @property
     def most_replicas(self) -> int:

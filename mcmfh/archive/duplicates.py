@@ -19,7 +19,7 @@ from mcmfh.archive.images import DecodeError, Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.manifest import Fault
 from mcmfh.archive.modality import Modality
-from mcmfh.archive.reports import normalise
+from mcmfh.archive.normalise import normalise
 from mcmfh.archive.splits import merge_groups
 from mcmfh.hamming import HammingIndex
 

@@ -11,6 +11,10 @@ class NoReport(DecodeError):
     """A sound document that is no report, or one that was withdrawn; the message says which."""
 
 
+class NotProse(NoReport):
+    """Plain text that looks like a table or a listing, by rules of thumb."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The largest input that is decoded, and where it may lie; others are quarantined.

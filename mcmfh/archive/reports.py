@@ -6,17 +6,16 @@ White space is folded, so that equal wordings are equal strings.
 """
 
 import re
-import unicodedata
 
 from mcmfh.archive.images import looks_like_dicom
-from mcmfh.archive.limits import DecodeError
+from mcmfh.archive.limits import DecodeError, NotProse
+from mcmfh.archive.normalise import normalise
 from mcmfh.archive.report_formats import cda, fhir, hl7v2, html, pdf, plain, rtf
 from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.parsed import Beside, ParsedReport, choose
 
 # Part of the encoder digest. Raise it with every change by which the same bytes become another text.
 REPORT_POLICY = "report-2"
-MAX_CHARACTERS = 100_000
 _MAX_BYTES = 64 << 20
 _NOT_TEXT = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"\x1f\x8b", b"BZh")
 
@@ -32,6 +31,17 @@ def read_report(data: bytes, beside: Beside | None = None) -> str:
 def read_report_text(text: str) -> str:
     """The report in a cell of a table, which may hold any of the formats that are text. Raises DecodeError."""
     return normalise(choose(_parse_text(text, None)).text)
+
+
+def read_query_text(text: str) -> str:
+    """The report that somebody searches with: as `read_report_text`, but text that is no prose counts as it stands.
+
+    The rules of thumb keep tables out of an archive; a person may well search with a few words and numbers.
+    """
+    try:
+        return read_report_text(text)
+    except NotProse:
+        return normalise(text)
 
 
 def parse_reports(data: bytes, beside: Beside | None = None) -> list[ParsedReport]:
@@ -51,16 +61,6 @@ def parse_reports(data: bytes, beside: Beside | None = None) -> list[ParsedRepor
         text = decode(data, declared or _xml_charset(data))
         return [cda.parse(data)] if cda.recognises(text) else _parse_text(text, beside)
     return _parse_text(decode(data, hl7v2.declared_charset(data) if b"MSH" in data[:64] else None), beside)
-
-
-def normalise(text: str) -> str:
-    """`text` with every run of white space and control characters as one space, NFC. Raises DecodeError when empty."""
-    text = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ufeff]+", " ", unicodedata.normalize("NFC", text)).split())
-    if not text:
-        raise DecodeError("empty report")
-    if len(text) > MAX_CHARACTERS:
-        raise DecodeError("report is longer than the limit")
-    return text
 
 
 def _parse_text(text: str, beside: Beside | None) -> list[ParsedReport]:

@@ -1,6 +1,8 @@
 """`where`: which rows meet conditions on the declared columns. Masks used recently are kept, within a memory limit."""
 
+import hashlib
 import json
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,28 +16,59 @@ from mcmfh.errors import InputError
 from mcmfh.search.mapped import MappedRows
 
 MASK_BYTES = 40 * 2**20
+MOST_MASKS = 10_000  # of a small archive, whose masks take less than the objects around them
 
 Where = Mapping[str, Any]  # column → condition
+Key = tuple[str, ...]
 
 
 class MaskCache:
-    """The masks used last: at most `max_bytes` of them, but always one. Only one mask is computed at a time."""
+    """The masks used last: at most MOST_MASKS, and `max_bytes` of masks and keys together, but always one.
+
+    A mask is computed once, by the thread that asks first; who asks for another mask does not wait for it.
+    """
 
     def __init__(self, max_bytes: int = MASK_BYTES):
-        self.max_bytes, self.lock = max_bytes, threading.RLock()
-        self.masks: OrderedDict[tuple[str, ...], np.ndarray] = OrderedDict()
+        self.max_bytes, self.lock = max_bytes, threading.Lock()
+        self.masks: OrderedDict[Key, np.ndarray] = OrderedDict()
+        self.making: dict[Key, threading.Lock] = {}
+        self.bytes = 0
 
-    def get(self, key: tuple[str, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, key: Key, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """The mask of `key`, read-only."""
         with self.lock:
-            if (mask := self.masks.get(key)) is None:
+            if (mask := self._kept(key)) is not None:
+                return mask
+            making = self.making.setdefault(key, threading.Lock())
+        with making:
+            with self.lock:
+                if (mask := self._kept(key)) is not None:
+                    return mask
+            try:
                 mask = compute()
                 mask.flags.writeable = False
-                self.masks[key] = mask
-                while len(self.masks) > 1 and sum(each.nbytes for each in self.masks.values()) > self.max_bytes:
-                    self.masks.popitem(last=False)
-            self.masks.move_to_end(key)
+            finally:
+                with self.lock:
+                    self.making.pop(key, None)
+                    if mask is not None:
+                        self._keep(key, mask)
             return mask
+
+    def _kept(self, key: Key) -> np.ndarray | None:
+        if key in self.masks:
+            self.masks.move_to_end(key)
+        return self.masks.get(key)
+
+    def _keep(self, key: Key, mask: np.ndarray) -> None:
+        if key not in self.masks:
+            self.bytes += _bytes(key, mask)
+        self.masks[key] = mask
+        while len(self.masks) > 1 and (self.bytes > self.max_bytes or len(self.masks) > MOST_MASKS):
+            self.bytes -= _bytes(*self.masks.popitem(last=False))
+
+
+def _bytes(key: Key, mask: np.ndarray) -> int:
+    return mask.nbytes + sum(map(len, key))
 
 
 class RowFilter:
@@ -75,8 +108,8 @@ class RowFilter:
 
 
 def _key(where: Where) -> str:
-    """The same string for the same conditions."""
-    return json.dumps(where, sort_keys=True, default=str)
+    """The same short string for the same conditions."""
+    return hashlib.sha256(json.dumps(where, sort_keys=True, default=str).encode()).hexdigest()
 
 
 Test = Callable[[pa.Array], pa.Array]  # values → whether each meets the condition
@@ -89,7 +122,7 @@ def _test(column: str, condition: Any) -> Test:
         bounds = [(compare, condition[end]) for end, compare in _COMPARISONS.items() if end in condition]
         return lambda values: _all([compare(values, _scalar(bound, values.type)) for compare, bound in bounds])
     if isinstance(condition, (list, tuple)):
-        return lambda values: _any(len(values), [pc.equal(values, _scalar(one, values.type)) for one in condition])
+        return lambda values: pc.is_in(values, _value_set(condition, values.type), skip_nulls=True)
     return lambda values: pc.equal(values, _scalar(condition, values.type))
 
 
@@ -115,12 +148,22 @@ def _scalar(value: Any, kind: pa.DataType) -> Any:
     return pa.scalar(value).cast(kind) if isinstance(value, str) and pa.types.is_temporal(kind) else value
 
 
+def _value_set(wanted: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """The values of a list as an array of the column's type, without those that equal nothing: null, NaN, 5.5 of int.
+
+    Raises what pyarrow raises, or TypeError, where a value does not fit the type.
+    """
+    wanted = [] if pa.types.is_null(kind) else [one for one in wanted if one is not None and one == one]
+    if pa.types.is_integer(kind):
+        wanted = [one for one in wanted if not isinstance(one, float) or (math.isfinite(one) and one.is_integer())]
+    if pa.types.is_floating(kind):
+        wanted = [*wanted, *([0.0, -0.0] if 0 in wanted else ())]  # equal, with different bits
+    if pa.types.is_temporal(kind):
+        if not all(isinstance(one, str) for one in wanted):
+            raise TypeError("dates are written as text")
+        return pa.array(wanted, pa.string()).cast(kind)
+    return pa.array(wanted, kind)
+
+
 def _all(results: list[pa.Array]) -> pa.Array:
     return results[0] if len(results) == 1 else pc.and_(*results)
-
-
-def _any(rows: int, results: list[pa.Array]) -> pa.Array:
-    passing = pa.array(np.zeros(rows, bool))
-    for result in results:
-        passing = pc.or_kleene(passing, result)
-    return passing

@@ -1,11 +1,18 @@
 """A query: what is searched for, and how."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mcmfh.archive.modality import Modality
+from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
+
+# Bounds of `where`. A list of a thousand items is a selection; what is larger belongs into a column of the manifest.
+MOST_CONDITIONS = 32
+MOST_VALUES = 1000
+LONGEST_VALUE = 1000  # characters
 
 
 class Query(BaseModel):
@@ -24,6 +31,19 @@ class Query(BaseModel):
     rerank: int | None = Field(None, ge=8, le=512, description="re-rank by logits against codes of this length")
     histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
+
+    @field_validator("where")
+    @classmethod
+    def _check_where(cls, where: dict[str, Any]) -> dict[str, Any]:
+        """Bound the work that conditions can make: their number, and the number and length of their values."""
+        values = [value for condition in where.values() for value in _values(condition)]
+        if len(where) > MOST_CONDITIONS:
+            raise ValueError(f"where names {len(where)} columns; name at most {MOST_CONDITIONS}")
+        if len(values) > MOST_VALUES:
+            raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
+        if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
+            raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
+        return where
 
     @model_validator(mode="after")
     def _check_content(self) -> "Query":
@@ -54,12 +74,38 @@ class Query(BaseModel):
 
 
 def validated(values: Any) -> Query:
-    """The query with these fields. Raises InputError with the first fault; it names the field at fault."""
+    """The query with these fields, its report read as the report of an item is.
+
+    Raises InputError with the first fault, which names the field, and DecodeError for a report without content.
+    """
+    _refuse_unknown(values)
     try:
-        return Query.model_validate(values)
+        query = Query.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         if fault["type"] == "value_error":  # a sentence of `Query`'s own
             raise InputError(str(fault["ctx"]["error"])) from error
         field = ".".join(str(part) for part in fault["loc"]) or "request"
         raise InputError(f"{field}: {fault['msg']}") from error
+    return query.model_copy(update={"report": read_query_text(query.report)}) if query.report else query
+
+
+def _values(condition: Any) -> Iterator[Any]:
+    """Every value and every key in a condition, at whatever depth."""
+    waiting = [condition]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        else:
+            yield value
+
+
+def _refuse_unknown(values: Any) -> None:
+    """Raise InputError for the first unknown field. Pydantic would list all of them, however many there are."""
+    if isinstance(values, dict):
+        unknown = next((name for name in values if name not in Query.model_fields), None)
+        if unknown is not None:
+            raise InputError(f"{str(unknown)[:100]}: no such field; send one of {', '.join(Query.model_fields)}")

@@ -69,6 +69,7 @@ class Version(BaseModel):
     bits: list[int]
     items: int
     filters: dict[str, Facet] = Field(description="what `where` may name, with the values that occur")
+    keys: str | None = Field(description="version of the access keys; null where none are configured")
 
 
 class Problem(BaseModel):
@@ -109,8 +110,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 REASONS = {
     400: "the query cannot be understood",
     401: "no access key, or an unknown one",
+    403: "no keys are configured, and the request came by another name or from another site's page",
     404: "not in this snapshot",
-    413: "larger than serve.max_body_mb",
+    413: "more than 512 KB of JSON or of form fields, or an image larger than serve.max_body_mb",
     422: "the image cannot be read",
     429: "too many requests with this key",
     503: "busy, or too slow; Retry-After says when to come again",

@@ -15,25 +15,31 @@ from pydantic_core import to_json
 
 from mcmfh.search.query import Query
 from mcmfh.serving import answers, problems
-from mcmfh.serving.access import Access, configured_keys
+from mcmfh.serving.access import Access
 from mcmfh.serving.answers import problems as refusals
+from mcmfh.serving.keys import KeyRing
 from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.replica import Replica
+from mcmfh.store import files
 
-GUARDED = refusals(401, 429, 503)
+GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 
 def application(replica: Replica) -> FastAPI:
-    """The ASGI application of `replica`: starts and stops it with its own lifespan. Raises InputError."""
+    """The ASGI application of `replica`: starts and stops it with its own lifespan."""
+    settings = replica.config.serve
+    key_ring = KeyRing(settings, replica.access_log.write)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        key_ring.start()
         replica.start()
         yield
         replica.stop()
+        key_ring.stop()
 
     api = FastAPI(
         title="mcmfh",
@@ -44,9 +50,10 @@ def application(replica: Replica) -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
     )
+    api.state.key_ring = key_ring
     problems.install(api)
-    settings, (html, page_headers), (docs, docs_headers) = replica.config.serve, page(), page("docs")
-    access = Access(configured_keys(settings), settings.most_replicas)
+    (html, page_headers), (docs, docs_headers) = page(), page("docs")
+    access = Access(lambda: key_ring.keys, settings.most_replicas)
     api.add_middleware(
         AccessMiddleware,
         access=access,
@@ -60,9 +67,8 @@ def application(replica: Replica) -> FastAPI:
     async def query_of(request: Request) -> Query:
         try:
             return await read_query(request, settings.max_body_mb * 2**20)
-        except BodyTooLarge:
-            detail = f"the request is larger than {settings.max_body_mb} MB; send a smaller image"
-            raise HTTPException(413, detail) from None
+        except BodyTooLarge as error:
+            raise HTTPException(413, f"the request is larger than {error}") from None
 
     body: dict[str, Any] = {"openapi_extra": answers.query_body(), "responses": QUERY}
 
@@ -98,7 +104,9 @@ def application(replica: Replica) -> FastAPI:
             return await item_answer(item_id)
         try:
             picture = await replica.in_thread(replica.current.thumbnail, item_id)
-        except OSError:
+        except Exception as error:
+            if not (isinstance(error, OSError) or files.is_outage(error)):
+                raise
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
@@ -112,7 +120,7 @@ def application(replica: Replica) -> FastAPI:
     @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
     async def version() -> Response:
         """Snapshot, model and encoder that answer, and what can be filtered by."""
-        return rendered(await replica.in_thread(lambda: replica.current.version))
+        return rendered({**await replica.in_thread(lambda: replica.current.version), "keys": key_ring.version})
 
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.config import BackpressureConfig
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -26,13 +27,14 @@ from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
 from mcmfh.search.opening import latest
 from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
-from mcmfh.serving.access import check_binding, configured_keys
 from mcmfh.serving.application import application
+from mcmfh.serving.binding import check_binding, check_start
 from mcmfh.serving.encoding import LocalEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
+APPLICATION = "mcmfh"
 CALL_S = 60
 TRIES = 3
 
@@ -55,6 +57,10 @@ class Endpoint:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return application(self.replica)
+
+    def guarded(self) -> bool:
+        """Whether requests need a key."""
+        return self.replica.config.serve.guarded
 
     def check_health(self) -> None:
         self.replica.check_health()
@@ -200,17 +206,46 @@ def query_device(config: Config) -> str:
 
 
 def start(config: Config) -> str:
-    """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError."""
-    keys = configured_keys(config.serve)
-    check_binding(config.serve, keys)
-    ray_session.check_proxy(guarded=bool(keys))
+    """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError.
+
+    A Ray cluster has one HTTP proxy. Where it runs already, its address counts and not the configured one.
+    """
+    check_start(config.serve)
+    if config.serve.keys_uri:  # replicas have other working folders
+        absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
+        config = config.model_copy(update={"serve": absolute})
     # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
-    serve.run(serve_application(config, query_device(config)), name="mcmfh", route_prefix="/")
-    return f"http://{config.serve.host}:{config.serve.port}"
+    http = listening()
+    check_binding(config.serve, http.host)
+    check_replaced(config.serve)
+    serve.run(serve_application(config, query_device(config)), name=APPLICATION, route_prefix="/")
+    return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
+
+
+def listening() -> Any:
+    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs."""
+    client = _get_global_client()
+    assert client is not None, "Serve runs"
+    return client.http_config
+
+
+def check_replaced(settings: ServeConfig) -> None:
+    """Raise InputError where an endpoint that asks for keys would be replaced by one that does not."""
+    if settings.guarded or APPLICATION not in serve.status().applications:
+        return
+    try:
+        guarded = serve.get_app_handle(APPLICATION).guarded.remote().result(timeout_s=10)
+    except Exception:  # an endpoint that does not answer may be a guarded one
+        guarded = True
+    if guarded:
+        raise InputError(
+            "an endpoint that asks for keys runs on this Ray cluster and no access key is configured; configure "
+            "serve.keys or serve.keys_uri, or take that endpoint down with `serve shutdown`"
+        )
 
 
 def stop() -> None:
     """Take the endpoint down. Requests in flight have serve.drain_seconds to finish."""
-    serve.delete("mcmfh")
+    serve.delete(APPLICATION)

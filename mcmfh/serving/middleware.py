@@ -1,4 +1,4 @@
-"""The middleware in front of every route: checks key and rate, bounds concurrency and time, then counts and logs.
+"""The middleware in front of every route: checks key (or origin) and rate, bounds concurrency and time, counts, logs.
 
 It is plain ASGI, because it runs for every request. /healthz and /readyz always pass, so that a busy replica is not
 taken for a dead one.
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcmfh.serving.access import Access, Refused
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.metrics import Metrics
+from mcmfh.serving.origin import check_origin
 from mcmfh.serving.problems import problem
 
 UNGUARDED = {"/healthz", "/readyz"}
@@ -56,7 +57,10 @@ class AccessMiddleware:
             if scope["path"] in UNGUARDED:
                 await self.app(scope, receive, send_and_note)
             else:
-                facts["key"] = self.access.admit(Headers(scope=scope).get("authorization"))
+                headers = Headers(scope=scope)
+                if self.access.keys() is None:
+                    check_origin(scope["method"], headers)
+                facts["key"] = self.access.admit(headers.get("authorization"))
                 await self._bounded(scope, receive, send_and_note)
         except Refused as refusal:
             await self._refuse(refusal, scope, receive, send_and_note)
@@ -89,7 +93,7 @@ class AccessMiddleware:
             html, headers = self.pages[scope["path"]]
             await HTMLResponse(html, 401, {**headers, **refusal.headers})(scope, receive, send)
         else:
-            titles = {401: "Key needed", 429: "Too many requests", 503: "Busy"}
+            titles = {401: "Key needed", 403: "Refused", 429: "Too many requests", 503: "Busy"}
             answer = problem(refusal.status, titles[refusal.status], refusal.detail, refusal.headers)
             await answer(scope, receive, send)
 

@@ -7,7 +7,8 @@ import pydicom
 import pytest
 
 from mcmfh.archive.images import DecodeError
-from mcmfh.archive.reports import MAX_CHARACTERS, read_report
+from mcmfh.archive.normalise import MAX_CHARACTERS
+from mcmfh.archive.reports import read_report
 
 
 def sample(name: str) -> bytes:

@@ -1,6 +1,7 @@
 """The HTTP contract, over a real replica and without Ray: access, limits, item ids, metrics, log, OpenAPI."""
 
 import asyncio
+import errno
 import io
 import json
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.asgi import asked
 from support.serving_config import served
 from support.snapshot_rows import publish_rows, rows
 
@@ -17,16 +19,16 @@ from mcmfh.client import multipart
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import item_path
 from mcmfh.serving import answers
-from mcmfh.serving.access import new_key
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
+from mcmfh.serving.keys import new_key
 from mcmfh.serving.replica import Replica
-from mcmfh.store import files
 
 CODE = {"code": "0305", "modality": "image"}
 BODY = json.dumps(CODE).encode()
 SECRET, DIGEST = new_key()
 KEY = {"Authorization": f"Bearer {SECRET}"}
+LOCAL = "http://localhost"
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F", "../up", ".", "..", ";")
 
 
@@ -38,7 +40,7 @@ def log():
 @pytest.fixture
 def client(archive, log):
     """An endpoint without keys."""
-    with TestClient(application(Replica(served(archive), AccessLog(log)))) as client:
+    with TestClient(application(Replica(served(archive), AccessLog(log))), LOCAL) as client:
         yield client
 
 
@@ -81,6 +83,43 @@ def test_any_item_id_has_an_address(client, item_id):
     assert client.get(found.json()["image"]).content[:3] == b"\xff\xd8\xff"
 
 
+def transparent(mode: str, kind: str, **options) -> bytes:
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.radial_gradient("L").convert(mode).save(sink, kind, **options)
+    if mode == "P":
+        return sink.getvalue()
+    image = Image.radial_gradient("L").convert(mode)
+    image.putalpha(0)
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        transparent("RGBA", "PNG"),
+        transparent("LA", "PNG"),
+        transparent("P", "PNG", transparency=bytes(256)),
+        transparent("RGBA", "WEBP", lossless=True, exact=True),
+        transparent("RGBA", "TIFF"),
+    ],
+)
+def test_an_image_without_content_is_422(client, image):
+    for route in ("/v1/search", "/v1/hash"):
+        refused = client.post(route, files={"image": image})
+        assert refused.status_code == 422, refused.text
+
+
+@pytest.mark.parametrize("report", ["   ", "\0", "\u200b\u2060", "?!."])
+def test_a_report_without_content_is_422_and_reveals_no_hit(client, report):
+    for body in ({"json": {"report": report}}, {"files": {"report": (None, report)}}):
+        refused = client.post("/v1/search", **body)
+        assert (refused.status_code, refused.headers["Content-Type"]) == (422, "application/problem+json"), body
+
+
 def test_what_is_not_there_is_404(client):
     for address in ("/v1/items/zzz", "/v1/items/zzz/image", "/v1/nothing"):
         missing = client.get(address)
@@ -88,7 +127,7 @@ def test_what_is_not_there_is_404(client):
         assert missing.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp_path, monkeypatch):
+def test_a_picture_that_left_the_archive_is_404(client, tmp_path):
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"no picture any more")
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
@@ -97,12 +136,18 @@ def test_a_picture_that_left_the_archive_is_404_and_a_deaf_store_503(client, tmp
     picture.mkdir()
     assert client.get("/v1/items/a%2Fb/image").status_code == 404
 
-    def time_out(*_):
-        raise TimeoutError
 
-    monkeypatch.setattr(files, "read", time_out)
-    deaf = client.get("/v1/items/a%2Fb/image")
-    assert (deaf.status_code, deaf.headers["Retry-After"]) == (503, "5")
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError(), OSError(errno.EIO, "disk")])
+def test_a_deaf_store_is_503(archive, log, error):
+    replica = Replica(served(archive), AccessLog(log))
+
+    def deaf(item_id):
+        raise error
+
+    vars(replica.current)["thumbnail"] = deaf
+    with TestClient(application(replica), LOCAL) as client:
+        answer = client.get("/v1/items/a%2Fb/image")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
 def test_everything_but_health_needs_a_key(guarded):
@@ -119,6 +164,67 @@ def test_everything_but_health_needs_a_key(guarded):
     assert "<title>" in guarded.get("/").text  # the page that asks for the key
 
 
+FOREIGN = [
+    {"Host": "rebound.example"},
+    {"Host": "rebound.example:8000"},
+    {"Host": "127.0.0.1.nip.io"},
+    {"Host": "localhost.example"},
+    {"Host": "192.168.0.7"},
+    {"Host": "[2001:db8::1]:8000"},
+    {"Host": "user@evil.example"},
+    {"Host": ""},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},  # another service of this machine
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": ""},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_without_keys_only_this_machine_s_pages_are_answered(client, log, headers):
+    for method, address in (("POST", "/v1/search"), ("GET", "/v1/items/i9"), ("GET", "/"), ("GET", "/metrics")):
+        refused = client.request(method, address, content=BODY, headers={"Content-Type": "application/json", **headers})
+        assert refused.status_code == 403, (method, address)
+        assert "hits" not in refused.text
+    assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "127.0.0.1:8000"},
+        {"Host": "LOCALHOST"},
+        {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
+    ],
+)
+def test_without_keys_this_machine_is_answered(client, headers):
+    assert client.post("/v1/search", json=CODE, headers=headers).status_code == 200
+
+
+def test_a_link_to_the_page_may_be_followed(client):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/", headers=headers).status_code == 200
+    assert client.post("/v1/search", json=CODE, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/json-seq"])
+def test_json_must_be_called_json(client, kind):
+    """A page of another site can send the other types without a preflight."""
+    refused = client.post("/v1/search", content=BODY, headers={"Content-Type": kind})
+    assert (refused.status_code, "Content-Type" in refused.text) == (400, True)
+
+
+def test_with_keys_any_name_is_answered(guarded):
+    """A reverse proxy passes its own name on; who asks is told by the key."""
+    for headers in FOREIGN:
+        assert guarded.post("/v1/search", json=CODE, headers={**KEY, **headers}).status_code == 200
+
+
 def test_too_many_requests_are_told_when_to_come_again(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
     with TestClient(application(Replica(config, AccessLog(log)))) as client:
@@ -129,28 +235,10 @@ def test_too_many_requests_are_told_when_to_come_again(archive, log):
 
 
 def test_large_bodies_are_refused_by_their_stated_and_by_their_real_size(archive, log):
-    with TestClient(application(Replica(served(archive, max_body_mb=1), AccessLog(log)))) as client:
+    with TestClient(application(Replica(served(archive, max_body_mb=1), AccessLog(log))), LOCAL) as client:
         stated = client.post("/v1/search", content=b"x" * (2**20 + 1))
         chunks = client.post("/v1/search", content=(b"x" * 2**16 for _ in range(17)))
     assert stated.status_code == chunks.status_code == 413
-
-
-async def asked(app, path="/v1/search", body=BODY, stalls=None):
-    """(status, headers) of one request, straight through ASGI; `stalls` holds back the body."""
-    sent = []
-
-    async def receive():
-        if stalls is not None:
-            await stalls.wait()
-        return {"type": "http.request", "body": body}
-
-    async def send(message):
-        sent.append(message)
-
-    method = "POST" if path == "/v1/search" else "GET"
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
-    await app({**scope, "headers": [(b"content-type", b"application/json")], "http_version": "1.1"}, receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"])
 
 
 def test_a_full_house_is_503_and_still_healthy(archive, log):
@@ -158,9 +246,9 @@ def test_a_full_house_is_503_and_still_healthy(archive, log):
 
     async def scene():
         stalls = asyncio.Event()
-        inside = [asyncio.create_task(asked(app, stalls=stalls)) for _ in range(2)]
+        inside = [asyncio.create_task(asked(app, body=BODY, stalls=stalls)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        outside, headers = await asked(app)
+        outside, headers = await asked(app, body=BODY)
         health = [(await asked(app, path))[0] for path in ("/healthz", "/readyz")]
         stalls.set()
         return outside, headers, health, [(await one)[0] for one in inside]
@@ -174,7 +262,7 @@ def test_a_request_that_never_ends_is_ended(archive, log):
     app = application(Replica(served(archive, timeout_seconds=0.05), AccessLog(log)))
 
     async def scene():
-        return await asked(app, stalls=asyncio.Event())
+        return await asked(app, body=BODY, stalls=asyncio.Event())
 
     status, headers = asyncio.run(scene())
     assert (status, headers[b"retry-after"]) == (503, b"1")
@@ -182,7 +270,7 @@ def test_a_request_that_never_ends_is_ended(archive, log):
 
 def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, models):
     replica = Replica(served(archive, poll_seconds=1000), AccessLog(log))
-    with TestClient(application(replica)) as client:
+    with TestClient(application(replica), LOCAL) as client:
         assert client.get("/readyz").json() == {"status": "ready", "snapshot": 1, "failing": None}
         broken = replace(models[0], bundle="file:///gone", bundle_digest="0" * 64)
         publish_rows(archive, rows(["i1"], seed=9), model=broken)

@@ -12,9 +12,9 @@ from support.serving_config import served
 
 from mcmfh.client import get, search_endpoint
 from mcmfh.errors import InputError
-from mcmfh.serving.access import new_key
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
+from mcmfh.serving.keys import new_key
 from mcmfh.serving.page import page as page_file
 from mcmfh.serving.replica import Replica
 

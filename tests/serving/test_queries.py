@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from starlette.requests import Request
 
 from mcmfh.client import multipart
 from mcmfh.errors import InputError
-from mcmfh.serving.queries import BodyTooLarge, read_query
+from mcmfh.serving.queries import JSON_BYTES, BodyTooLarge, read_query
 
 
 def request(body: bytes, kind: str, piece: int = 1000) -> Request:
@@ -82,3 +83,38 @@ def test_hostile_json_is_an_input_error_or_a_query(body):
         parsed(body)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (json.dumps({"report": "x", "where": {"year": "9" * JSON_BYTES}}).encode(), "application/json"),
+        (b"[" * (JSON_BYTES + 1), "application/json"),
+        (b"x" * (JSON_BYTES + 1), "text/plain"),
+        multipart(b"x" * 10, {"report": "x", "where": {"a": "9" * (JSON_BYTES // 2)}, "k": "9" * (JSON_BYTES // 2)}),
+    ],
+)
+def test_json_and_fields_are_small_whatever_an_image_may_weigh(body, kind):
+    with pytest.raises(BodyTooLarge, match="512 KB"):
+        parsed(body, kind, limit=32 * 2**20)
+
+
+def test_an_image_is_no_json():
+    body, kind = multipart(b"x" * (2 * JSON_BYTES), {"report": "two nodules"})
+    assert len(parsed(body, kind, limit=32 * 2**20).image) == 2 * JSON_BYTES
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_large_bodies_are_parsed_beside_the_event_loop(large):
+    threads = []
+
+    async def ask():
+        report = "two nodules " * (1000 if large else 1)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(executor := ThreadPoolExecutor(1, initializer=lambda: threads.append(1)))
+        query = await read_query(request(json.dumps({"report": report}).encode(), "application/json"), 10**6)
+        executor.shutdown()
+        return query.report
+
+    assert asyncio.run(ask()).startswith("two nodules")
+    assert len(threads) == large

@@ -2,7 +2,6 @@
 new snapshot taken over while requests flow."""
 
 import json
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -13,11 +12,14 @@ from support.serving_config import served
 from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
+from mcmfh.benchmarks.serving.processes import free_port
+from mcmfh.errors import InputError
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
-from mcmfh.serving.access import new_key
+from mcmfh.serving.keys import new_key
 
 SECRET, DIGEST = new_key()
+KEYS = [{"name": "ward", "sha256": DIGEST, "requests_per_second": 10_000}]
 AWKWARD = ("a/b", "a/b/image", "ü ?#%2F")
 
 
@@ -34,11 +36,7 @@ def url(request, archive, cluster):
 
     from mcmfh.serving.deployment import start
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    keys = [{"name": "ward", "sha256": DIGEST, "requests_per_second": 10_000}]
-    yield start(served(archive, port=port, keys=keys, poll_seconds=0.2, layout=request.param))
+    yield start(served(archive, port=free_port(), keys=KEYS, poll_seconds=0.2, layout=request.param))
     serve.shutdown()
 
 
@@ -56,7 +54,9 @@ def test_the_application_behind_serve(url, archive, models):
         {"report": "No finding.", "target": "report", "histogram": True},
     ):
         assert ask(f"{url}/v1/search", query) == library.answer(validated(query))
-    assert ask(f"{url}/v1/version") == library.version
+    version = ask(f"{url}/v1/version")
+    assert version.pop("keys")
+    assert version == library.version
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"{url}/v1/search", {"code": "0305", "modality": "image", "where": {"year": "soon"}})
     assert refused.value.code == 400
@@ -84,3 +84,32 @@ def test_the_application_behind_serve(url, archive, models):
     assert not failures
     assert seen == sorted(seen)
     assert seen[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"host": "0.0.0.0", "keys": KEYS}, {}),
+        ({"host": "127.0.0.1", "keys": KEYS}, {"port": 8123}),
+        ({"host": "::1", "keys": KEYS}, {"host": "localhost"}),
+    ],
+)
+def test_a_second_start_does_not_open_the_first_endpoint(archive, cluster, first, second):
+    from ray import serve
+
+    from mcmfh.serving.deployment import start
+
+    port = free_port()
+    url = start(served(archive, port=port, **first)).replace("0.0.0.0", "127.0.0.1")
+    try:
+        with pytest.raises(InputError, match="no access key is configured"):
+            start(served(archive, **second))
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(f"{url}/v1/version", key=None)
+        assert refused.value.code == 401
+        # With keys it may replace the first one; what is printed is where the proxy listens.
+        again = start(served(archive, keys=KEYS, **second)).replace("0.0.0.0", "127.0.0.1")
+        assert again == url
+        assert ask(f"{again}/v1/version")["snapshot"] == 1
+    finally:
+        serve.shutdown()

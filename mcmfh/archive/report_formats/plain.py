@@ -5,21 +5,22 @@ The rules are loose, for a report may be two words in any language; what they re
 
 import re
 
-from mcmfh.archive.limits import NoReport
+from mcmfh.archive.limits import NoReport, NotProse
 from mcmfh.archive.report_formats.parsed import ParsedReport
 
 _LEAST_LETTERS = 0.3  # of the characters that are not blank; tables of numbers have fewer
 _FEW = 40  # characters; a shorter text may be anything
-# (reason, pattern that gives the text away); each is looked for in the first characters.
+# (reason, pattern that gives the text away); each is looked for in the first characters. No two repetitions of a
+# pattern match the same white space, or a text of blanks would take quadratic time.
 _HEAD = 20_000
 _MACHINE_MADE = (
     ("text is part of an HL7 message", re.compile(r"^(?:MSH|PID|PV1|OBR|OBX|ORC|EVN|NTE|FHS|BHS)\|.*\|", re.M)),
-    ("text is a dump of a DICOM header", re.compile(r"^\W*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\)?\s+\S", re.M)),
-    ("text is a vCard or a calendar", re.compile(r"^\s*BEGIN:V[A-Z]+", re.M)),
+    ("text is a dump of a DICOM header", re.compile(r"^[^\w\n]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\)?\s+\S", re.M)),
+    ("text is a vCard or a calendar", re.compile(r"^[^\S\n]*BEGIN:V[A-Z]+", re.M)),
     ("text is an e-mail", re.compile(r"^(?:From|Received|Return-Path|MIME-Version): .*$", re.M)),
     ("text is an EDI message", re.compile(r"\A\s*(?:UNA.{6}|UNB\+|ISA\*)")),
     ("text is a program", re.compile(r"\A\s*(?:#!|<\?php|%!PS)")),
-    ("text is a list of settings", re.compile(r"\A\s*\[[^\]\n]+\]\s*\n\s*[\w .-]+\s*=", re.M)),
+    ("text is a list of settings", re.compile(r"\A\s*\[[^\]\n]+\][^\S\n]*\n\s*[\w.-][\w .-]*=")),
 )
 _JSON = re.compile(r"\A\s*(?:\{\s*(?:\"[^\"\n]*\"\s*:|\})|\[\s*[\[{\"\]])")
 _BASE64 = re.compile(r"\A[A-Za-z0-9+/=\s]+\Z")
@@ -39,7 +40,7 @@ def parse(text: str) -> ParsedReport:
     if len(dense) > _FEW:
         letters = sum(map(str.isalpha, dense)) / len(dense)
         if letters < _LEAST_LETTERS or (_BASE64.match(head) and len(max(head.split(), key=len)) > 200):
-            raise NoReport("text does not look like prose")
+            raise NotProse("text does not look like prose")
     _refuse_tables(head)
     return ParsedReport(text)
 
@@ -50,4 +51,4 @@ def _refuse_tables(text: str) -> None:
     for delimiter in "\t;|,":
         cells = {line.count(delimiter) for line in lines[:-1]}
         if len(lines) > 3 and len(cells) == 1 and cells.pop() >= 3:
-            raise NoReport("text is a table")
+            raise NotProse("text is a table")

@@ -22,7 +22,7 @@ from mcmfh.benchmarks.serving.opening import measure_opening
 from mcmfh.benchmarks.serving.processes import free_port, server
 from mcmfh.config import Config
 from mcmfh.processes import below, cpu_seconds
-from mcmfh.serving.access import new_key
+from mcmfh.serving.keys import new_key
 from mcmfh.snapshots.document import read_snapshot
 
 Say = Callable[[str], None]

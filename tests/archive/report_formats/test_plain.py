@@ -148,3 +148,9 @@ def test_identity(text, left):
     person = identity(["DOE^JANE"], ["12345678", "7"], ["20200203"])
     assert without_identity(text, person) == left
     assert without_identity(text, identity()) == text
+
+
+@pytest.mark.parametrize("blanks", ["\n", "\n ", "[a]\n" + 20_000 * " ", "\x0b"])
+def test_text_of_blanks_takes_no_quadratic_time(blanks):
+    """With patterns that cross lines one of these takes minutes."""
+    assert read_report_text(blanks * (100_000 // len(blanks) - 1) + "x").endswith("x")

@@ -1,0 +1,24 @@
+"""One normal form of a report's text, for items and for queries: equal wordings are equal strings and get one code."""
+
+import re
+import unicodedata
+
+from mcmfh.archive.limits import DecodeError
+
+MAX_CHARACTERS = 100_000
+_BETWEEN_WORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff]+")
+# Letters by Unicode's book, but they show nothing: the Hangul fillers.
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
+
+
+def normalise(text: str) -> str:
+    """`text` in NFC, with every run of white space and control characters as one space.
+
+    Raises DecodeError where no letter and no digit is left, or where the text is longer than MAX_CHARACTERS.
+    """
+    text = " ".join(_BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFC", text)).split())
+    if not any(character.isalnum() and character not in _INVISIBLE for character in text):
+        raise DecodeError("empty report")
+    if len(text) > MAX_CHARACTERS:
+        raise DecodeError("report is longer than the limit")
+    return text

@@ -1,0 +1,38 @@
+"""What is checked before an endpoint starts: without access keys it listens on loopback alone."""
+
+import ipaddress
+
+from mcmfh import ray_session
+from mcmfh.config import ServeConfig
+from mcmfh.errors import InputError
+from mcmfh.serving.keys import configured_keys
+
+
+def check_start(serve: ServeConfig) -> None:
+    """Raise InputError where an endpoint with these settings must not start. Needs no Ray."""
+    check_binding(serve)
+    configured_keys(serve)  # an endpoint that nobody could enter is not started
+    ray_session.check_proxy(serve.guarded)
+
+
+def check_binding(serve: ServeConfig, listening: str | None = None) -> None:
+    """Raise InputError where an endpoint without keys can be reached from other machines.
+
+    listening: the host that a running proxy listens on; before there is one, serve.host counts.
+    """
+    host = serve.host if listening is None else listening
+    if serve.guarded or is_loopback(host):
+        return
+    whose = f"serve.host '{host}'" if listening is None else f"the proxy of this Ray cluster listens on '{host}', which"
+    raise InputError(
+        f"{whose} can be reached from other machines and no access key is configured; "
+        "make one with mcmfh key new NAME, or use 127.0.0.1"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. Names are not looked up: all but localhost count as outside."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

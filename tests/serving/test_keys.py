@@ -1,0 +1,234 @@
+"""Keys are made, read and read again; whatever happens to the key file, nobody enters without a key that it lists."""
+
+import asyncio
+import io
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.responses import JSONResponse
+from support.asgi import asked
+from support.serving_config import served
+from typer.testing import CliRunner
+
+from mcmfh.cli import app
+from mcmfh.config import KeyConfig, ServeConfig, load_config
+from mcmfh.errors import InputError
+from mcmfh.serving.access import Access
+from mcmfh.serving.access_log import AccessLog
+from mcmfh.serving.application import application
+from mcmfh.serving.keys import KeyRing, configured_keys, new_key
+from mcmfh.serving.metrics import Metrics
+from mcmfh.serving.middleware import AccessMiddleware
+from mcmfh.serving.replica import Replica
+from mcmfh.store import files
+
+WARD, LAB = new_key(), new_key()
+STRANGER = new_key()[0]
+
+
+def line(name: str, digest: str) -> str:
+    return f"- {{name: {name}, sha256: {digest}, requests_per_second: 1000000}}\n"
+
+
+def test_the_printed_line_lets_the_printed_key_in(tmp_path):
+    printed = CliRunner().invoke(app, ["key", "new", "ward-3", "--requests-per-second", "7"]).output.splitlines()
+    secret = printed[0].split()[-1]
+    line = printed[1].partition(":   ")[2]
+    file = tmp_path / "keys.yaml"
+    file.write_text(line)
+    by_file = configured_keys(ServeConfig(keys_uri=str(file)))
+    by_config = configured_keys(load_config([f"serve.keys={yaml.safe_load(line)}"], read_default=False).serve)
+    assert by_file == by_config
+    assert by_file[0].requests_per_second == 7
+    assert Access(lambda: by_file).admit(f"Bearer {secret}") == "ward-3"
+    assert secret not in line
+
+
+@pytest.mark.parametrize("content", ["secret", "- {name: a}", "[", "- {name: a, sha256: secret}", "[" * 5000])
+def test_a_broken_key_file_is_named_but_not_repeated(tmp_path, content):
+    file = tmp_path / "keys.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"keys\.yaml") as error:
+        configured_keys(ServeConfig(keys_uri=str(file)))
+    assert "secret" not in str(error.value)
+
+
+def test_key_faults_are_one_sentence(tmp_path):
+    key = KeyConfig(name="a", sha256=WARD[1])
+    with pytest.raises(InputError, match="same name"):
+        configured_keys(ServeConfig(keys=(key, key)))
+    with pytest.raises(InputError, match=r"cannot be read"):
+        configured_keys(ServeConfig(keys_uri=str(tmp_path)))  # a folder
+    with pytest.raises(InputError, match=r"serve\.keys_uri"):
+        load_config(["serve.keys_uri=''"], read_default=False)
+    with pytest.raises(InputError, match=r"serve\.keys\.0\.rate.*requests_per_second"):
+        load_config([f"serve.keys=[{{name: a, sha256: {'a' * 64}, rate: 1}}]"], read_default=False)
+    with pytest.raises(InputError, match=r"serve\.keys\.0\.sha256") as error:
+        load_config(["serve.keys=[{name: a, sha256: mcmfh_pasted}]"], read_default=False)
+    assert "pasted" not in str(error.value)
+    assert isinstance(CliRunner().invoke(app, ["key", "new", "a b"]).exception, InputError)
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_keys_of_a_store_that_hangs_grow_stale(tmp_path):
+    file, clock = tmp_path / "keys.yaml", Clock()
+    file.write_text(line("ward", WARD[1]))
+    ring = KeyRing(ServeConfig(keys_uri=str(file), poll_seconds=10), clock=clock)
+    assert ring.keys
+    clock.now = 59
+    assert ring.keys
+    clock.now = 61  # nobody has read the file since
+    assert ring.keys == ()
+    ring.refresh()
+    assert ring.keys
+
+
+def test_the_log_says_why_keys_cannot_be_used_and_holds_no_address(tmp_path):
+    file, log = tmp_path / "keys.yaml", io.StringIO()
+    file.write_text(line("ward", WARD[1]))
+    ring = KeyRing(ServeConfig(keys_uri=str(file)), AccessLog(log).write)
+    for content in ("", "[]", "- {name"):
+        file.write_text(content)
+        ring.refresh()
+        assert ring.keys == ()
+    file.write_text(line("ward", LAB[1]))
+    ring.refresh()
+    events = [json.loads(entry) for entry in log.getvalue().splitlines()]
+    assert [event["event"] for event in events] == ["keys", *3 * ["keys_failed"], "keys"]
+    assert events[0]["version"] != events[-1]["version"]
+    assert "serve.keys_uri" in events[1]["reason"]
+    assert str(tmp_path) not in log.getvalue()
+
+
+class ReplicaDouble:
+    """The access of one replica, before a route that gives an item. Beside it, what it has read last."""
+
+    def __init__(self, uri: str):
+        settings = ServeConfig(keys_uri=uri)
+        self.ring = KeyRing(settings)
+        log = AccessLog(io.StringIO())
+        self.app = AccessMiddleware(item, Access(lambda: self.ring.keys), Metrics(), log, 64, 30, {})
+        self.settings, self.may_enter = settings, set()
+        self.note()
+
+    def note(self) -> None:
+        """Note whose key the file lists now: nobody's, where it is not a whole list."""
+        try:
+            listed = {key.sha256 for key in configured_keys(self.settings)}
+        except InputError:
+            listed = set()
+        self.may_enter = {secret for secret, digest in (WARD, LAB) if digest in listed}
+
+    def poll(self) -> None:
+        self.ring.refresh()
+        self.note()
+
+    def check(self, path: str) -> None:
+        for secret in (WARD[0], LAB[0], STRANGER, WARD[1], "", None):
+            headers = [] if secret is None else [(b"authorization", f"Bearer {secret}".encode())]
+            status, _ = asyncio.run(asked(self.app, path, headers=headers))
+            assert status == (200 if secret in self.may_enter else 401), secret
+
+
+async def item(scope, receive, send) -> None:
+    """A route that gives an item to whoever comes so far."""
+    await JSONResponse({"item_id": "i7"})(scope, receive, send)
+
+
+CONTENTS = [
+    "",
+    "[]",
+    "null\n",
+    line("ward", WARD[1]),
+    line("ward", WARD[1]) + line("lab", LAB[1]),
+    yaml.safe_dump([{"name": "ward", "sha256": WARD[1]}, {"name": "lab", "sha256": LAB[1]}]),
+    json.dumps([{"name": "lab", "sha256": LAB[1]}], indent=1),
+    line("ward", WARD[1]) + line("ward", LAB[1]),
+    "- {name: everyone}",
+]
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from(CONTENTS), st.just(1.0)),
+    st.tuples(st.just("write"), st.sampled_from(CONTENTS), st.floats(0, 1)),  # half-written
+    st.tuples(st.sampled_from(["delete", "folder"])),
+    st.tuples(st.sampled_from(["poll", "restart"]), st.integers(0, 1)),
+    st.tuples(st.just("ask"), st.integers(0, 1), st.sampled_from(["/v1/search", "/v1/items/i7", "/v1/version"])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, min_size=4, max_size=20))
+def test_whatever_happens_to_the_key_file_nobody_enters_without_a_key(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"{folder}/keys.yaml"
+        write(uri, line("ward", WARD[1]))
+        replicas = [ReplicaDouble(uri), ReplicaDouble(uri)]
+        for step in [*steps, ("ask", 0, "/v1/items/i7"), ("ask", 1, "/v1/search")]:
+            match step:
+                case ("write", content, share):
+                    write(uri, content[: round(share * len(content))])
+                case ("delete",):
+                    files.delete_tree(uri)
+                case ("folder",):
+                    files.delete_tree(uri)
+                    write(f"{uri}/within", "")
+                case ("poll", which):
+                    replicas[which].poll()
+                case ("restart", which):
+                    replicas[which] = ReplicaDouble(uri)
+                case ("ask", which, path):
+                    replicas[which].check(path)
+
+
+def write(uri: str, content: str) -> None:
+    """Replace what is at `uri`."""
+    files.delete_tree(uri)
+    files.create(uri, content.encode())
+
+
+@pytest.mark.parametrize("edited", ["", line("lab", LAB[1]), "- {name: ward, sha2"])
+def test_a_revoked_key_is_refused_within_a_poll_and_a_restored_one_admitted(archive, tmp_path, edited):
+    file = tmp_path / "keys.yaml"
+    file.write_text(line("ward", WARD[1]))
+    config = served(archive, keys_uri=str(file), poll_seconds=0.05)
+    headers = {"Authorization": f"Bearer {WARD[0]}"}
+    with TestClient(application(Replica(config, AccessLog(io.StringIO())))) as client:
+
+        def becomes(status: int) -> None:
+            enough = time.monotonic() + 30
+            while client.get("/v1/version", headers=headers).status_code != status:
+                assert time.monotonic() < enough
+                time.sleep(0.02)
+
+        before = client.get("/v1/version", headers=headers).json()["keys"]
+        file.write_text(edited)
+        becomes(401)
+        file.write_text(line("ward", WARD[1]))
+        becomes(200)
+        assert client.get("/v1/version", headers=headers).json()["keys"] == before
+
+
+@pytest.mark.parametrize("content", [None, "", "[]\n", "- {name: ward, sha2"])
+def test_a_replica_that_restarts_on_a_bad_key_file_admits_nobody(archive, tmp_path, content):
+    file = tmp_path / "keys.yaml"
+    if content is not None:
+        file.write_text(content)
+    with TestClient(application(Replica(served(archive, keys_uri=str(file)), AccessLog(io.StringIO())))) as client:
+        for headers in ({}, {"Authorization": f"Bearer {WARD[0]}"}):
+            assert client.get("/v1/items/i9", headers=headers).status_code == 401
+            answer = client.post("/v1/search", json={"code": "0305", "modality": "image"}, headers=headers)
+            assert answer.status_code == 401
+        assert client.get("/healthz").status_code == 200
