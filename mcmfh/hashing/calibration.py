@@ -10,21 +10,46 @@ import numpy as np
 
 from mcmfh.archive.modality import MODALITIES, Modality
 
+_Pool = tuple[int, int, int]  # positives, pairs, distances
+
 QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The rate at each distance, made to fall with the distance (pool adjacent violators, Ayer et al. 1955).
+    """float64[D]: the rate at each distance, made to fall with the distance; nan everywhere without any pair.
 
-    Each distance gets one more pair at the base rate, so that distances without pairs have a rate too."""
-    base = positives.sum() / max(pairs.sum(), 1)
-    blocks: list[list[float]] = []  # positives, pairs, distances pooled
-    for positive, count in zip(positives + base, pairs + 1.0):
-        blocks.append([positive, count, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] < blocks[-1][0] / blocks[-1][1]:
-            last = blocks.pop()
-            blocks[-1] = [x + y for x, y in zip(blocks[-1], last)]
-    return np.repeat([p / n for p, n, _ in blocks], [int(size) for *_, size in blocks])
+    Distances are pooled first, by their raw rates (pool adjacent violators, Ayer et al. 1955). A distance without pairs
+    takes the rate of the next one that has some, or else of the last. Each pool then gets one more pair at the base
+    rate. The number of pools depends on the data and not on the number of distances, so long codes and short ones
+    are drawn equally little towards the base rate.
+    """
+    if not pairs.sum():
+        return np.full(len(pairs), np.nan)
+    base, filled = positives.sum() / pairs.sum(), np.flatnonzero(pairs)
+    pools: list[_Pool] = []
+    for positive, count in zip(positives[filled].tolist(), pairs[filled].tolist()):
+        pools.append((positive, count, 1))
+        while len(pools) > 1 and pools[-2][0] * pools[-1][1] <= pools[-1][0] * pools[-2][1]:
+            _join_last(pools)
+    # The extra pair moves a small pool further than a large one, so that neighbours may change their order again.
+    shrunk: list[_Pool] = []
+    for pool in pools:
+        shrunk.append(pool)
+        while len(shrunk) > 1 and _shrunk(shrunk[-2], base) < _shrunk(shrunk[-1], base):
+            _join_last(shrunk)
+    rates = np.repeat([_shrunk(pool, base) for pool in shrunk], [distances for *_, distances in shrunk])
+    following: np.ndarray = np.searchsorted(filled, np.arange(len(pairs)))
+    falling: np.ndarray = rates[np.minimum(following, len(filled) - 1)]
+    return falling
+
+
+def _join_last(pools: list[_Pool]) -> None:
+    last, before = pools.pop(), pools.pop()
+    pools.append((before[0] + last[0], before[1] + last[1], before[2] + last[2]))
+
+
+def _shrunk(pool: _Pool, base: float) -> float:
+    return (pool[0] + base) / (pool[1] + 1)
 
 
 def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> dict[str, Any]:
@@ -73,5 +98,5 @@ def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins
     return {
         "pairs": pairs.tolist(),
         "positives": positives.tolist(),
-        "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
+        "probability": [None if np.isnan(p) else round(float(p), 6) for p in falling_rate(positives, pairs)],
     }

@@ -26,19 +26,53 @@ def test_scores_are_those_of_the_evaluation():
     assert set(validation_scores(codes, replace(table, labels=table.labels[:, :0]))["chance"]) == {"R@1", "R@5", "R@10"}
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12))
-def test_a_calibrated_rate_never_rises_with_distance_and_keeps_what_already_falls(counts):
-    pairs = np.array([max(both) for both in counts])
-    positives = np.array([min(both) for both in counts])
+COUNTS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12)
+
+
+def counts_of(drawn):
+    """(positives, pairs) of drawn numbers."""
+    return np.array([min(both) for both in drawn]), np.array([max(both) for both in drawn])
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS)
+def test_a_calibrated_rate_never_rises_with_distance_and_keeps_what_already_falls(drawn):
+    positives, pairs = counts_of(drawn)
     rate = falling_rate(positives, pairs)
-    base = positives.sum() / max(pairs.sum(), 1)
-    raw = (positives + base) / (pairs + 1)
     assert len(rate) == len(pairs)
+    if not pairs.any():
+        assert np.isnan(rate).all()
+        return
     assert (np.diff(rate) <= 1e-12).all()
-    assert rate @ (pairs + 1) == pytest.approx(raw @ (pairs + 1))
-    if (np.diff(raw) <= 0).all():
-        assert np.allclose(rate, raw)
+    positives, pairs, rate = (each[pairs > 0] for each in (positives, pairs, rate))
+    raw, shrunk = positives / pairs, (positives + positives.sum() / pairs.sum()) / (pairs + 1)
+    if (np.diff(raw) < 0).all() and (np.diff(shrunk) <= 0).all():
+        assert np.allclose(rate, shrunk)
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS, st.integers(2, 40))
+def test_a_rate_does_not_depend_on_how_finely_the_distances_are_divided(drawn, parts):
+    """Codes 16 times as long count the same pairs in 16 times as many distances."""
+    positives, pairs = counts_of(drawn)
+    fine = np.zeros((2, len(pairs) * parts), int)
+    fine[:, ::parts] = positives, pairs
+    np.testing.assert_allclose(falling_rate(*fine)[::parts], falling_rate(positives, pairs))
+
+
+@pytest.mark.parametrize("distances", [101, 513, 1025])
+def test_the_pull_towards_the_base_rate_is_that_of_one_pair(distances):
+    """101 pairs, one a distance and all right, among far pairs that are wrong."""
+    pairs = np.where(np.arange(distances) < 101, 1, 40)
+    positives = (np.arange(distances) < 101).astype(int)
+    base = positives.sum() / pairs.sum()
+    np.testing.assert_allclose(falling_rate(positives, pairs)[:101], (101 + base) / 102)
+
+
+def test_a_distance_without_pairs_is_no_better_than_the_next_that_has_some():
+    rate = falling_rate(np.array([0, 9, 0, 0, 10, 0]), np.array([0, 10, 0, 0, 100, 0]))
+    base = 19 / 110
+    np.testing.assert_allclose(rate, [(9 + base) / 11] * 2 + [(10 + base) / 101] * 4)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
