@@ -57,17 +57,15 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
 
     A query is "image", "report" or "both"; the distance of "both" is the sum of the two. A target is "image", "report"
     or "study". A study's distance is the least of its items' in either modality, and it is relevant when one of its
-    items is. An item is never compared with itself in a modality of the query. The other modality of the query's own
-    item counts only where the table is about the same study.
+    items is. Tables of relevance leave out the query's own study, as the evaluation does. Tables of the same study
+    leave out the query itself: the query's own item in a modality of the query.
     """
     # Imported late because it loads numba, which only the worker that calibrates needs.
     from mcmfh.hamming import hamming_distances
 
     labelled = bool(labels.any())
-    if labelled:
-        relevant = (labels.astype(np.float32) @ labels.T.astype(np.float32)) > 0
-    else:
-        relevant = study[:, None] == study[None]
+    same_study = study[:, None] == study[None]
+    relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if labelled else same_study
     others = ~np.eye(len(study), dtype=bool)
     bits = 8 * codes["image"].shape[1]
     tables: dict[str, Any] = {"meaning": "relevant" if labelled else "same study", "items": len(study)}
@@ -77,7 +75,7 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
         distance, counted = {}, {}
         for target in MODALITIES:
             distance[target] = np.sum([between[modality, target] for modality in asked], axis=0)
-            counted[target] = others if labelled or target in asked else np.ones_like(others)
+            counted[target] = ~same_study if labelled else others if target in asked else np.ones_like(others)
             tables[f"{query}-{target}"] = _table(distance[target], counted[target], relevant, bins)
         nearest = np.minimum(*(np.where(counted[target], distance[target], bins) for target in MODALITIES))
         within = counted["image"] | counted["report"]

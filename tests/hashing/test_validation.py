@@ -88,8 +88,44 @@ def test_calibration_counts_pairs_as_its_name_says(labelled):
             pairs, positives = _counted(codes, labels, study, asked, target, labelled)
             assert found[f"{query}-{target}"]["pairs"] == pairs
             assert found[f"{query}-{target}"]["positives"] == positives
-    assert sum(found["image-image"]["pairs"]) == 30 * 29
-    assert sum(found["both-study"]["pairs"]) == 30 * 15
+    assert sum(found["image-image"]["pairs"]) == 30 * (28 if labelled else 29)
+    assert sum(found["both-study"]["pairs"]) == 30 * (14 if labelled else 15)
+
+
+@pytest.mark.parametrize(("items", "pictures"), [(60, 2), (60, 6), (64, 8)])
+def test_the_own_study_counts_as_little_as_in_the_evaluation(items, pictures):
+    """Codes know the study and nothing else, so that no pair of two studies is at distance 0."""
+    rng = np.random.default_rng(0)
+    study = np.array([f"s{i // pictures}" for i in range(items)])
+    of_study = rng.integers(0, 256, (items, 2), np.uint8)
+    codes = {name: of_study[np.arange(items) // pictures * pictures] for name in ("image", "report")}
+    labels = np.eye(2, dtype=bool)[np.arange(items) // pictures % 2]
+    found = calibrate(codes, labels, study)
+    for query in ("image", "report", "both"):
+        for target in ("image", "report"):
+            table = found[f"{query}-{target}"]
+            assert sum(table["pairs"]) == items * (items - pictures)
+            assert table["pairs"][0] == 0
+        assert found[f"{query}-study"]["pairs"][0] == 0
+
+
+def test_calibration_has_the_population_of_the_evaluation():
+    """The relevant share of all pairs is the chance that the evaluation states."""
+    from support.planted import planted_table
+
+    table = planted_table().of_split("validation")
+    table = replace(table, study=np.array([f"s{i // 3}" for i in range(len(table))]))
+    codes = {name: np.zeros((len(table), 2), np.uint8) for name in ("image", "report")}
+    score = evaluate(codes, table, 16, query_split="validation", databases=("unseen",), resamples=2)
+    counted = calibrate(codes, table.labels, table.study)["image-report"]
+    share = sum(counted["positives"]) / sum(counted["pairs"])
+    assert share == pytest.approx(score.score("mAP@all", "image→report", "unseen").chance)
+
+
+def test_a_single_study_has_no_rate_of_others():
+    codes = {name: np.zeros((20, 2), np.uint8) for name in ("image", "report")}
+    found = calibrate(codes, np.ones((20, 1), bool), np.full(20, "s"))
+    assert found["image-report"]["probability"] == [None] * 17
 
 
 def _counted(codes, labels, study, asked, target, labelled):
@@ -101,7 +137,7 @@ def _counted(codes, labels, study, asked, target, labelled):
             near, relevant = [], False
             for j in members:
                 for column in ("image", "report") if target == "study" else (target,):
-                    if i == j and (labelled or column in asked):
+                    if study[i] == study[j] if labelled else i == j and column in asked:
                         continue
                     near.append(sum(int(np.bitwise_count(codes[a][i] ^ codes[column][j]).sum()) for a in asked))
                     relevant |= (labels[i] & labels[j]).any() if labelled else study[i] == study[j]
