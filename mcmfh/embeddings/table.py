@@ -42,6 +42,12 @@ class EmbeddingTable:
         return self.select(np.isin(self.split, splits))
 
     @property
+    def labelled(self) -> np.ndarray:
+        """bool[N]: has a label. What an item without labels shows is unknown; it is no negative for any other."""
+        labelled: np.ndarray = np.any(self.labels, axis=1)
+        return labelled
+
+    @property
     def paired(self) -> np.ndarray:
         """bool[N]: has both modalities."""
         paired: np.ndarray = self.has_image & self.has_report

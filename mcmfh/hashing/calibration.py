@@ -1,4 +1,4 @@
-"""P(relevant | distance) on validation items, or P(same study | distance) without labels.
+"""P(relevant | distance) on validation items, or P(same study | distance) where too few of them are labelled.
 
 A distance of 3 says nothing to a reader; "8 of 10 validation pairs at this distance shared a finding" does. The
 figure holds for the validation set: a larger archive has more unrelated items at the same distance.
@@ -12,6 +12,7 @@ from mcmfh.archive.modality import MODALITIES, Modality
 
 _Pool = tuple[int, int, int]  # positives, pairs, distances
 
+LEAST_LABELLED = 16  # items; a rate of relevance from fewer would say more about them than about the codes
 QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
@@ -57,28 +58,37 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
 
     A query is "image", "report" or "both"; the distance of "both" is the sum of the two. A target is "image", "report"
     or "study". A study's distance is the least of its items' in either modality, and it is relevant when one of its
-    items is. Tables of relevance leave out the query's own study, as the evaluation does. Tables of the same study
+    items is.
+
+    Tables of relevance count only pairs of two labelled items, because what an unlabelled item shows is unknown.
+    Whether a study is relevant is judged by its labelled items. These tables leave out the query's own study, as the
+    evaluation does. With fewer than LEAST_LABELLED labelled items the tables are about the same study instead. Those
     leave out the query itself: the query's own item in a modality of the query.
+
+    Entry "items" is N, and "counted" is the number of items that have a part in the tables.
     """
     # Imported late because it loads numba, which only the worker that calibrates needs.
     from mcmfh.hamming import hamming_distances
 
-    labelled = bool(labels.any())
+    labelled: np.ndarray = np.any(labels, axis=1)
     same_study = study[:, None] == study[None]
-    relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if labelled else same_study
+    by_label = bool(labelled.sum() >= LEAST_LABELLED)
+    relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if by_label else same_study
+    judged = labelled[:, None] & labelled if by_label else np.ones_like(same_study)
     others = ~np.eye(len(study), dtype=bool)
     bits = 8 * codes["image"].shape[1]
-    tables: dict[str, Any] = {"meaning": "relevant" if labelled else "same study", "items": len(study)}
+    meaning = "relevant" if by_label else "same study"
+    tables: dict[str, Any] = {"meaning": meaning, "items": len(study), "counted": int(judged.any(1).sum())}
     between = {(a, b): hamming_distances(codes[a][:, None], codes[b]) for a in MODALITIES for b in MODALITIES}
     for query, asked in QUERIES.items():
         bins = len(asked) * bits + 1
-        distance, counted = {}, {}
+        distance, compared = {}, {}
         for target in MODALITIES:
             distance[target] = np.sum([between[modality, target] for modality in asked], axis=0)
-            counted[target] = ~same_study if labelled else others if target in asked else np.ones_like(others)
-            tables[f"{query}-{target}"] = _table(distance[target], counted[target], relevant, bins)
-        nearest = np.minimum(*(np.where(counted[target], distance[target], bins) for target in MODALITIES))
-        within = counted["image"] | counted["report"]
+            compared[target] = ~same_study if by_label else others if target in asked else np.ones_like(others)
+            tables[f"{query}-{target}"] = _table(distance[target], compared[target] & judged, relevant, bins)
+        nearest = np.minimum(*(np.where(compared[target], distance[target], bins) for target in MODALITIES))
+        within = (compared["image"] | compared["report"]) & judged
         order = np.argsort(study, kind="stable")
         starts = np.unique(study[order], return_index=True)[1]
         tables[f"{query}-study"] = _table(

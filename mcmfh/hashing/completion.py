@@ -50,6 +50,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "temperature": prepared.temperature,
         "agreement": {name: round(value, 6) for name, value in prepared.agreement.items()},
         "pairs": len(prepared.rows),
+        "unlabelled": prepared.unlabelled,
         "fingerprint": prepared.fingerprint,
     }
     return save_bundle(

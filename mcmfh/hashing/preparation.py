@@ -30,6 +30,7 @@ class Prepared:
     teacher: str
     temperature: float
     agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
+    unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
 
     @property
@@ -51,14 +52,20 @@ class Prepared:
 def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     """Check the table, choose the labels, fit the teacher on the train pairs.
 
+    Supervised training leaves out the pairs without labels: what they show is unknown, and as negatives they would push
+    apart what belongs together.
     Raises InputError when pairs are too few, not finite, or supervised training finds no labels.
     """
     table = table.select(table.paired)
     labels, names = _chosen_labels(table, settings)
     table = replace(table, labels=labels, label_names=names)
     train = table.split == "train"
+    unlabelled = int((train & ~table.labelled).sum()) if settings.supervised else 0
+    if settings.supervised:
+        train &= table.labelled
     if train.sum() < LEAST_PAIRS:
-        raise InputError(f"{train.sum()} train items have image and report; training needs {LEAST_PAIRS} or more")
+        what = "image, report and labels" if settings.supervised else "image and report"
+        raise InputError(f"{train.sum()} train items have {what}; training needs {LEAST_PAIRS} or more")
     for name, x in (("image", table.image), ("report", table.report)):
         if not np.isfinite(x).all():
             bad = table.item_id[~np.isfinite(x).all(1)]
@@ -85,7 +92,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     contents = [digest(part.tobytes()) for part in (image, report, parts[3])]
     fingerprint = digest([settings.work, contents, teacher, temperature])
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
-    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, agreement, fingerprint)
+    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, agreement, unlabelled, fingerprint)
 
 
 def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -75,21 +75,64 @@ def test_a_distance_without_pairs_is_no_better_than_the_next_that_has_some():
     np.testing.assert_allclose(rate, [(9 + base) / 11] * 2 + [(10 + base) / 101] * 4)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_calibration_counts_pairs_as_its_name_says(labelled):
+@pytest.mark.parametrize(("share", "labelled"), [(1.0, True), (0.65, True), (0.1, False), (0.0, False)])
+def test_calibration_counts_pairs_as_its_name_says(share, labelled):
     rng = np.random.default_rng(0)
     codes = {name: rng.integers(0, 256, (30, 1), np.uint8) for name in ("image", "report")}
     study = np.array([f"s{i // 2}" for i in range(30)])
-    labels = rng.random((30, 3)) < 0.3 if labelled else np.zeros((30, 0), bool)
+    labels = rng.random((30, 3)) < 0.3
+    labels[:, 0] |= ~labels.any(1)
+    labels &= (rng.permutation(30) < 30 * share)[:, None]
     found = calibrate(codes, labels, study)
     assert found["meaning"] == ("relevant" if labelled else "same study")
+    assert (found["items"], found["counted"]) == (30, labels.any(1).sum() if labelled else 30)
     for query, asked in (("image", ("image",)), ("report", ("report",)), ("both", ("image", "report"))):
         for target in ("image", "report", "study"):
             pairs, positives = _counted(codes, labels, study, asked, target, labelled)
             assert found[f"{query}-{target}"]["pairs"] == pairs
             assert found[f"{query}-{target}"]["positives"] == positives
-    assert sum(found["image-image"]["pairs"]) == 30 * (28 if labelled else 29)
-    assert sum(found["both-study"]["pairs"]) == 30 * (14 if labelled else 15)
+    if share in (0, 1):
+        assert sum(found["image-image"]["pairs"]) == 30 * (28 if labelled else 29)
+        assert sum(found["both-study"]["pairs"]) == 30 * (14 if labelled else 15)
+
+
+@pytest.mark.parametrize("pictures", [1, 8])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+def test_a_missing_label_does_not_lower_the_stated_precision(share, pictures):
+    """Codes that tell the classes exactly: what is near is relevant, however few of the items say so."""
+    rng = np.random.default_rng(1)
+    of_study = np.arange(320) // pictures
+    theme = of_study % 4
+    codes = {name: (theme * 0x55).astype(np.uint8)[:, None] for name in ("image", "report")}
+    labels = np.eye(4, dtype=bool)[theme] & (rng.permutation(320) < 320 * share)[:, None]
+    found = calibrate(codes, labels, of_study)
+    assert found["meaning"] == "relevant"
+    for name, table in found.items():
+        if "-" in name:
+            assert table["probability"][0] > 0.95
+            assert table["probability"][-1] < 0.05
+
+
+def test_one_labelled_item_does_not_turn_the_tables():
+    codes = {name: np.zeros((40, 1), np.uint8) for name in ("image", "report")}
+    labels, study = np.zeros((40, 1), bool), np.arange(40)
+    labels[0] = True
+    found, bare = (calibrate(codes, each, study) for each in (labels, labels[:, :0]))
+    assert found == bare
+    assert found["meaning"] == "same study"
+
+
+def test_items_without_labels_change_no_score_of_relevance():
+    from support.planted import planted_table
+
+    table = planted_table().of_split("validation")
+    rng = np.random.default_rng(0)
+    codes = {name: rng.integers(0, 256, (len(table), 2), np.uint8) for name in ("image", "report")}
+    half = np.arange(len(table)) % 2 == 0
+    partly = validation_scores(codes, replace(table, labels=table.labels & half[:, None]))
+    only = validation_scores({name: rows[half] for name, rows in codes.items()}, table.select(half))
+    for way in ("image_to_report", "report_to_image", "chance"):
+        assert partly[way]["mAP"] == pytest.approx(only[way]["mAP"])
 
 
 @pytest.mark.parametrize(("items", "pictures"), [(60, 2), (60, 6), (64, 8)])
@@ -135,6 +178,8 @@ def _counted(codes, labels, study, asked, target, labelled):
     for i in range(30):
         for members in targets:
             near, relevant = [], False
+            if labelled and not (labels[i].any() and any(labels[j].any() for j in members)):
+                continue
             for j in members:
                 for column in ("image", "report") if target == "study" else (target,):
                     if study[i] == study[j] if labelled else i == j and column in asked:
