@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from mcmfh.errors import InputError
+
 
 @dataclass(frozen=True)
 class EmbeddingTable:
@@ -40,6 +42,18 @@ class EmbeddingTable:
     def of_split(self, *splits: str) -> "EmbeddingTable":
         """The items of the named splits."""
         return self.select(np.isin(self.split, splits))
+
+    def refuse_straddling(self) -> None:
+        """Raise InputError where a group has items on two sides of the split. Whatever trains or scores calls this."""
+        names, group = np.unique(self.group, return_inverse=True)
+        sides, side = np.unique(self.split, return_inverse=True)
+        pairs = np.unique((group * len(sides) + side)[self.split != ""])
+        straddling = np.flatnonzero(np.bincount(pairs // max(1, len(sides)), minlength=len(names)) > 1)
+        if len(straddling):
+            raise InputError(
+                f"group '{names[straddling[0]]}' stands on two sides of the split, as do {len(straddling) - 1} others; "
+                "give every group one side"
+            )
 
     @property
     def labelled(self) -> np.ndarray:

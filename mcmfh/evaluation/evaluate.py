@@ -54,8 +54,10 @@ def evaluate(
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
-    Rows are the items of `table`. Raises InputError when the codes do not fit it, or `query_split` is empty.
+    Rows are the items of `table`. Raises InputError when the codes do not fit it, `query_split` is empty, or a group
+    stands on two sides of the split.
     """
+    table.refuse_straddling()
     for name, rows in codes.items():
         if len(rows) != len(table):
             raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")

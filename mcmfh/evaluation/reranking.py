@@ -90,8 +90,10 @@ def evaluate_reranking(
 
     Each mapping is by modality ("image", "report") and its rows are the items of `table`: `codes` uint8[N, bits/8];
     `logits` float[N, bits], whose signs are the codes; `longer` codes uint8[N, ·]; `vectors` float[N, D]. The table
-    needs labels; items without any are neither query nor database item.
+    needs labels; items without any are neither query nor database item. Raises InputError when a group stands on two
+    sides of the split.
     """
+    table.refuse_straddling()
     rescorers: list[tuple[str, Callable[..., Rescore], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
     if logits is not None:
         rescorers.append(("asymmetric", asymmetric, logits, codes))

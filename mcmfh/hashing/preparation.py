@@ -54,8 +54,10 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
 
     Supervised training leaves out the pairs without labels: what they show is unknown, and as negatives they would push
     apart what belongs together.
-    Raises InputError when pairs are too few, not finite, or supervised training finds no labels.
+    Raises InputError when a group stands on two sides, pairs are too few or not finite, or supervised training finds no
+    labels.
     """
+    table.refuse_straddling()
     table = table.select(table.paired)
     labels, names = _chosen_labels(table, settings)
     table = replace(table, labels=labels, label_names=names)

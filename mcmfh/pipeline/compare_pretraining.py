@@ -20,7 +20,7 @@ from mcmfh.archive.splits import with_splits
 from mcmfh.config import ArchiveConfig, Config, EncoderConfig
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.learning.device import chosen_device
-from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.pipeline.archive import open_manifest, read_archive, refuse_faults
 from mcmfh.pipeline.embed import Progress, embed_archive
 from mcmfh.pipeline.evaluate import Evaluated
 from mcmfh.pipeline.pretrain import pretrain_archive
@@ -51,6 +51,7 @@ def compare_pretraining(
     config: Config, archive: Archive, progress: Progress | None = None, measure: Measure | None = None
 ) -> Evaluated:
     """Pretrain and evaluate every row with evaluate.seeds seeds, by `measure`, or read what is finished."""
+    refuse_faults(archive)
     measure = measure or pretrain_and_evaluate
     base = config.pretrain
     contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]

@@ -18,6 +18,7 @@ from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
+from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
@@ -76,8 +77,7 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
 
 def pose(config: Config, archive: Archive) -> Problem:
     """The pretraining that the configuration asks for: pairs by split, vocabulary, fingerprint."""
-    if faults := [fault for fault in archive.faults if not fault.fatal]:
-        raise InputError(f"row {faults[0].row} of the manifest: {faults[0].reason}; correct it (mcmfh check lists all)")
+    refuse_faults(archive)
     settings = config.pretrain
     items = with_splits(archive.items)
     has_report = pc.or_(pc.is_valid(items["report"]), pc.is_valid(items["report_uri"]))

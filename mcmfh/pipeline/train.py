@@ -7,8 +7,8 @@ from mcmfh.config import Config
 from mcmfh.embeddings.stored import load_embeddings
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.errors import InputError
 from mcmfh.hashing import registry
+from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pipeline.execution import current_spec
 from mcmfh.store import files
 from mcmfh.store.layout import embeddings_folder, finished_training
@@ -30,8 +30,9 @@ def embedding_table(
 ) -> tuple[EncoderSpec, EmbeddingTable]:
     """The encoder `spec` (default: the configured one) and its embeddings of the archive.
 
-    Raises InputError where there are none.
+    Raises InputError where there are none, or where a row of the manifest cannot be trained on or scored.
     """
+    refuse_faults(archive)
     spec = spec or current_spec(config)
     folder = embeddings_folder(config.store, spec.digest)
     return spec, load_embeddings(folder, archive.items, (spec.image_width, spec.report_width))
@@ -43,8 +44,6 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
     A run is named by its settings and its items: a killed run is resumed, a finished one is reused.
     Raises InputError when a group stands on two sides of the split.
     """
-    if faults := [fault for fault in archive.faults if not fault.fatal]:
-        raise InputError(f"row {faults[0].row} of the manifest: {faults[0].reason}; correct it (mcmfh check lists all)")
     spec, table = embedding_table(config, archive, spec)
     items = [table.item_id.tolist(), table.split.tolist(), table.labels.nonzero()[1].tolist()]
     contents = archive.items["fingerprint"].to_pylist()
