@@ -35,6 +35,8 @@ RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
     "P@10": (partial(precision, at=10), 10),
     "P@50": (partial(precision, at=50), 50),
 }
+# The columns that scores are computed from, beside the embeddings.
+COLUMNS = ("has_image", "has_report", "split", "group", "study", "text_key", "labels")
 LOOKUP = "lookup ≤ 2"
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 # Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.

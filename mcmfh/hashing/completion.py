@@ -51,6 +51,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "agreement": {name: round(value, 6) for name, value in prepared.agreement.items()},
         "pairs": len(prepared.rows),
         "unlabelled": prepared.unlabelled,
+        "embedded": prepared.embedded,
         "fingerprint": prepared.fingerprint,
     }
     return save_bundle(
