@@ -17,6 +17,12 @@ def main(config: Config) -> None:
     from mcmfh.pipeline.train import train_archive
 
     trained = train_archive(config, archive)
+    embedded, listed = trained.embedded
+    if embedded < listed:
+        print(
+            f"trained on a part: {embedded:,} of {listed:,} train and validation items are embedded; "
+            "the others cannot be read, or wait for jobs/embed.py"
+        )
     print(f"model {trained.number}{' (trained before)' if trained.reused else ''}: {trained.bundle}")
 
 

@@ -5,8 +5,13 @@ Shapes: N items · D_I, D_T embedding widths · C labels. An item that lacks a m
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+
+from mcmfh.embeddings.coverage import Coverage
+from mcmfh.errors import InputError
+from mcmfh.store import files
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class EmbeddingTable:
     text_key: np.ndarray  # str[N]: sha256 of the normalised report, "" without one; equal texts are one answer in R@K
     labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
     label_names: tuple[str, ...] = ()
+    coverage: Coverage | None = None  # of the archive that the items come from; None where there is no archive
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -35,11 +41,46 @@ class EmbeddingTable:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The columns by name, each with N rows."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "label_names"}
+        names = (field.name for field in fields(self))
+        return {name: getattr(self, name) for name in names if name not in ("label_names", "coverage")}
+
+    def digest(self, *columns: str) -> str:
+        """sha256 of these columns in the order of the rows. Labels enter by their names, as far as an item has them."""
+        contents: list[Any] = [len(self)]
+        for column in columns:
+            values = getattr(self, column)
+            if column == "labels":
+                used = values.any(0)
+                names = [name for name, has in zip(self.label_names, used) if has]
+                order = np.argsort(names, kind="stable")
+                contents.append([[names[i] for i in order], files.digest(values[:, used][:, order].tobytes())])
+            elif values.dtype.kind in "bif":
+                contents.append([values.dtype.str, list(values.shape), files.digest(values.tobytes())])
+            else:
+                contents.append(files.digest(values.tolist()))
+        return files.digest([list(columns), contents])
 
     def of_split(self, *splits: str) -> "EmbeddingTable":
         """The items of the named splits."""
         return self.select(np.isin(self.split, splits))
+
+    def refuse_straddling(self) -> None:
+        """Raise InputError where a group has items on two sides of the split. Whatever trains or scores calls this."""
+        names, group = np.unique(self.group, return_inverse=True)
+        sides, side = np.unique(self.split, return_inverse=True)
+        pairs = np.unique((group * len(sides) + side)[self.split != ""])
+        straddling = np.flatnonzero(np.bincount(pairs // max(1, len(sides)), minlength=len(names)) > 1)
+        if len(straddling):
+            raise InputError(
+                f"group '{names[straddling[0]]}' stands on two sides of the split, as do {len(straddling) - 1} others; "
+                "give every group one side"
+            )
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """bool[N]: has a label. What an item without labels shows is unknown; it is no negative for any other."""
+        labelled: np.ndarray = np.any(self.labels, axis=1)
+        return labelled
 
     @property
     def paired(self) -> np.ndarray:

@@ -44,7 +44,8 @@ def mean_average_precision(
     """Tie-aware mAP of a Hamming ranking: codes uint8[·, bits/8], labels bool[·, C].
 
     `at`: only the first `at` positions count and min(R, at) divides; None ranks everything. `ties`: "expected" |
-    "worst" | "best". A query without a relevant item counts 0. Raises InputError for shapes that disagree.
+    "worst" | "best". Every row counts, and a query without a relevant item counts 0: leave out items without labels
+    beforehand, as `evaluate` does. Raises InputError for shapes that disagree.
     """
     ranking = rank_codes(query_codes, database_codes, query_labels, database_labels, bits)
     values = average_precision(ranking, at, ties)

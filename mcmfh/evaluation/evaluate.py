@@ -35,6 +35,8 @@ RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
     "P@10": (partial(precision, at=10), 10),
     "P@50": (partial(precision, at=50), 50),
 }
+# The columns that scores are computed from, beside the embeddings.
+COLUMNS = ("has_image", "has_report", "split", "group", "study", "text_key", "labels")
 LOOKUP = "lookup ≤ 2"
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 # Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.
@@ -54,8 +56,10 @@ def evaluate(
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
-    Rows are the items of `table`. Raises InputError when the codes do not fit it, or `query_split` is empty.
+    Rows are the items of `table`. Raises InputError when the codes do not fit it, `query_split` is empty, or a group
+    stands on two sides of the split.
     """
+    table.refuse_straddling()
     for name, rows in codes.items():
         if len(rows) != len(table):
             raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")
@@ -93,7 +97,9 @@ def _label_scores(
     condition: tuple[str, str, str],
     resamples: int,
 ) -> tuple[list[Score], list[Curve]]:
-    query = query[table.labels[query].any(1)]  # nothing is relevant to an item without labels
+    # Whether an item without labels is relevant is unknown, so it is neither query nor database item.
+    all_queries, all_rows = len(query), len(rows)
+    query, rows = (each[table.labelled[each]] for each in (query, rows))
     if not len(query) or not len(rows):
         return [], []
     ranks = [rank for rank in CURVE_RANKS if rank <= len(rows)]
@@ -122,7 +128,8 @@ def _label_scores(
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
     items = round(pairs / len(query))
-    return score_rows(names, joined, table.group[query], condition, float(chance), items, resamples), curves
+    unlabelled = all_queries - len(query), all_rows - len(rows)
+    return score_rows(names, joined, table.group[query], condition, float(chance), items, resamples, unlabelled), curves
 
 
 def _rankings(
@@ -165,10 +172,12 @@ def score_rows(
     chance: float,
     items: int,
     resamples: int,
+    unlabelled: tuple[int, int] = (0, 0),
 ) -> list[Score]:
     """One score for each measure in `names`.
 
-    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random").
+    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"). `unlabelled`: queries
+    and database items that were left out.
     """
     low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
     means = {key: float(column.mean()) for key, column in values.items()}
@@ -185,6 +194,8 @@ def score_rows(
             random_order=means[name, "random"],
             queries=len(groups),
             items=items,
+            unlabelled_queries=unlabelled[0],
+            unlabelled_items=unlabelled[1],
         )
         for column, name in enumerate(names)
     ]

@@ -22,10 +22,15 @@ def permutation_null(
 ) -> np.ndarray:
     """float64[permutations], sorted: mAP@all with the codes of one `side` ("query" | "database") permuted.
 
+    Items without labels are neither query nor database item, as in `evaluate`.
+
     Permute the side whose codes are in question (the images, say). The other side's codes agree with its labels, and
     permuting those would make the null too narrow. The 95 % null is the 2.5 % to 97.5 % quantile.
     """
     random = np.random.default_rng(seed)
+    asked, stored = query_labels.any(1), database_labels.any(1)
+    query_codes, query_labels = query_codes[asked], query_labels[asked]
+    database_codes, database_labels = database_codes[stored], database_labels[stored]
 
     def permuted(codes: np.ndarray, name: str) -> np.ndarray:
         return random.permutation(codes) if name == side else codes

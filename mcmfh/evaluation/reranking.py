@@ -90,8 +90,10 @@ def evaluate_reranking(
 
     Each mapping is by modality ("image", "report") and its rows are the items of `table`: `codes` uint8[N, bits/8];
     `logits` float[N, bits], whose signs are the codes; `longer` codes uint8[N, ·]; `vectors` float[N, D]. The table
-    needs labels.
+    needs labels; items without any are neither query nor database item. Raises InputError when a group stands on two
+    sides of the split.
     """
+    table.refuse_straddling()
     rescorers: list[tuple[str, Callable[..., Rescore], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
     if logits is not None:
         rescorers.append(("asymmetric", asymmetric, logits, codes))
@@ -101,9 +103,12 @@ def evaluate_reranking(
         rescorers.append(("real-valued vectors", by_vector, vectors, vectors))
     scores: list[Score] = []
     for direction, (asked, stored) in PROTOCOLS[0].directions.items():
-        query = np.flatnonzero((table.split == query_split) & present(table, asked) & table.labels.any(1))
+        queries = (table.split == query_split) & present(table, asked)
+        query = np.flatnonzero(queries & table.labelled)
         for database in databases:
-            rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
+            chosen = database_rows(table, database, query_split) & present(table, stored)
+            rows = np.flatnonzero(chosen & table.labelled)
+            unlabelled = int(queries.sum()) - len(query), int(chosen.sum()) - len(rows)
             arguments = codes[asked][query], codes[stored][rows], table.labels[query], table.labels[rows]
             own = table.study[query], table.study[rows]
             alone = rank_codes(*arguments, bits, own=own)
@@ -119,5 +124,7 @@ def evaluate_reranking(
                     values |= {(f"{measure}, {name}", ties): function(ranking, at=50, ties=ties) for ties in TIES}
                     values[f"{measure}, {name}", "random"] = function(ranking.shuffled(), at=50)
                 names = list(dict.fromkeys(measure for measure, _ in values))
-                scores += score_rows(names, values, table.group[query], condition, alone.chance, items, resamples)
+                scores += score_rows(
+                    names, values, table.group[query], condition, alone.chance, items, resamples, unlabelled
+                )
     return scores

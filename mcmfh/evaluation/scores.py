@@ -17,7 +17,8 @@ class Score:
 
     `value` is the expectation over the order of ties; `worst` and `best` are its bounds; `low` to `high` is the 95 %
     bootstrap interval over queries. `chance` is P(a random pair is relevant). `random_order` is the value that the
-    measure gives to a database in random order (exact; for R@K simulated).
+    measure gives to a database in random order (exact; for R@K simulated). `unlabelled_queries` and `unlabelled_items`
+    are left out, because their relevance is unknown.
     """
 
     protocol: str
@@ -33,6 +34,8 @@ class Score:
     random_order: float
     queries: int
     items: int
+    unlabelled_queries: int = 0
+    unlabelled_items: int = 0
 
     @property
     def key(self) -> tuple[str, str, str, str]:

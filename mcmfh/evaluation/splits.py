@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,10 @@ def join_tables(tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
         matrix[:, [column[name] for name in table.label_names]] = table.labels
     if len({(table.image.shape[1], table.report.shape[1]) for table in tables}) > 1:
         raise InputError("the datasets have embeddings of different widths; embed both with one encoder")
-    arrays = {
+    arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(table, field.name) for table in tables])
         for field in fields(EmbeddingTable)
-        if field.name not in ("labels", "label_names")
+        if field.name not in ("labels", "label_names", "coverage")
     }
     return EmbeddingTable(**arrays, labels=np.concatenate(labels), label_names=names)
 

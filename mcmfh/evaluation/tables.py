@@ -29,6 +29,9 @@ COLUMNS = (
 def cells(row: Summary) -> list[str]:
     """One string for each of COLUMNS."""
     score = row.score
+    left_out = ""
+    if score.unlabelled_queries or score.unlabelled_items:
+        left_out = f" (unlabelled: {score.unlabelled_queries:,} × {score.unlabelled_items:,})"
     deviation = f" ± {row.sd:.3f}" if row.seeds > 1 else ""
     return [
         row.method,
@@ -41,7 +44,7 @@ def cells(row: Summary) -> list[str]:
         f"{score.low:.3f} – {score.high:.3f}",
         f"{score.chance:.3f}",
         f"{score.random_order:.3f}",
-        f"{score.queries:,} × {score.items:,}",
+        f"{score.queries:,} × {score.items:,}{left_out}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""P(relevant | distance) on validation items, or P(same study | distance) without labels.
+"""P(relevant | distance) on validation items, or P(same study | distance) where too few of them are labelled.
 
 A distance of 3 says nothing to a reader; "8 of 10 validation pairs at this distance shared a finding" does. The
 figure holds for the validation set: a larger archive has more unrelated items at the same distance.
@@ -10,21 +10,47 @@ import numpy as np
 
 from mcmfh.archive.modality import MODALITIES, Modality
 
+_Pool = tuple[int, int, int]  # positives, pairs, distances
+
+LEAST_LABELLED = 16  # items; a rate of relevance from fewer would say more about them than about the codes
 QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
 def falling_rate(positives: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The rate at each distance, made to fall with the distance (pool adjacent violators, Ayer et al. 1955).
+    """float64[D]: the rate at each distance, made to fall with the distance; nan everywhere without any pair.
 
-    Each distance gets one more pair at the base rate, so that distances without pairs have a rate too."""
-    base = positives.sum() / max(pairs.sum(), 1)
-    blocks: list[list[float]] = []  # positives, pairs, distances pooled
-    for positive, count in zip(positives + base, pairs + 1.0):
-        blocks.append([positive, count, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] < blocks[-1][0] / blocks[-1][1]:
-            last = blocks.pop()
-            blocks[-1] = [x + y for x, y in zip(blocks[-1], last)]
-    return np.repeat([p / n for p, n, _ in blocks], [int(size) for *_, size in blocks])
+    Distances are pooled first, by their raw rates (pool adjacent violators, Ayer et al. 1955). A distance without pairs
+    takes the rate of the next one that has some, or else of the last. Each pool then gets one more pair at the base
+    rate. The number of pools depends on the data and not on the number of distances, so long codes and short ones
+    are drawn equally little towards the base rate.
+    """
+    if not pairs.sum():
+        return np.full(len(pairs), np.nan)
+    base, filled = positives.sum() / pairs.sum(), np.flatnonzero(pairs)
+    pools: list[_Pool] = []
+    for positive, count in zip(positives[filled].tolist(), pairs[filled].tolist()):
+        pools.append((positive, count, 1))
+        while len(pools) > 1 and pools[-2][0] * pools[-1][1] <= pools[-1][0] * pools[-2][1]:
+            _join_last(pools)
+    # The extra pair moves a small pool further than a large one, so that neighbours may change their order again.
+    shrunk: list[_Pool] = []
+    for pool in pools:
+        shrunk.append(pool)
+        while len(shrunk) > 1 and _shrunk(shrunk[-2], base) < _shrunk(shrunk[-1], base):
+            _join_last(shrunk)
+    rates = np.repeat([_shrunk(pool, base) for pool in shrunk], [distances for *_, distances in shrunk])
+    following: np.ndarray = np.searchsorted(filled, np.arange(len(pairs)))
+    falling: np.ndarray = rates[np.minimum(following, len(filled) - 1)]
+    return falling
+
+
+def _join_last(pools: list[_Pool]) -> None:
+    last, before = pools.pop(), pools.pop()
+    pools.append((before[0] + last[0], before[1] + last[1], before[2] + last[2]))
+
+
+def _shrunk(pool: _Pool, base: float) -> float:
+    return (pool[0] + base) / (pool[1] + 1)
 
 
 def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> dict[str, Any]:
@@ -32,30 +58,37 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
 
     A query is "image", "report" or "both"; the distance of "both" is the sum of the two. A target is "image", "report"
     or "study". A study's distance is the least of its items' in either modality, and it is relevant when one of its
-    items is. An item is never compared with itself in a modality of the query. The other modality of the query's own
-    item counts only where the table is about the same study.
+    items is.
+
+    Tables of relevance count only pairs of two labelled items, because what an unlabelled item shows is unknown.
+    Whether a study is relevant is judged by its labelled items. These tables leave out the query's own study, as the
+    evaluation does. With fewer than LEAST_LABELLED labelled items the tables are about the same study instead. Those
+    leave out the query itself: the query's own item in a modality of the query.
+
+    Entry "items" is N, and "counted" is the number of items that have a part in the tables.
     """
     # Imported late because it loads numba, which only the worker that calibrates needs.
     from mcmfh.hamming import hamming_distances
 
-    labelled = bool(labels.any())
-    if labelled:
-        relevant = (labels.astype(np.float32) @ labels.T.astype(np.float32)) > 0
-    else:
-        relevant = study[:, None] == study[None]
+    labelled: np.ndarray = np.any(labels, axis=1)
+    same_study = study[:, None] == study[None]
+    by_label = bool(labelled.sum() >= LEAST_LABELLED)
+    relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if by_label else same_study
+    judged = labelled[:, None] & labelled if by_label else np.ones_like(same_study)
     others = ~np.eye(len(study), dtype=bool)
     bits = 8 * codes["image"].shape[1]
-    tables: dict[str, Any] = {"meaning": "relevant" if labelled else "same study", "items": len(study)}
+    meaning = "relevant" if by_label else "same study"
+    tables: dict[str, Any] = {"meaning": meaning, "items": len(study), "counted": int(judged.any(1).sum())}
     between = {(a, b): hamming_distances(codes[a][:, None], codes[b]) for a in MODALITIES for b in MODALITIES}
     for query, asked in QUERIES.items():
         bins = len(asked) * bits + 1
-        distance, counted = {}, {}
+        distance, compared = {}, {}
         for target in MODALITIES:
             distance[target] = np.sum([between[modality, target] for modality in asked], axis=0)
-            counted[target] = others if labelled or target in asked else np.ones_like(others)
-            tables[f"{query}-{target}"] = _table(distance[target], counted[target], relevant, bins)
-        nearest = np.minimum(*(np.where(counted[target], distance[target], bins) for target in MODALITIES))
-        within = counted["image"] | counted["report"]
+            compared[target] = ~same_study if by_label else others if target in asked else np.ones_like(others)
+            tables[f"{query}-{target}"] = _table(distance[target], compared[target] & judged, relevant, bins)
+        nearest = np.minimum(*(np.where(compared[target], distance[target], bins) for target in MODALITIES))
+        within = (compared["image"] | compared["report"]) & judged
         order = np.argsort(study, kind="stable")
         starts = np.unique(study[order], return_index=True)[1]
         tables[f"{query}-study"] = _table(
@@ -73,5 +106,5 @@ def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins
     return {
         "pairs": pairs.tolist(),
         "positives": positives.tolist(),
-        "probability": [round(float(p), 6) for p in falling_rate(positives, pairs)],
+        "probability": [None if np.isnan(p) else round(float(p), 6) for p in falling_rate(positives, pairs)],
     }

@@ -27,10 +27,17 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
             lines.append(" | ".join([f"| {k}", measure, *cells, ""]).rstrip())
     for i, layer in enumerate(metrics.get("expert_load", [])):
         lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
-    meaning = next((table["meaning"] for table in calibration.values()), "unknown")
+    if embedded := training.get("embedded"):
+        lines.insert(6, f"- Embedded when it was trained: {embedded[0]} of {embedded[1]} train and validation items")
+    if unlabelled := training.get("unlabelled"):
+        lines.insert(6, f"- Left out of training: {unlabelled} pairs without labels")
+    calibrated = next(iter(calibration.values()), None)
     lines += [
         "",
-        f"Calibration gives P({meaning} | distance) on these items.",
+        f"Calibration gives P({calibrated['meaning']} | distance), counted on {calibrated['counted']:,} of "
+        f"{calibrated['items']:,} validation items."
+        if calibrated
+        else "There is no calibration, because no validation item has image and report.",
         "",
         "## Limits",
         "",

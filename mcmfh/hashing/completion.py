@@ -50,6 +50,8 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "temperature": prepared.temperature,
         "agreement": {name: round(value, 6) for name, value in prepared.agreement.items()},
         "pairs": len(prepared.rows),
+        "unlabelled": prepared.unlabelled,
+        "embedded": prepared.embedded,
         "fingerprint": prepared.fingerprint,
     }
     return save_bundle(

@@ -15,7 +15,7 @@ from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher
 from mcmfh.hashing.validation import sample
 from mcmfh.learning.run_settings import LEAST_PAIRS
-from mcmfh.store.files import digest
+from mcmfh.store import files
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Prepared:
     teacher: str
     temperature: float
     agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
+    embedded: tuple[int, int] | None  # (embedded, listed) train and validation items of the archive, where there is one
+    unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
 
     @property
@@ -51,14 +53,26 @@ class Prepared:
 def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     """Check the table, choose the labels, fit the teacher on the train pairs.
 
-    Raises InputError when pairs are too few, not finite, or supervised training finds no labels.
+    Supervised training leaves out the pairs without labels: what they show is unknown, and as negatives they would push
+    apart what belongs together.
+    Raises InputError when a group stands on two sides, pairs are too few or not finite, or supervised training finds no
+    labels.
     """
+    table.refuse_straddling()
+    embedded = table.coverage.of("train", "validation") if table.coverage else None
     table = table.select(table.paired)
-    labels, names = _chosen_labels(table, settings)
-    table = replace(table, labels=labels, label_names=names)
+    table = _labelled_as_chosen(table, settings)
+    if settings.supervised and not table.labels.any():
+        which = f" that begin with {', '.join(settings.labels)}" if settings.labels else ""
+        raise InputError(f"supervised training found no labels{which}; add them or set supervised: false")
+    labels = table.labels
     train = table.split == "train"
+    unlabelled = int((train & ~table.labelled).sum()) if settings.supervised else 0
+    if settings.supervised:
+        train &= table.labelled
     if train.sum() < LEAST_PAIRS:
-        raise InputError(f"{train.sum()} train items have image and report; training needs {LEAST_PAIRS} or more")
+        what = "image, report and labels" if settings.supervised else "image and report"
+        raise InputError(f"{train.sum()} train items have {what}; training needs {LEAST_PAIRS} or more")
     for name, x in (("image", table.image), ("report", table.report)):
         if not np.isfinite(x).all():
             bad = table.item_id[~np.isfinite(x).all(1)]
@@ -82,18 +96,34 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
     # The guide is left out: its last bits may depend on how many threads the linear algebra uses.
-    contents = [digest(part.tobytes()) for part in (image, report, parts[3])]
-    fingerprint = digest([settings.work, contents, teacher, temperature])
+    contents = [files.digest(part.tobytes()) for part in (image, report, parts[3])]
+    fingerprint = files.digest([settings.work, contents, teacher, temperature])
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
-    return Prepared(settings, shape, rows, widths, validation, teacher, temperature, agreement, fingerprint)
+    return Prepared(
+        settings, shape, rows, widths, validation, teacher, temperature, agreement, embedded, unlabelled, fingerprint
+    )
 
 
-def _chosen_labels(table: EmbeddingTable, settings: TrainSettings) -> tuple[np.ndarray, tuple[str, ...]]:
+def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
+    """sha256 of all that a training with these settings reads of `table`; nothing of the test items is read.
+
+    Labels of train items count in supervised training alone. Those of validation items always do: they calibrate.
+    """
+    table = _labelled_as_chosen(table.select(table.paired), settings)
+    train, validation = (table.of_split(split) for split in ("train", "validation"))
+    content = "image", "report", "group"
+    return files.digest(
+        [
+            train.digest(*content, *(("labels",) if settings.supervised else ())),
+            validation.digest(*content, "study", "text_key", "labels"),
+        ]
+    )
+
+
+def _labelled_as_chosen(table: EmbeddingTable, settings: TrainSettings) -> EmbeddingTable:
+    """The table with only the labels whose names begin with one of settings.labels."""
     chosen = [i for i, name in enumerate(table.label_names) if name.startswith(settings.labels or "")]
-    if settings.supervised and not table.labels[:, chosen].any():
-        which = f" that begin with {', '.join(settings.labels)}" if settings.labels else ""
-        raise InputError(f"supervised training found no labels{which}; add them or set supervised: false")
-    return table.labels[:, chosen], tuple(table.label_names[i] for i in chosen)
+    return replace(table, labels=table.labels[:, chosen], label_names=tuple(table.label_names[i] for i in chosen))
 
 
 def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:

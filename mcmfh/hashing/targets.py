@@ -18,7 +18,10 @@ def one_hot(rows: int, device: torch.device) -> Tensor:
 
 
 def from_labels(labels_BC: Tensor) -> Tensor:
-    """Uniform over the batch items that share a label, and the item itself (SupCon, Khosla et al. 2020)."""
+    """Uniform over the batch items that share a label, and the item itself (SupCon, Khosla et al. 2020).
+
+    Every item needs a label: one without would count as different from all others.
+    """
     labels = labels_BC.float()
     shared_BB = ((labels @ labels.T) > 0) | torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return shared_BB / shared_BB.sum(1, keepdim=True)

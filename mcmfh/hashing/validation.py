@@ -19,7 +19,8 @@ def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) ->
     """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10", and with labels "mAP"}}.
 
     `codes`: by modality, uint8[N, K/8], one row an item of `table`. Every item has both modalities and is query and
-    database item. R@K counts equal texts as one answer, mAP leaves out a query's own study, ties are in expectation.
+    database item, in mAP every labelled one. R@K counts equal texts as one answer, mAP leaves out a query's own study,
+    ties are in expectation.
     """
     # Imported late because they load numba, which only the worker that computes scores needs.
     from mcmfh.evaluation.average_precision import average_precision
@@ -28,15 +29,14 @@ def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) ->
     from mcmfh.evaluation.ranking import rank_codes
 
     group = answer_groups(table)
-    labelled = table.labels.any(1)
+    labels, study = table.labels[table.labelled], table.study[table.labelled]
     scores: dict[str, dict[str, float]] = {}
     for way, (asked, stored) in DIRECTIONS.items():
         ranks = pair_ranks(codes[asked], codes[stored], group, group)
         scores[way] = {f"R@{k}": float(pair_recall(ranks, k).mean()) for k in CUTOFFS}
         chance = {f"R@{k}": min(1.0, k / len(np.unique(group))) for k in CUTOFFS}
-        if labelled.any():
-            queries = codes[asked][labelled], codes[stored], table.labels[labelled], table.labels
-            own = table.study[labelled], table.study
-            ranking = rank_codes(*queries, 8 * codes[asked].shape[1], own=own)
+        if len(labels):
+            query, database = (codes[modality][table.labelled] for modality in (asked, stored))
+            ranking = rank_codes(query, database, labels, labels, 8 * query.shape[1], own=(study, study))
             scores[way]["mAP"], chance["mAP"] = float(average_precision(ranking).mean()), ranking.chance
     return {**scores, "chance": chance}

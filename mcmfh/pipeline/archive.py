@@ -22,6 +22,15 @@ def read_archive(config: ArchiveConfig) -> Archive:
     return Archive(usable_items(with_fingerprints(manifest), faults), faults, manifest.num_rows)
 
 
+def refuse_faults(archive: Archive) -> None:
+    """Raise InputError where a row cannot be trained on or scored, as where a group stands on two sides of the split.
+
+    Whatever trains or scores on an archive calls this first. Fatal faults do not count: their rows are no items.
+    """
+    if faults := [fault for fault in archive.faults if not fault.fatal]:
+        raise InputError(f"row {faults[0].row} of the manifest: {faults[0].reason}; correct it (mcmfh check lists all)")
+
+
 def open_manifest(config: ArchiveConfig) -> Manifest:
     """The manifest's address and parts, without its rows. Raises InputError when there is none."""
     parts, rows = manifest_parts(_uri(config), PART_ROWS)

@@ -7,7 +7,7 @@ from mcmfh.evaluation.splits import cross_dataset_split, temporal_split
 from mcmfh.pipeline.archive import read_archive
 from mcmfh.pipeline.comparison import ROWS, chosen_rows, compare
 from mcmfh.pipeline.embed import Progress
-from mcmfh.pipeline.evaluate import Evaluated
+from mcmfh.pipeline.evaluate import Evaluated, coverage_sentence
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
 from mcmfh.store.layout import evaluation_folder
@@ -17,10 +17,11 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split."""
     asked = config.evaluate
     spec, table = embedding_table(config, archive)
-    split = "the manifest's split"
+    split, embedded = "the manifest's split", coverage_sentence(table)
     if asked.train_manifest:
         other = config.archive.model_copy(update={"manifest": asked.train_manifest})
         _, source = embedding_table(config, read_archive(other))
+        embedded += f"; of the training dataset {coverage_sentence(source)}"
         table, split = cross_dataset_split(source, table), "train on another dataset"
     if asked.train_until:
         table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
@@ -32,6 +33,6 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
             progress(done, len(rows) * asked.seeds)
     names = [row.name for row in rows]
     evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
-    name = files.digest([each.to_json() for each in evaluations])[:16]
-    note = f"{asked.compare}, {split}; encoder: {spec.name}"
+    note = f"{asked.compare}, {split}; encoder: {spec.name}; {embedded}"
+    name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))

@@ -9,6 +9,7 @@ python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretrain
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -20,14 +21,16 @@ from mcmfh.archive.splits import with_splits
 from mcmfh.config import ArchiveConfig, Config, EncoderConfig
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.learning.device import chosen_device
-from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.pipeline.archive import open_manifest, read_archive, refuse_faults
 from mcmfh.pipeline.embed import Progress, embed_archive
-from mcmfh.pipeline.evaluate import Evaluated
+from mcmfh.pipeline.evaluate import Evaluated, coverage_sentence
 from mcmfh.pipeline.pretrain import pretrain_archive
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import both_streams, step_seconds
+from mcmfh.pretraining.warm_start import weight_versions
 from mcmfh.store import files
+from mcmfh.store.code_version import evaluation_code, pretraining_code
 from mcmfh.store.layout import held_out_manifest, pretraining_comparison, pretraining_cost, pretraining_row
 from mcmfh.store.sealed import once
 
@@ -51,10 +54,14 @@ def compare_pretraining(
     config: Config, archive: Archive, progress: Progress | None = None, measure: Measure | None = None
 ) -> Evaluated:
     """Pretrain and evaluate every row with evaluate.seeds seeds, by `measure`, or read what is finished."""
+    refuse_faults(archive)
     measure = measure or pretrain_and_evaluate
     base = config.pretrain
-    contents = [archive.items[name].to_pylist() for name in ("item_id", "fingerprint")]
-    root = pretraining_comparison(config.store, files.digest([base.work, contents])[:16])
+    columns = ("item_id", "fingerprint", "split", "group", "study_id", "labels")
+    contents = [archive.items[name].to_pylist() for name in columns]
+    limits = config.archive.limits
+    what = [base.work, weight_versions(base), asdict(limits), contents, pretraining_code(), evaluation_code()]
+    root = pretraining_comparison(config.store, files.digest(what)[:16])
     cost = once(pretraining_cost(root), lambda: _dual_cost(base))
     rows = pretraining_rows(base, cost["dual_over_masked"])
     rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
@@ -70,7 +77,8 @@ def compare_pretraining(
             spent = "; ".join(
                 f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
             )
-            page = write_report(evaluations, root, "Pretraining", f"cosine of embeddings; seconds of training: {spent}")
+            note = f"cosine of embeddings; test split: {row['embedded']}; seconds of training: {spent}"
+            page = write_report(evaluations, root, "Pretraining", note)
             if progress:
                 progress(len(evaluations), len(rows) * config.evaluate.seeds)
     return Evaluated(sorted(evaluations, key=lambda each: (list(rows).index(_row_of(each)), each.seed)), page)
@@ -88,7 +96,7 @@ def _dual_cost(base: PretrainSettings) -> dict[str, float]:
 def pretrain_and_evaluate(
     config: Config, archive: Archive, name: str, settings: PretrainSettings, seed: int
 ) -> dict[str, Any]:
-    """{"evaluation", "seconds" of training} of one row and seed, as JSON."""
+    """{"evaluation", "seconds" of training, "embedded": how much of the test split} of one row and seed, as JSON."""
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
@@ -98,7 +106,7 @@ def pretrain_and_evaluate(
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
     evaluation = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
-    return {"evaluation": evaluation.to_json(), "seconds": trained.seconds}
+    return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": coverage_sentence(table)}
 
 
 def held_out(config: Config, archive: Archive) -> ArchiveConfig:
@@ -107,6 +115,6 @@ def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
     sink = io.BytesIO()
     pq.write_table(items, sink)
-    uri = held_out_manifest(config.store, files.digest(items["item_id"].to_pylist())[:16])
+    uri = held_out_manifest(config.store, files.digest(sink.getvalue())[:16])
     files.create(uri, sink.getvalue())
     return config.archive.model_copy(update={"manifest": uri, "roots": config.archive.allowed_roots})

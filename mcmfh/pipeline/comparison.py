@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import ray
 
-from mcmfh import __version__
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, evaluate_reranking
+from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings, ablations
 from mcmfh.store import files
+from mcmfh.store.code_version import evaluation_code
 from mcmfh.store.layout import comparison_row
 from mcmfh.store.sealed import once, stored
 
@@ -94,13 +94,13 @@ def compare(
     """
     # Models of a comparison are not kept, and running the encoder for their canary would cost more than training them.
     unused = replace(spec, name="precomputed")
-    contents = files.digest([files.digest(np.ascontiguousarray(x).tobytes()) for x in table.arrays().values()])
+    contents = table.digest("image", "report", *COLUMNS)
     todo: dict[ray.ObjectRef[list[Evaluation]], str] = {}
     shared = ray.put(table)
     for row in rows:
         for seed in range(seeds):
             settings = row.settings.work if row.settings else None
-            name = files.digest([__version__, row.name, settings, seed, bits, spec.digest, contents])
+            name = files.digest([evaluation_code(), row.name, settings, seed, bits, spec.digest, contents])
             uri = comparison_row(store, name)
             if (finished := stored(uri)) is not None:
                 yield [Evaluation.from_json(each) for each in finished]

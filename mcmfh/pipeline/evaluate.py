@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
+from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
+from mcmfh.store.code_version import evaluation_code
 from mcmfh.store.layout import evaluation_folder, evaluation_page
 
 _CANONICAL = 256  # dimensions of the common space of an encoder that has none
@@ -26,20 +29,25 @@ class Evaluated:
 
 
 def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: EncoderSpec | None = None) -> Evaluated:
-    """Scores of a bundle on the archive's test split; scores that the store holds already are read from it."""
+    """Scores of a bundle on the archive's test split.
+
+    The page is named by all that the scores depend on. Scores of a page that the store holds already are read from it.
+    """
     spec, table = embedding_table(config, archive, spec)
     bundle = load_bundle(bundle_uri)
     if spec.digest != bundle.config["encoder_digest"]:
         raise InputError(
             f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"
         )
-    name = files.digest([bundle.bundle_digest, archive.items.drop_columns(["row"]).to_pylist()])[:16]
+    embedded = coverage_sentence(table)
+    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), embedded, evaluation_code()]
+    name = files.digest(what)[:16]
     folder = evaluation_folder(config.store, name)
     page = evaluation_page(folder)
     if files.exists(page):
         return Evaluated(read_evaluations(folder), page)
     evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
-    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}"))
+    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}; {embedded}"))
 
 
 def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
@@ -53,9 +61,14 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
     evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
-    name = files.digest([each.to_json() for each in evaluations])[:16]
-    folder = evaluation_folder(config.store, name)
-    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name} {spec.digest[:12]}"))
+    note = f"encoder: {spec.name} {spec.digest[:12]}; {coverage_sentence(table)}"
+    name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
+    return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))
+
+
+def coverage_sentence(table: EmbeddingTable) -> str:
+    """How much of the archive `table` covers, as every page says it."""
+    return table.coverage.sentence() if table.coverage else f"{len(table):,} embedded items"
 
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:

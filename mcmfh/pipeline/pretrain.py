@@ -1,7 +1,7 @@
 """Pretraining an archive's own encoder, MCR's two towers, on its pairs."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,14 @@ from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
+from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import weight_versions
 from mcmfh.store import files
+from mcmfh.store.code_version import pretraining_code
 from mcmfh.store.layout import (
     encoders_folder,
     finished_pretraining,
@@ -75,9 +77,11 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
 
 
 def pose(config: Config, archive: Archive) -> Problem:
-    """The pretraining that the configuration asks for: pairs by split, vocabulary, fingerprint."""
-    if faults := [fault for fault in archive.faults if not fault.fatal]:
-        raise InputError(f"row {faults[0].row} of the manifest: {faults[0].reason}; correct it (mcmfh check lists all)")
+    """The pretraining that the configuration asks for: pairs by split, vocabulary, fingerprint.
+
+    The fingerprint covers all that the towers and their measures depend on.
+    """
+    refuse_faults(archive)
     settings = config.pretrain
     items = with_splits(archive.items)
     has_report = pc.or_(pc.is_valid(items["report"]), pc.is_valid(items["report_uri"]))
@@ -86,8 +90,11 @@ def pose(config: Config, archive: Archive) -> Problem:
     train, validation = (items.filter(pa.array(split == name)) for name in ("train", "validation"))
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
-    what = settings.work | weight_versions(settings)
-    fingerprint = files.digest([what, *(train[name].to_pylist() for name in ("item_id", "fingerprint"))])
+    what = [settings.work | weight_versions(settings), asdict(config.archive.limits), pretraining_code()]
+    if settings.vocabulary:
+        what.append(files.digest(_read_vocabulary(settings.vocabulary)))
+    columns = ("item_id", "fingerprint", "group")
+    fingerprint = files.digest([what, *(side[name].to_pylist() for side in (train, validation) for name in columns)])
     text = once_bytes(
         pretraining_vocabulary(config.store, fingerprint[:16]),
         lambda: _make_vocabulary(settings, train, config.archive.limits).text.encode(),
@@ -102,15 +109,19 @@ def _make_vocabulary(settings: PretrainSettings, train: pa.Table, limits: Limits
     if settings.report_tower == "packaged":
         return Vocabulary(report_vocabulary(), settings.context)
     if settings.vocabulary is not None:
-        try:
-            return Vocabulary(files.read(files.absolute(settings.vocabulary)).decode(), settings.context)
-        except FileNotFoundError as error:
-            raise InputError(f"pretrain.vocabulary '{settings.vocabulary}' does not exist; give a vocab.txt") from error
+        return Vocabulary(_read_vocabulary(settings.vocabulary).decode(), settings.context)
     rows = train.slice(0, MOST_REPORTS).select(["report", "report_uri"]).to_pylist()
     reports = (loaded.report for loaded in load_items(rows, limits))
     return train_vocabulary(
         (report for report in reports if report is not None), settings.vocabulary_size, settings.context
     )
+
+
+def _read_vocabulary(uri: str) -> bytes:
+    try:
+        return files.read(files.absolute(uri))
+    except FileNotFoundError as error:
+        raise InputError(f"pretrain.vocabulary '{uri}' does not exist; give a vocab.txt") from error
 
 
 def complete(trainee: Trainee, problem: Problem, root: str) -> tuple[str, dict[str, Any]]:

@@ -7,10 +7,12 @@ from mcmfh.config import Config
 from mcmfh.embeddings.stored import load_embeddings
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.errors import InputError
 from mcmfh.hashing import registry
+from mcmfh.hashing.preparation import training_digest
+from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pipeline.execution import current_spec
 from mcmfh.store import files
+from mcmfh.store.code_version import training_code
 from mcmfh.store.layout import embeddings_folder, finished_training
 from mcmfh.store.sealed import once
 from mcmfh.training.mcmfh import train
@@ -18,11 +20,15 @@ from mcmfh.training.mcmfh import train
 
 @dataclass(frozen=True)
 class Trained:
-    """A model of the store and its number among the store's models; `reused`: it had been trained before."""
+    """A model of the store and its number among the store's models; `reused`: it had been trained before.
+
+    `embedded`: (embedded, listed) train and validation items of the archive.
+    """
 
     bundle: str
     number: int
     reused: bool
+    embedded: tuple[int, int]
 
 
 def embedding_table(
@@ -30,8 +36,9 @@ def embedding_table(
 ) -> tuple[EncoderSpec, EmbeddingTable]:
     """The encoder `spec` (default: the configured one) and its embeddings of the archive.
 
-    Raises InputError where there are none.
+    Raises InputError where there are none, or where a row of the manifest cannot be trained on or scored.
     """
+    refuse_faults(archive)
     spec = spec or current_spec(config)
     folder = embeddings_folder(config.store, spec.digest)
     return spec, load_embeddings(folder, archive.items, (spec.image_width, spec.report_width))
@@ -40,15 +47,15 @@ def embedding_table(
 def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = None) -> Trained:
     """Train on the archive's training split and register the bundle as the store's latest model.
 
-    A run is named by its settings and its items: a killed run is resumed, a finished one is reused.
+    A run is named by all that it reads (see `training_digest`), its settings and the version of the code: a killed run
+    is resumed, a finished one is reused.
     Raises InputError when a group stands on two sides of the split.
     """
-    if faults := [fault for fault in archive.faults if not fault.fatal]:
-        raise InputError(f"row {faults[0].row} of the manifest: {faults[0].reason}; correct it (mcmfh check lists all)")
     spec, table = embedding_table(config, archive, spec)
-    items = [table.item_id.tolist(), table.split.tolist(), table.labels.nonzero()[1].tolist()]
-    contents = archive.items["fingerprint"].to_pylist()
-    run = files.digest([config.train.work, spec.digest, items, contents])[:16]
+    assert table.coverage is not None
+    embedded = table.coverage.of("train", "validation")
+    contents = training_digest(table, config.train)
+    run = files.digest([config.train.work, spec.digest, contents, embedded, training_code()])[:16]
     finished = finished_training(config.store, run)
     reused = files.exists(finished)
 
@@ -57,4 +64,4 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
         return {"bundle": done.bundle_uri, "bundle_digest": done.bundle_digest, "code_digest": done.code_digest}
 
     model = once(finished, trained)
-    return Trained(model["bundle"], registry.register(config.store, **model), reused)
+    return Trained(model["bundle"], registry.register(config.store, **model), reused, embedded)

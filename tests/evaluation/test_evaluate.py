@@ -64,7 +64,34 @@ def test_items_without_the_modality_or_labels_do_not_count(table):
     lacking.labels[::7] = False
     score = evaluate(codes_of(table), lacking, 16, resamples=5).score("mAP@all", "report→image", "seen")
     assert score.queries == (lacking.has_report & (lacking.split == "test") & lacking.labels.any(1)).sum()
-    assert score.items == (lacking.has_image & (lacking.split == "train")).sum()
+    stored = lacking.has_image & (lacking.split == "train")
+    assert score.items == (stored & lacking.labels.any(1)).sum()
+    asked = lacking.has_report & (lacking.split == "test")
+    assert score.unlabelled_queries == (asked & ~lacking.labels.any(1)).sum()
+    assert score.unlabelled_items == (stored & ~lacking.labels.any(1)).sum()
+
+
+@pytest.mark.parametrize("share", [0.6, 0.15])
+@pytest.mark.parametrize("bits", [16, None])
+def test_scores_with_missing_labels_are_those_of_the_labelled_items(table, share, bits):
+    codes = codes_of(table) if bits else {"image": table.image[:, :20], "report": table.report}
+    kept = np.random.default_rng(2).random(len(table)) < share
+    partly = evaluate(codes, replace(table, labels=table.labels & kept[:, None]), bits, resamples=5)
+    only = evaluate({name: rows[kept] for name, rows in codes.items()}, table.select(kept), bits, resamples=5)
+    compared = [score for score in only.scores if not score.measure.startswith("R@")]
+    assert compared
+    for score in compared:
+        found = next(each for each in partly.scores if each.key == score.key)
+        assert replace(found, unlabelled_queries=0, unlabelled_items=0) == score
+
+
+def test_the_null_leaves_out_items_without_labels(table):
+    codes = codes_of(table)
+    kept = np.arange(len(table)) % 3 > 0
+    labels = table.labels & kept[:, None]
+    partly = permutation_null(codes["image"], codes["report"], labels, labels, 16, permutations=5)
+    only = permutation_null(codes["image"][kept], codes["report"][kept], labels[kept], labels[kept], 16, permutations=5)
+    np.testing.assert_array_equal(partly, only)
 
 
 def test_without_labels_only_pairs_are_measured(table):

@@ -1,5 +1,7 @@
 """A second look at a short list, against the same thing done with full sorts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,14 @@ def test_every_second_look_is_measured_beside_the_codes_alone(table):
     assert by_name["mAP@50, 16 bits alone"].value == pytest.approx(plain.value)
     assert set(by_name) >= {f"mAP@50, 16 bits, first 10 by {x}" for x in ("asymmetric", "64-bit codes")}
     assert all(score.worst <= score.value <= score.best for score in scores)
+
+
+def test_items_without_labels_are_not_reranked(table):
+    codes = codes_of(table)
+    kept = np.arange(len(table)) % 4 > 0
+    partly = replace(table, labels=table.labels & kept[:, None])
+    found = evaluate_reranking(codes, partly, 16, longer=codes_of(table, 64), shortlist=10, resamples=5)
+    codes, longer = ({name: rows[kept] for name, rows in each.items()} for each in (codes, codes_of(table, 64)))
+    only = evaluate_reranking(codes, table.select(kept), 16, longer=longer, shortlist=10, resamples=5)
+    assert [replace(score, unlabelled_queries=0, unlabelled_items=0) for score in found] == only
+    assert all(score.unlabelled_items for score in found)
