@@ -66,3 +66,14 @@ def test_a_webdataset_holds_what_the_manifest_lists(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.jpg", format="png")
     with pytest.raises(InputError, match="JPEG"):
         write_shards(f"{tmp_path}/m.csv", tmp_path)
+
+
+def test_the_job_may_read_what_the_benchmark_s_manifest_lists(tmp_path):
+    """Wherever the pictures of the given manifest lie, the job of the benchmark reads them."""
+    given = tmp_path / "given" / "manifest.csv"
+    given.parent.mkdir()
+    given.write_text(f"item_id,image_uri\na,{tmp_path}/elsewhere/a.png\nb,b.png\n")
+    copy = archives.some_rows(str(given), 4, f"{tmp_path}/copy/items.parquet")
+    allowed = load_config(archives.archive_settings(copy), read_default=False).archive.allowed_roots
+    listed = [f"file://{tmp_path}/elsewhere/a.png", f"file://{given.parent}/b.png"]
+    assert [inside(uri, allowed) for uri in (*listed, "file:///etc/passwd")] == [True, True, False]

@@ -5,6 +5,7 @@ import pyarrow as pa
 from PIL import Image
 
 from mcmfh.archive.manifest import read_manifest, write_manifest
+from mcmfh.archive.roots import default_roots, folders_to_add, line_to_add
 from mcmfh.phantom.files import as_dicom, hand_over
 from mcmfh.phantom.studies import sample_studies
 from mcmfh.store import files
@@ -20,6 +21,13 @@ def some_rows(manifest: str, items: int, uri: str) -> str:
     table = table.take(pa.array(np.resize(order, items)))
     write_manifest(table.append_column("item_id", pa.array([f"item-{n}" for n in range(items)])), uri)
     return uri
+
+
+def archive_settings(manifest: str) -> list[str]:
+    """Overrides that name `manifest`, one of this module's, and let in whatever it lists: its source was chosen."""
+    table, roots = read_manifest(manifest), default_roots(manifest)
+    listed = [uri for name in ("image_uri", "report_uri") for uri in table[name].to_pylist()]
+    return [f"archive.manifest={manifest}", line_to_add(roots, folders_to_add(listed, roots))]
 
 
 def write_radiographs(items: int, folder: str, side: int = 2000) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from mcmfh.benchmarks.bulk.archives import some_rows, write_radiographs
+from mcmfh.benchmarks.bulk.archives import archive_settings, some_rows, write_radiographs
 from mcmfh.benchmarks.bulk.contestants import random_biomedclip
 from mcmfh.benchmarks.bulk.peer import command, write_shards
 from mcmfh.benchmarks.bulk.processes import Usage, run_watched
@@ -64,7 +64,7 @@ def run_part(
             "source": None,
             "device": device,
             "gpus": gpus,
-            "overrides": [f"archive.manifest={archive}", f"embed.unit_items={unit_items}"],
+            "overrides": [*archive_settings(archive), f"embed.unit_items={unit_items}"],
         }
         if tokenizer and with_open_clip:
             source = random_biomedclip(tokenizer, folder / "model", small=part == "clip-retrieval")
@@ -117,7 +117,7 @@ def measure_trivial(manifest: str, folder: Path, workers: int, say: Say) -> dict
     sizes: dict[int, dict[str, Any]] = {}
     for items in (2_000, 20_000):
         uri = some_rows(manifest, items, f"{folder}/{items}.parquet")
-        overrides = [f"archive.manifest={uri}"]
+        overrides = archive_settings(uri)
         order = {"encoder": "trivial", "source": None, "device": "cpu", "gpus": 0, "overrides": overrides}
         units, usage = run_job(order, folder / f"store {items}", workers)
         assert sum(unit["rows"] for unit in units) == items
