@@ -7,10 +7,13 @@ import tarfile
 import pytest
 from PIL import Image
 
+from mcmfh.archive.roots import inside
+from mcmfh.benchmarks.bulk import archives
 from mcmfh.benchmarks.bulk.peer import SHARDS, write_shards
 from mcmfh.benchmarks.bulk.processes import run_watched
 from mcmfh.benchmarks.bulk.report import write_report
 from mcmfh.benchmarks.bulk.suite import by_worker, run_part
+from mcmfh.config import load_config
 from mcmfh.errors import InputError
 
 
