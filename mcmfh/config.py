@@ -25,6 +25,7 @@ class ClusterConfig(Section):
     num_cpus: int | None = Field(None, ge=1)
     object_store_mb: int | None = Field(None, ge=100)
     worker_logs: bool = False
+    forward_keys: bool = False
 
 
 class ArchiveConfig(Section):

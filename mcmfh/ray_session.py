@@ -26,7 +26,6 @@ ENVIRONMENT = {
     # With the default 2 s a crashed worker loses its latest checkpoint.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
-    "AWS_EC2_METADATA_DISABLED": "true",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -54,14 +53,15 @@ FAST_PROXY_ENVIRONMENT = {
     # an image, cannot be repeated: the client retries it.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
 }
-# What workers on other nodes need from the submitting process, half of it to reach the store.
+# Without keys the metadata service may be what holds a machine's identity; with keys it is asked in vain.
+NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
+# Ray shows a job's environment to everybody who may look at its jobs, and writes it to logs: keys stay here.
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+# What workers on other nodes take over from the submitting process, first to find the store.
 FORWARDED = (
     "AWS_ENDPOINT_URL",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
     "AWS_REGION",
-    "AWS_EC2_METADATA_DISABLED",
+    "AWS_DEFAULT_REGION",
     "OPENBLAS_NUM_THREADS",
     "MALLOC_ARENA_MAX",
     "MALLOC_MMAP_THRESHOLD_",
@@ -69,10 +69,11 @@ FORWARDED = (
 )
 
 
-def defaults(local: bool, fast_proxy: bool) -> dict[str, str]:
+def defaults(local: bool, fast_proxy: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that `prepare` sets where the user has not."""
     return {
         **ENVIRONMENT,
+        **(NO_METADATA if KEYS[0] in environment else {}),
         **(LOCAL_ENVIRONMENT if local else {}),
         **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
     }
@@ -83,10 +84,25 @@ def prepare(local: bool, fast_proxy: bool = False, environment: MutableMapping[s
 
     fast_proxy: run HAProxy in front of Serve's replicas; only for endpoints that access keys guard.
     """
-    missing = {name: value for name, value in defaults(local, fast_proxy).items() if name not in environment}
+    wanted = defaults(local, fast_proxy, environment)
+    missing = {name: value for name, value in wanted.items() if name not in environment}
     if "ray" in sys.modules and any(name.startswith("RAY_") for name in missing):
         raise RuntimeError("ray was imported before ray_session.connect; import modules that use Ray after it")
     environment.update(missing)
+
+
+def forwarded(keys: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that go with a job to the cluster's nodes.
+
+    keys: also the AWS keys, with a warning; otherwise the nodes reach the store by an identity of their own.
+    """
+    present = [name for name in KEYS if name in environment]
+    if keys and present:
+        logging.getLogger(__name__).warning(
+            "%s go with the job: whoever may look at the cluster's jobs or logs can read them", ", ".join(present)
+        )
+    names = (*FORWARDED, *KEYS, *NO_METADATA) if keys else FORWARDED
+    return {name: environment[name] for name in names if name in environment}
 
 
 def check_proxy(guarded: bool, environment: Mapping[str, str] = os.environ) -> None:
@@ -121,12 +137,10 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
     else:
         # A submitted job's runtime_env sets some of them already, and Ray refuses a variable that is set twice.
         job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
-        missing = (set(FORWARDED) & set(os.environ)) - set(job.get("env_vars") or {})
-        ray.init(
-            address=cluster.address or "auto",
-            runtime_env={"env_vars": {name: os.environ[name] for name in sorted(missing)}},
-            **options,
-        )
+        sent = job.get("env_vars") or {}
+        keys = cluster.forward_keys and KEYS[0] not in sent
+        variables = {name: value for name, value in forwarded(keys).items() if name not in sent}
+        ray.init(address=cluster.address or "auto", runtime_env={"env_vars": variables}, **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

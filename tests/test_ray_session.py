@@ -63,3 +63,28 @@ def test_the_object_store_is_small_where_nothing_waits_for_a_gpu(tmp_path):
     (tmp_path / "nvidia0").touch()
     assert ray_session.object_store_bytes(None, tmp_path) is None
     assert ray_session.object_store_bytes(300, tmp_path) == 300 * 2**20
+
+
+SECRETS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_SESSION_TOKEN": "t0ken"}
+
+
+def test_keys_go_with_a_job_only_where_asked_for_and_with_a_warning(caplog):
+    environment = {**SECRETS, "AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": "https://s3", "MCMFH_KEY": "k"}
+    assert ray_session.forwarded(False, environment) == {"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": "https://s3"}
+    assert not caplog.records
+    with_keys = ray_session.forwarded(True, environment)
+    assert with_keys == {name: value for name, value in environment.items() if name != "MCMFH_KEY"}
+    assert "AWS_SECRET_ACCESS_KEY" in caplog.text
+    assert not any(secret in caplog.text for secret in SECRETS.values())
+
+
+def test_the_metadata_service_is_left_out_only_where_keys_are_present():
+    """It holds a machine's identity where there are none."""
+    for environment, expected in (({}, False), (SECRETS, True), ({"AWS_PROFILE": "hospital"}, False)):
+        environment = dict(environment)
+        defaults = ray_session.defaults(True, False, environment)
+        assert ("AWS_EC2_METADATA_DISABLED" in defaults) == expected
+
+
+def test_an_identity_that_the_nodes_hold_is_not_switched_off():
+    assert "AWS_EC2_METADATA_DISABLED" not in ray_session.forwarded(False, {"AWS_EC2_METADATA_DISABLED": "true"})

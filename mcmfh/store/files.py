@@ -4,7 +4,8 @@ Every durable thing of this project is written once and never changed. `create` 
 either writes the whole object or reports that another writer already did. On S3 that is a conditional PUT
 (If-None-Match), on a local disk a hard link of a finished temporary file; readers never see half a file.
 
-S3 is reached with the usual variables AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
+S3 is reached as by every AWS client: by the variables AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE and HTTPS_PROXY; by
+keys in variables or files, profiles, an instance's role or a web identity, which are renewed when they expire.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
@@ -131,6 +133,17 @@ def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     if protocol not in SCHEMES:
         raise InputError(f"storage scheme '{protocol}://' is not supported; use file:// or s3://")
     return _filesystem(protocol, os.getpid()), path
+
+
+def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
+    """(the filesystem, the path in it) for libraries that write through pyarrow; (None, `uri`) on the local disk.
+
+    pyarrow's own S3 client would know neither AWS_CA_BUNDLE nor proxies.
+    """
+    if is_local(uri):
+        return None, uri
+    fs, path = _open(uri)
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), path
 
 
 def exists(uri: str) -> bool:

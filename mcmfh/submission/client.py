@@ -1,5 +1,6 @@
 """The connection to a cluster's Jobs API."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mcmfh import ray_session
@@ -16,6 +17,8 @@ def job_client(address: str) -> "JobSubmissionClient":
     ray_session.prepare(local=False)
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it reports each upload and each lost connection
 
     class Client(JobSubmissionClient):
         def _do_request(self, *arguments: Any, **more: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcmfh import ray_session
-from mcmfh.config import load_config
+from mcmfh.config import Config, load_config
 from mcmfh.errors import InputError
 from mcmfh.submission.client import job_client
 from mcmfh.submission.follow import follow
@@ -46,8 +46,13 @@ def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> 
         raise InputError(f"'{checkout}' holds no jobs/{JOBS[job]}; run mcmfh submit from a checkout of the repository")
     client = job_client(address)
     command = shlex.join(["python", f"jobs/{JOBS[job]}", *arguments, "cluster.address=auto"])
-    forwarded = {name: os.environ[name] for name in ray_session.FORWARDED if name in os.environ}
-    archive = archive_name(arguments)
+    settings = own_settings(arguments)
+    if not settings.cluster.forward_keys and ray_session.KEYS[0] in os.environ:
+        print(
+            "your AWS keys stay here; the nodes need an identity of their own, see cluster/README.md", file=sys.stderr
+        )
+    variables = ray_session.forwarded(settings.cluster.forward_keys)
+    archive = settings.archive.name
     name = f"{archive}-{job}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     with tempfile.TemporaryDirectory() as folder:
         for part in _UPLOADED:
@@ -60,19 +65,20 @@ def submit(job: str, arguments: Sequence[str], address: str, checkout: Path) -> 
             client,
             name,
             entrypoint=command,
-            runtime_env={"working_dir": folder, "env_vars": {"PYTHONPATH": ".", **forwarded}},
+            runtime_env={"working_dir": folder, "env_vars": {"PYTHONPATH": ".", **variables}},
             metadata={"stage": job, "archive": archive},
         )
     print(f"submitted {name}: {command}", file=sys.stderr)
     return follow(client, name)
 
 
-def archive_name(arguments: Sequence[str]) -> str:
-    """The archive that a job's arguments name. A configuration file that only the cluster has is not read."""
+def own_settings(arguments: Sequence[str]) -> Config:
+    """What submitting itself depends on. Everything else is the job's, whose --config may lie on the cluster alone."""
+    own = ("archive.name=", "cluster.forward_keys=")
     try:
-        return load_config([each for each in arguments if each.startswith("archive.name=")]).archive.name
+        return load_config([argument for argument in arguments if argument.startswith(own)])
     except InputError:  # the job itself says what is wrong
-        return "archive"
+        return Config()
 
 
 def send(client: "JobSubmissionClient", name: str, start_s: float = _START_S, pause_s: float = 1, **job: Any) -> None:

@@ -111,6 +111,7 @@ def train_on_ray(
         workers = (settings.min_workers, settings.workers)
     if on_gpu and gpus < 1 and settings.workers > 1:
         raise InputError(f"{settings.workers} workers cannot share a GPU; train with workers: 1, or num_gpus: 1")
+    filesystem, path = files.arrow_filesystem(root)
     trainer = TorchTrainer(
         worker,
         train_loop_config={"problem": ray.put(problem), "device": device},
@@ -120,7 +121,8 @@ def train_on_ray(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=root,
+            storage_path=path,
+            storage_filesystem=filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(max_failures=8),
         ),

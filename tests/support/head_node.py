@@ -23,11 +23,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def head_node(folder: Path, *options: str, light_encoder: bool = False) -> Iterator[dict[str, str]]:
+def head_node(folder: Path, *options: str, light_encoder: bool = False, **variables: str) -> Iterator[dict[str, str]]:
     """Start a head node of four (nominal) cores; yields the environment that reaches it.
 
     RAY_API_SERVER_ADDRESS is its Jobs API, RAY_ADDRESS the cluster. options: of `ray start`; light_encoder: its workers
-    and whoever has this environment take the encoder of tests/support/child for the configured one.
+    and whoever has this environment take the encoder of tests/support/child for the configured one. variables: of the
+    node alone, which has no other AWS_… ones where some are given.
     """
     child = REPOSITORY / "tests" / "support" / "child"
     (folder / "token").write_text("f" * 64)
@@ -47,8 +48,9 @@ def head_node(folder: Path, *options: str, light_encoder: bool = False) -> Itera
     command += [f"--port={port}", f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1", "--num-cpus=4"]
     command += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"]
     command += ["--object-store-memory=200000000", "--disable-usage-stats", *options]
+    own = {name: value for name, value in environment.items() if not (variables and name.startswith("AWS_"))}
     with (folder / "log").open("wb") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        head = subprocess.Popen(command, stdout=log, stderr=log, env=own | variables, start_new_session=True)
         try:
             _wait(environment["RAY_API_SERVER_ADDRESS"], head)
             yield {**environment, "RAY_ADDRESS": f"127.0.0.1:{port}"}
