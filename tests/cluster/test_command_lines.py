@@ -5,10 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from support.command_lines import (
-    PENDING_COMMANDS,
     PENDING_JOBS,
     PENDING_KEYS,
     documented,
@@ -17,7 +15,7 @@ from support.command_lines import (
 )
 from support.manifests import CLUSTER, OVERLAYS, pods, ray_groups, render
 
-from mcmfh import cli, submission
+from mcmfh import submission
 from mcmfh.config import load_config
 from mcmfh.errors import InputError
 
@@ -135,7 +133,6 @@ def test_what_has_come_is_no_longer_pending(tmp_path):
         path.write_text(yaml.safe_dump({section: {key: 1}}))
         with pytest.raises(InputError, match=f"'{pending}' is not known"):
             load_config(path=str(path))
-    assert not PENDING_COMMANDS & set(typer.main.get_command(cli.app).commands)
     assert not PENDING_JOBS & set(submission.JOBS)
 
 

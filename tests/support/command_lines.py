@@ -17,8 +17,7 @@ from mcmfh.errors import InputError
 
 # What the files below cluster/ use and the code does not have yet. tests/cluster/test_command_lines.py fails on what
 # has come, so that this list ends empty.
-PENDING_KEYS = {"cluster.max_cpus", "cluster.max_gpus", "serve.max_replicas_per_node", "serve.num_gpus"}
-PENDING_COMMANDS = {"jobs"}
+PENDING_KEYS = {"cluster.max_cpus", "cluster.max_gpus", "serve.max_replicas_per_node"}
 PENDING_JOBS = {"serve"}
 
 WRITTEN = re.compile(r"`(mcmfh [^`]+)`")  # commands within a sentence
@@ -76,8 +75,6 @@ def _parse_job(words: list[str], config_file: Callable[[str], Path]) -> None:
 
 
 def _parse_mcmfh(words: list[str], config_file: Callable[[str], Path]) -> None:
-    if words[0] in PENDING_COMMANDS - set(typer.main.get_command(cli.app).commands):  # type: ignore[attr-defined]
-        return
     context = _parse_click(typer.main.get_command(cli.app), words)
     if context.command.name == "submit":
         job, overrides = context.params["job"], context.params["overrides"] or []
