@@ -23,6 +23,7 @@ class Section(BaseModel):
 class ClusterConfig(Section):
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1)
+    max_gpus: int | None = Field(None, ge=0)
     object_store_mb: int | None = Field(None, ge=100)
     worker_logs: bool = False
     forward_keys: bool = False

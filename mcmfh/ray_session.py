@@ -176,14 +176,12 @@ def _quiet_core() -> Iterator[None]:
             os.close(terminal)
 
 
-def device(use_gpu: bool | str) -> str:
-    """ "cuda" when the cluster has a GPU and `use_gpu` allows it, else "cpu"."""
+def has_gpus(cluster: ClusterConfig) -> bool:
+    """Whether the connected cluster has GPUs, or may scale to them (`cluster.max_gpus`)."""
     import ray
 
-    if use_gpu == "auto":
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        use_gpu = resources.get("GPU", 0) >= 1
-    return "cuda" if use_gpu else "cpu"
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return bool(cluster.max_gpus) or resources.get("GPU", 0) > 0
 
 
 def disconnect() -> None:

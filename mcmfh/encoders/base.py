@@ -32,6 +32,9 @@ class Encoder:
     def __init__(self, spec: EncoderSpec, towers: Towers):
         self.spec = spec
         self.towers = towers
+        if spec.device == "cuda":
+            # By default convolutions round to 10 bits there. A CPU must give equal codes to the canary.
+            torch.backends.cudnn.allow_tf32 = False
 
     @torch.inference_mode()
     def encode_images(self, pixels_BHW3: np.ndarray, fixed_batch: int | None = None) -> np.ndarray:

@@ -57,8 +57,8 @@ class Bundle(Coder):
         return self.encode_and_hash_reports(self.checked_encoder(), texts, bits)
 
     def checked_encoder(self) -> Encoder:
-        """The bundle's encoder on its device. Raises InputError when it is not the one that the model was trained
-        on, or differs in library versions and then gives the canary other codes."""
+        """The bundle's encoder on this bundle's device. Raises InputError when it is not the one that the model was
+        trained on, or differs in library versions or the kind of device and then gives the canary other codes."""
         return self._checked_encoder
 
     @cached_property
@@ -70,10 +70,11 @@ class Bundle(Coder):
         return encoder
 
     def check_identity(self, spec: EncoderSpec) -> None:
-        """Raise InputError when `spec` differs from the trained-on encoder in more than library versions."""
+        """Raise InputError when `spec` differs from the trained-on encoder in more than what the canary checks."""
         theirs, ours = dict(spec.identity), dict(self.encoder_identity)
         for identity in (theirs, ours):
-            identity.pop("libraries", None)
+            for name in ("libraries", "device", "batch_size"):  # a device kind has its own size of batches
+                identity.pop(name, None)
         # Through JSON, as the bundle's own went: a tuple there is a list here.
         if files.canonical_json(theirs) != files.canonical_json(ours):
             changed = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
@@ -93,11 +94,13 @@ class Bundle(Coder):
 
         if stored is None or not encoder_canary_holds(stored, images, reports):
             theirs, ours = encoder.spec.identity.get("libraries", {}), self.encoder_identity.get("libraries", {})
-            names = [name for name in sorted(theirs) if theirs[name] != ours.get(name)]
+            theirs = {"device": encoder.spec.identity["device"], **theirs}
+            ours = {"device": self.encoder_identity.get("device"), **ours}
+            names = [name for name in theirs if theirs[name] != ours.get(name)]
             changed = ", ".join(f"{name} {ours.get(name)} → {theirs[name]}" for name in names)
             raise InputError(
                 f"encoder '{self.encoder}' gives the bundle's canary other codes ({changed}); "
-                "install the versions of training or train again"
+                "use the device and the versions of training or train again"
             )
 
 

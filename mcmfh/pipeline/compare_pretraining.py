@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from mcmfh.archive.opened import Archive
 from mcmfh.archive.splits import with_splits
-from mcmfh.config import ArchiveConfig, Config, EncoderConfig
+from mcmfh.config import ArchiveConfig, Config
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive, refuse_faults
@@ -99,7 +99,7 @@ def pretrain_and_evaluate(
     """{"evaluation", "seconds" of training, "embedded": how much of the test split} of one row and seed, as JSON."""
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
-    encoder = EncoderConfig(name="mcr", source=trained.source, use_gpu=config.encoder.use_gpu)
+    encoder = config.encoder.model_copy(update={"name": "mcr", "source": trained.source})
     embedding = config.model_copy(update={"encoder": encoder, "archive": held_out(config, archive)})
     embed_archive(embedding, open_manifest(embedding.archive))
     _, table = embedding_table(embedding, read_archive(embedding.archive))

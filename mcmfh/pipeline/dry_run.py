@@ -18,7 +18,7 @@ from mcmfh.bulk.listing import listed, plan
 from mcmfh.config import Config
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
-from mcmfh.pipeline.execution import current_spec
+from mcmfh.pipeline.encoder import current_spec
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 

@@ -17,6 +17,7 @@ from mcmfh.embeddings import partitions, units
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.pipeline.embed import Progress, embed_planned
+from mcmfh.pipeline.encoder import on_device_of
 from mcmfh.pipeline.execution import ON_RAY, Execution
 from mcmfh.snapshots.compare import compare
 from mcmfh.snapshots.document import Model, Publication, SnapshotDocument
@@ -70,10 +71,13 @@ def hash_archive(
     files.probe(config.store)
     uri = registry.resolve(config.store, config.hash.bundle)
     bundle = load_bundle(uri)
-    spec = execution.spec(config)
+    spec = execution.spec(on_device_of(config, bundle.encoder_identity))
     if spec.digest != bundle.config["encoder_digest"]:
+        then, now = bundle.encoder_identity, spec.identity
+        changed = ", ".join(sorted(name for name in now if files.digest(now[name]) != files.digest(then.get(name))))
         raise InputError(
-            f"the model at '{uri}' was trained on embeddings of another encoder; train again, or use its encoder"
+            f"the model at '{uri}' was trained on embeddings of another encoder (other {changed}); train again, or use "
+            "its encoder"
         )
     root = archive_root(config.store, config.archive.name)
     publication = Publication(

@@ -1,7 +1,7 @@
 """Pretraining an archive's own encoder, MCR's two towers, on its pairs."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.pipeline.archive import refuse_faults
+from mcmfh.pipeline.encoder import with_device
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
@@ -65,7 +66,8 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
     def trained() -> dict[str, Any]:
         train = train_here if problem.settings.workers == 0 else train_on_workers
         started = time.monotonic()
-        trainee = train(problem, pretraining_folder(store), run)
+        settings = with_device(problem.settings, config.cluster)
+        trainee = train(replace(problem, settings=settings), pretraining_folder(store), run)
         seconds = time.monotonic() - started
         source, metrics = complete(trainee, problem, encoders_folder(store))
         for name, png in _pictures(trainee, problem, config.archive.keep_reports).items():

@@ -10,7 +10,7 @@ from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing import registry
 from mcmfh.hashing.preparation import training_digest
 from mcmfh.pipeline.archive import refuse_faults
-from mcmfh.pipeline.execution import current_spec
+from mcmfh.pipeline.encoder import current_spec, with_device
 from mcmfh.store import files
 from mcmfh.store.code_version import training_code
 from mcmfh.store.layout import embeddings_folder, finished_training
@@ -60,7 +60,7 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
     reused = files.exists(finished)
 
     def trained() -> dict[str, str]:
-        done = train(table, config.train, spec, config.store, run)
+        done = train(table, with_device(config.train, config.cluster), spec, config.store, run)
         return {"bundle": done.bundle_uri, "bundle_digest": done.bundle_digest, "code_digest": done.code_digest}
 
     model = once(finished, trained)

@@ -71,6 +71,7 @@ class Retrieval:
                 f"the bundle of snapshot {self.snapshot.number} is not the one it was hashed with; restore the bundle"
             )
         self.bundle = bundle
+        self.device = device
 
     @cached_property
     def version(self) -> dict[str, Any]:
@@ -82,6 +83,8 @@ class Retrieval:
             "bundle_digest": document.bundle_digest,
             "code_digest": document.code_digest,
             "encoder": self.bundle.encoder,
+            "device": self.device,
+            "device_of_codes": self.bundle.encoder_identity["device"],
             "bits": list(document.bits),
             "items": document.items,
             "filters": {name: public_facet(facet) for name, facet in self.snapshot.facets().items()},

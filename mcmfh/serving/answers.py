@@ -66,6 +66,8 @@ class Version(BaseModel):
     bundle_digest: str
     code_digest: str
     encoder: str
+    device: str = Field(description="kind of device on which queries are encoded: cpu or cuda")
+    device_of_codes: str = Field(description="kind of device on which the archive was embedded")
     bits: list[int]
     items: int
     filters: dict[str, Facet] = Field(description="what `where` may name, with the values that occur")

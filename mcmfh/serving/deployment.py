@@ -193,16 +193,14 @@ def serve_application(config: Config, device: str) -> Any:
 
 
 def query_device(config: Config) -> str:
-    """The device kind to encode queries on: the one that made the newest snapshot's codes, as others round differently.
+    """The kind of device to encode queries on: that of the newest snapshot's codes, as others round differently.
 
-    Raises InputError where that is a GPU and the cluster has none.
+    Where the cluster has no GPUs it is the CPU. A replica then starts only if the model's canary has equal codes there.
     """
-    number, document = latest(archive_root(config.store, config.archive.name))
+    _, document = latest(archive_root(config.store, config.archive.name))
     bundle = files.read_json(files.join(document.bundle, "config.json"))
     device: str = bundle["encoder_identity"]["device"]
-    if device == "cuda" and ray_session.device("auto") != "cuda":
-        raise InputError(f"snapshot {number} was hashed on a GPU and there is none here; serve it where there is one")
-    return device
+    return device if ray_session.has_gpus(config.cluster) else "cpu"
 
 
 def start(config: Config) -> str:

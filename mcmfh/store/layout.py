@@ -5,6 +5,7 @@
         plans/<sha256>.parquet                 units of work, one row group each
         units/<unit>.parquet                   results of a unit, one row an item
         done/<unit>.json                       its marker: create-only, written after the results
+      embeddings/devices/<sha256>.json         the kind of device on which an encoder embeds
       bundles/<bundle digest>/                 a trained model (see hashing/bundle.py)
       models/<number>.json                     the bundles in the order of their training
       training/<run>/                          checkpoints of a training
@@ -56,6 +57,11 @@ def _below(store: str, *parts: str) -> str:
 def embeddings_folder(store: str, encoder_digest: str) -> str:
     """The embeddings of one encoder."""
     return _below(store, "embeddings", encoder_digest)
+
+
+def device_kind(store: str, encoder: str) -> str:
+    """The kind of device on which an encoder embeds; `encoder` is the digest of what it is on every device."""
+    return _below(store, "embeddings", "devices", f"{encoder}.json")
 
 
 def plan_uri(embeddings: str, name: str) -> str:

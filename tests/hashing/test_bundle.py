@@ -124,10 +124,10 @@ def drawn(table, tmp_path, monkeypatch):
     return train(table, small("default"), spec, str(tmp_path), "run").bundle_uri, encoder
 
 
-def with_libraries(spec, versions):
-    """The spec as it would be with other library versions installed."""
+def with_identity(spec, **other):
+    """The spec as it would be on another device or with other libraries; it goes on computing here."""
     changed = replace(spec)
-    changed.__dict__["identity"] = {**spec.identity, "libraries": versions}
+    changed.__dict__["identity"] = {**spec.identity, **other}
     return changed
 
 
@@ -143,19 +143,34 @@ def test_the_same_encoder_hashes_pictures_and_texts(drawn):
 
 def test_other_library_versions_pass_if_the_canary_does(drawn):
     uri, encoder = drawn
-    encoder.spec = with_libraries(encoder.spec, {"torch": "99"})
+    encoder.spec = with_identity(encoder.spec, libraries={"torch": "99"})
     assert load_bundle(uri).hash_reports(["clear lungs"]).shape == (1, 2)
 
 
 def test_other_library_versions_with_other_codes_are_refused(drawn):
     uri, encoder = drawn
-    encoder.spec = with_libraries(encoder.spec, {"torch": "99"})
+    encoder.spec = with_identity(encoder.spec, libraries={"torch": "99"})
     encoder.towers.shift = 9.0
     with pytest.raises(InputError, match=r"canary other codes.*torch.*99"):
         load_bundle(uri).hash_reports(["clear lungs"])
 
 
-@pytest.mark.parametrize("change", [{"weights": "other"}, {"device": "cuda"}, {"architecture": "other"}])
+def test_the_other_kind_of_device_passes_if_the_canary_does(drawn):
+    """As on a machine without a GPU, for a model whose archive was embedded on one."""
+    uri, encoder = drawn
+    encoder.spec = with_identity(encoder.spec, device="cuda", batch_size=128)
+    assert load_bundle(uri).hash_reports(["clear lungs"]).shape == (1, 2)
+
+
+def test_the_other_kind_of_device_with_other_codes_is_refused(drawn):
+    uri, encoder = drawn
+    encoder.spec = with_identity(encoder.spec, device="cuda", batch_size=128)
+    encoder.towers.shift = 9.0
+    with pytest.raises(InputError, match=r"canary other codes.*device cpu → cuda"):
+        load_bundle(uri).hash_reports(["clear lungs"])
+
+
+@pytest.mark.parametrize("change", [{"weights": "other"}, {"dtype": "bfloat16"}, {"architecture": "other"}])
 def test_another_encoder_is_refused_whatever_its_canary(drawn, change):
     uri, encoder = drawn
     encoder.spec = replace(encoder.spec, **change)

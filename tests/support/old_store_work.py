@@ -108,7 +108,7 @@ def answers(retrieval: Any, ask: Callable[[dict[str, Any]], Any]) -> dict[str, A
                         {"code": code, "modality": modality, "target": target, "bits": bits, "k": 3, **more}
                     )
     return {
-        "version": retrieval.version,
+        "version": {name: value for name, value in retrieval.version.items() if not name.startswith("device")},
         "hits": [{"question": asked, "answer": ask(asked)} for asked in questions],
         "items": {name: retrieval.item(name) for name in ("i000", "i001", "i005", "i020", "i040", "i095", "i999")},
     }

@@ -1,0 +1,77 @@
+"""Which encoder a stage uses, and on which kind of device it computes.
+
+Devices round differently, so the kind is part of an encoder's digest. It is therefore decided once for a store, at the
+first embedding, and written down beside the embeddings. From then on GPUs are asked for, whether one is up or not.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from mcmfh import ray_session
+from mcmfh.config import ClusterConfig, Config
+from mcmfh.encoders import EncoderSpec, encoder_spec
+from mcmfh.learning.run_settings import RunSettings
+from mcmfh.store import files
+from mcmfh.store.layout import device_kind, embeddings_folder
+
+DEVICES = ("cpu", "cuda")
+HasGpus = Callable[[ClusterConfig], bool]
+S = TypeVar("S", bound=RunSettings)
+
+
+def current_spec(config: Config, has_gpus: HasGpus = ray_session.has_gpus) -> EncoderSpec:
+    """The configured encoder on the kind of device that the configuration names, or else the store's.
+
+    A store that has none gets the kind of its embeddings, or else "cuda" where the cluster has GPUs or may have them.
+    """
+    specs = {device: _spec(config, device) for device in DEVICES}
+    return specs[_configured(config) or _stored(config, specs) or ("cuda" if has_gpus(config.cluster) else "cpu")]
+
+
+def decided_spec(config: Config, has_gpus: HasGpus = ray_session.has_gpus) -> EncoderSpec:
+    """`current_spec` for a stage that embeds: if the store has no kind of device yet, it gets this one."""
+    spec = current_spec(config, has_gpus)
+    uri = _uri(config, spec)
+    if files.exists(uri) or files.create(uri, files.canonical_json({"device": spec.device})):
+        return spec
+    return current_spec(config, has_gpus)  # another job has just decided
+
+
+def on_device_of(config: Config, identity: dict[str, Any]) -> Config:
+    """`config` with the encoder on the kind of device of `identity` (a bundle's), unless it names one itself."""
+    if _configured(config) or identity.get("device") not in DEVICES:
+        return config
+    return config.model_copy(update={"encoder": config.encoder.model_copy(update={"device": identity["device"]})})
+
+
+def with_device(settings: S, cluster: ClusterConfig, has_gpus: HasGpus = ray_session.has_gpus) -> S:
+    """Settings of a training on Ray with its device: for "auto", "cuda" where the cluster has GPUs or may have."""
+    if settings.workers == 0 or settings.device != "auto":
+        return settings
+    return settings.model_copy(update={"device": "cuda" if has_gpus(cluster) else "cpu"})
+
+
+def _configured(config: Config) -> str | None:
+    """The kind of device that the configuration names; None where it leaves the choice open."""
+    encoder = config.encoder
+    if encoder.device != "auto":
+        return encoder.device
+    return None if encoder.use_gpu == "auto" else "cuda" if encoder.use_gpu else "cpu"
+
+
+def _stored(config: Config, specs: dict[str, EncoderSpec]) -> str | None:
+    """What was decided. Embeddings older than such decisions count as one where they are of one kind."""
+    uri = _uri(config, specs["cpu"])
+    if files.exists(uri):
+        return str(files.read_json(uri)["device"])
+    embedded = [kind for kind in DEVICES if files.exists(embeddings_folder(config.store, specs[kind].digest))]
+    return embedded[0] if len(embedded) == 1 else None
+
+
+def _spec(config: Config, device: str) -> EncoderSpec:
+    return encoder_spec(config.encoder.name, device, config.encoder.source)
+
+
+def _uri(config: Config, spec: EncoderSpec) -> str:
+    """Of the decision. It is the same for every device and all library versions."""
+    return device_kind(config.store, files.digest([spec.name, spec.weights, spec.architecture]))
