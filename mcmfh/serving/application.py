@@ -110,7 +110,7 @@ def application(replica: Replica) -> FastAPI:
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
-        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(picture, media_type="image/jpeg")
 
     @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
     async def item(request: Request, item_id: str) -> Response:

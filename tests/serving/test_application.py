@@ -225,6 +225,41 @@ def test_with_keys_any_name_is_answered(guarded):
         assert guarded.post("/v1/search", json=CODE, headers={**KEY, **headers}).status_code == 200
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_nothing_is_kept_or_taken_for_another_type(guarded, keyed):
+    """Whatever the answer: hits, an item, a picture, a page, a fault, a refusal."""
+    addresses = [
+        "/v1/items/i9",
+        "/v1/items/a%2Fb/image",
+        "/v1/version",
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/x",
+    ]
+    answers = [guarded.get(address, headers=KEY if keyed else {}) for address in [*addresses, "/healthz", "/readyz"]]
+    for body in (CODE, {"report": "two nodules", "k": 3}, {"report": "?"}, {}):
+        answers += [
+            guarded.post(f"/v1/{route}", json=body, headers=KEY if keyed else {}) for route in ("search", "hash")
+        ]
+    answers.append(guarded.put("/v1/search", headers=KEY if keyed else {}))
+    assert len({answer.status_code for answer in answers}) > 1
+    for answer in answers:
+        assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.url
+        assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"], answer.url
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Forwarded-Proto": "https"}, {"Forwarded": 'for=192.0.2.60; proto="https"; by=203.0.113.43'}]
+)
+def test_behind_tls_the_browser_is_told_to_stay_there(guarded, headers):
+    for address in ("/", "/v1/version", "/healthz"):
+        assert "max-age" in guarded.get(address, headers=headers).headers["Strict-Transport-Security"]
+
+
 def test_too_many_requests_are_told_when_to_come_again(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
     with TestClient(application(Replica(config, AccessLog(log)))) as client:
