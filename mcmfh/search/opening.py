@@ -28,7 +28,7 @@ from mcmfh.search.item_rows import ItemRows, write_item_rows
 from mcmfh.search.mapped import MappedRows, mapped_tensors
 from mcmfh.search.masks import RowFilter
 from mcmfh.snapshots import shards
-from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot
+from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot, snapshot_numbers
 from mcmfh.snapshots.shards import Shard
 from mcmfh.store import files, layout
 
@@ -77,10 +77,30 @@ class Snapshot:
 
 def latest(root: str) -> tuple[int, SnapshotDocument]:
     """(number, document) of the newest snapshot of the archive at `root`. Raises InputError where there is none."""
-    head = newest_snapshot(root)
+    try:
+        head = newest_snapshot(root)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"the newest snapshot of archive '{root}' is damaged; restore it, or publish again with `mcmfh snapshots "
+            "rollback`"
+        ) from error
     if head is None:
         raise InputError(f"archive '{root}' has no snapshot; run jobs/hash_archive.py first")
     return head
+
+
+def newest_readable(root: str) -> tuple[int, SnapshotDocument]:
+    """(number, document) of the newest snapshot whose document can be read.
+
+    Raises InputError where there is none, and for the newest document if no other can be read.
+    """
+    for number in reversed(snapshot_numbers(root)):
+        try:
+            return number, read_snapshot(root, number)
+        except Exception as error:  # the files of a snapshot may be missing or damaged in any way
+            if files.is_outage(error):
+                raise
+    return latest(root)
 
 
 def open_snapshot(

@@ -132,7 +132,7 @@ def application(replica: Replica) -> FastAPI:
 
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(replica.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(replica.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:

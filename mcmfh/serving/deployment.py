@@ -25,7 +25,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
-from mcmfh.search.opening import latest
+from mcmfh.search.opening import newest_readable
 from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
 from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start
@@ -57,6 +57,10 @@ class Endpoint:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return application(self.replica)
+
+    def state(self) -> str:
+        """What is served, in words."""
+        return self.replica.state()
 
     def guarded(self) -> bool:
         """Whether requests need a key."""
@@ -197,7 +201,7 @@ def query_device(config: Config) -> str:
 
     Raises InputError where that is a GPU and the cluster has none.
     """
-    number, document = latest(archive_root(config.store, config.archive.name))
+    number, document = newest_readable(archive_root(config.store, config.archive.name))
     bundle = files.read_json(files.join(document.bundle, "config.json"))
     device: str = bundle["encoder_identity"]["device"]
     if device == "cuda" and ray_session.device("auto") != "cuda":
@@ -244,6 +248,11 @@ def check_replaced(settings: ServeConfig) -> None:
             "an endpoint that asks for keys runs on this Ray cluster and no access key is configured; configure "
             "serve.keys or serve.keys_uri, or take that endpoint down with `serve shutdown`"
         )
+
+
+def state() -> str:
+    """What a replica of the running endpoint serves, in words."""
+    return str(serve.get_app_handle(APPLICATION).state.remote().result(timeout_s=CALL_S))
 
 
 def stop() -> None:

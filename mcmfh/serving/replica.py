@@ -116,6 +116,18 @@ class Replica:
             "failing": None if failure is None else {"snapshot": failure.snapshot, "reason": failure.reason},
         }
 
+    def state(self) -> str:
+        """What is served, in words: the snapshot, and why not a newer one."""
+        snapshot, failure = self.current.snapshot, self.watcher.failure
+        served = f"snapshot {snapshot.number} ({snapshot.document.items} items)"
+        return served if failure is None else f"{served}, for {failure.reason},"
+
+    def metrics_text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        failure = self.watcher.failure
+        self.metrics.set_failing((failure.snapshot or 0, failure.reason) if failure else None)
+        return self.metrics.text()
+
     def check_health(self) -> None:
         """Raise RuntimeError where this replica should be replaced."""
         if self.watcher.died():

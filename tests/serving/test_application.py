@@ -315,6 +315,8 @@ def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, mode
         assert "gone" not in ready.text + log.getvalue()
         assert client.post("/v1/search", json=CODE).json()["snapshot"] == 1
         assert "mcmfh_snapshot_failures_total 1.0" in client.get("/metrics").text
+        assert 'mcmfh_snapshot_failing{reason="snapshot 2 was refused (InputError)"} 2.0' in client.get("/metrics").text
+        assert replica.state().startswith("snapshot 1 (60 items), for snapshot 2 was refused")
         replica.draining = True
         assert client.get("/readyz").status_code == 503
         assert client.post("/v1/search", json=CODE).status_code == 200  # what still arrives is answered

@@ -9,9 +9,11 @@ from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
+from mcmfh.search.opening import newest_readable
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.watcher import Watcher
+from mcmfh.snapshots.document import Model, read_snapshot
 from mcmfh.snapshots.publish import rollback
 from mcmfh.store import files, numbered
 from mcmfh.store.layout import snapshots_folder
@@ -165,3 +167,95 @@ def test_the_thread_polls_and_stops(root, models):
     assert swapped.wait(60)
     watcher.stop()
     assert watcher.current.snapshot.number == 2
+
+
+def a_document_that_is_no_json(root):
+    files.create(f"{snapshots_folder(root)}/000003.json", b"{")
+
+
+def a_document_of_another_shape(root):
+    files.create(f"{snapshots_folder(root)}/000003.json", b'{"shards": 7}')
+
+
+def a_document_without_its_bundle(root):
+    good = numbered.get(snapshots_folder(root), 2)
+    numbered.append(snapshots_folder(root), lambda head: {**good, "bundle": "file:///gone", "bundle_digest": "0" * 64})
+
+
+def a_lost_shard(root):
+    publish_next(root)
+    files.delete(f"{root}/shards/{numbered.get(snapshots_folder(root), 3)['shards'][-1]['codes']}.safetensors")
+
+
+def a_flipped_shard(root):
+    publish_next(root)
+    name = f"{root}/shards/{numbered.get(snapshots_folder(root), 3)['shards'][-1]['shown']}.parquet"
+    data = bytearray(files.read(name))
+    data[len(data) // 2] ^= 1
+    files.delete(name)
+    files.create(name, bytes(data))
+
+
+def lost_tombstones(root):
+    publish_next(root)
+    files.delete(f"{root}/tombstones/{read_snapshot(root, 3).tombstones}")
+
+
+def publish_next(root):
+    model = read_snapshot(root, 2)
+    fields = ("bundle", "bundle_digest", "code_digest", "encoder_digest", "bits")
+    publish_rows(
+        root,
+        rows(NAMES[20:50], seed=3, version="3"),
+        listed=NAMES[:50],
+        known=NAMES,
+        model=Model(*(getattr(model, field) for field in fields)),
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        a_document_that_is_no_json,
+        a_document_of_another_shape,
+        a_document_without_its_bundle,
+        a_lost_shard,
+        a_flipped_shard,
+        lost_tombstones,
+    ],
+)
+def test_a_replica_starts_on_the_newest_sound_snapshot(root, models, clock, events, spoil):
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    spoil(root)
+    watcher = Watcher(
+        root,
+        lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle),
+        10,
+        lambda *e: events.append(e),
+        clock,
+    )
+    assert watcher.current.snapshot.number == 2
+    assert watcher.failure.snapshot == 3
+    assert watcher.failure.reason.startswith("snapshot 3 ")
+    assert str(root) not in watcher.failure.reason
+    assert [event for event, _ in events] == ["snapshot_failed"]
+    assert watcher.current.answer(validated({"code": "0000", "modality": "image"}))["snapshot"] == 2
+    assert newest_readable(root)[0] >= 2
+
+
+def test_of_two_new_snapshots_the_sound_one_is_taken_over(root, watcher, models, clock):
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    a_document_that_is_no_json(root)
+    assert watcher.poll()
+    assert (watcher.current.snapshot.number, watcher.failure.snapshot) == (2, 3)
+    clock.now += 1000
+    assert not watcher.poll()
+    assert watcher.failure.attempts == 2
+
+
+def test_without_a_sound_snapshot_the_fault_of_the_newest_is_told(root):
+    files.delete_tree(f"{root}/shards")
+    with pytest.raises(FileNotFoundError):
+        Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 10)
+    with pytest.raises(InputError, match="no snapshot"):
+        Watcher(f"{root}-other", lambda number, bundle: Retrieval(f"{root}-other", Limits(), number), 10)
