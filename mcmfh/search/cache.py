@@ -2,14 +2,19 @@
 
 <cache>/<snapshot>/lock        locked while the folder is filled or removed
 <cache>/<snapshot>/used        locked, shared, as long as a process has the snapshot open
-<cache>/<snapshot>/complete    written last: {"root", "number", "files": names in <cache>/shards}
+<cache>/<snapshot>/complete    written last: {"root", "number", "files": names in <cache>/shards,
+                               "derived": names in the folder, "digest": of the rest}
+<derived file>.sha256          its digest; published files are named by theirs
 """
 
 import fcntl
+import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +22,8 @@ from typing import Any, TextIO
 KEPT = 2
 # A shard file that no complete folder lists may belong to a folder that is being filled.
 GRACE_S = 3600.0
+SEAL = ".sha256"
+PUBLISHED = ("safetensors", "arrow")
 
 
 @contextmanager
@@ -34,25 +41,93 @@ def in_use(folder: Path) -> TextIO:
     return file
 
 
+def digest_of(path: Path) -> str:
+    """sha256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: Path) -> Path:
+    """Write the digest of a derived file into a file beside it; returns that."""
+    beside = path.with_name(path.name + SEAL)
+    beside.write_text(digest_of(path))
+    return beside
+
+
+def verified(path: Path) -> bool:
+    """Whether a file has the content that its name promises or, for a derived one, the file beside it. Reads it all."""
+    name, _, suffix = path.name.partition(".")
+    try:
+        expected = name if suffix in PUBLISHED else path.with_name(path.name + SEAL).read_text()
+        return digest_of(path) == expected
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def completed(folder: Path) -> dict[str, Any] | None:
-    """The content of the folder's file `complete`; None where the folder is not filled."""
+    """The content of the folder's file `complete`; None where the folder is not filled, or the file was changed."""
     try:
         facts: dict[str, Any] = json.loads((folder / "complete").read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        digest = facts.pop("digest")
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return facts
+    return facts if digest == _digest(facts) else None
 
 
 def complete(folder: Path, root: str, number: int, files: Sequence[str]) -> None:
-    """Mark the folder as filled."""
-    (folder / "complete").write_text(json.dumps({"root": root, "number": number, "files": list(files)}))
+    """Seal the derived files in the folder and mark it as filled. files: names in <cache>/shards."""
+    derived = sorted(path for path in folder.iterdir() if path.name not in ("lock", "used", "complete"))
+    derived = [path for path in derived if path.suffix != SEAL]
+    for path in derived:
+        seal(path)
+    facts = {"root": root, "number": number, "files": list(files), "derived": [path.name for path in derived]}
+    (folder / "complete").write_text(json.dumps({**facts, "digest": _digest(facts)}))
+
+
+def mapped_files(folder: Path, shards_folder: Path) -> list[Path] | None:
+    """The files that a process maps which opens the folder; None where it is not filled."""
+    facts = completed(folder)
+    if facts is None:
+        return None
+    shared = [shards_folder / name for name in facts["files"] if not name.endswith(SEAL)]
+    return shared + [folder / name for name in facts["derived"]]
+
+
+def sound(folder: Path, shards_folder: Path) -> bool:
+    """Whether the folder is filled and every file of it is verified."""
+    paths = mapped_files(folder, shards_folder)
+    if paths is None:
+        return False
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # hashing leaves Python's lock free
+        return all(threads.map(verified, paths))
+
+
+def inode_of(path: Path) -> int:
+    """The number of the file behind a path, 0 where there is none. A file that is replaced has another number."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def inodes_of(folder: Path, shards_folder: Path) -> dict[Path, int]:
+    """`inode_of` of every file that a process maps which opens the folder."""
+    return {path: inode_of(path) for path in mapped_files(folder, shards_folder) or ()}
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(cache: Path, root: str, grace_s: float = GRACE_S) -> None:
     """Remove older snapshots of the archive at `root` that no process has open, and shard files no snapshot lists.
 
-    A shard file younger than `grace_s` seconds stays.
+    A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
     """
+    recently = time.time() - grace_s
+    for folder in cache.iterdir():
+        if folder.name != "shards" and completed(folder) is None and folder.stat().st_mtime < recently:
+            _remove_unused(folder)
     filled = {folder: facts for folder in cache.iterdir() if (facts := completed(folder))}
     numbers = sorted({facts["number"] for facts in filled.values() if facts["root"] == root})
     for folder, facts in list(filled.items()):
@@ -60,7 +135,7 @@ def sweep(cache: Path, root: str, grace_s: float = GRACE_S) -> None:
             del filled[folder]
     listed = {name for facts in filled.values() for name in facts["files"]}
     for file in (cache / "shards").iterdir():
-        if file.name not in listed and file.stat().st_mtime < time.time() - grace_s:
+        if file.name not in listed and file.stat().st_mtime < recently:
             file.unlink(missing_ok=True)
 
 
@@ -72,6 +147,6 @@ def _remove_unused(folder: Path) -> bool:
             fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        (folder / "complete").unlink()
+        (folder / "complete").unlink(missing_ok=True)
         shutil.rmtree(folder)
         return True

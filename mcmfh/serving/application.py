@@ -139,10 +139,10 @@ def application(replica: Replica) -> FastAPI:
         """Alive."""
         return {"status": "alive"}
 
-    @api.get("/readyz", responses={503: {"description": "about to stop"}})
+    @api.get("/readyz", responses={503: {"description": "about to stop, or damaged"}})
     async def readyz() -> Response:
         """Whether requests should be sent here; names the snapshot, and one that could not be taken over."""
-        return rendered(replica.readiness(), status=503 if replica.draining else 200)
+        return rendered(replica.readiness(), status=200 if replica.ready else 503)
 
     with_problem_schema(api)
     return api

@@ -7,6 +7,8 @@ sharded    ingress replicas, a pool of encoders, and one deployment for each par
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -39,6 +41,7 @@ CALL_S = 60
 TRIES = 3
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @serve.deployment(health_check_period_s=5)
@@ -74,8 +77,16 @@ class Endpoint:
 class IndexPart:
     """One part of the archive's snapshots."""
 
-    def __init__(self, root: str, part: int, parts: int):
+    def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
         self.part = SnapshotPart(root, part, parts)
+        self.sweep_seconds = sweep_seconds
+        threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
+
+    def _sweep_again(self) -> None:
+        while True:
+            time.sleep(self.sweep_seconds)
+            if names := self.part.sweep():
+                logger.warning("%d changed files in the cache are fetched again", len(names))
 
     async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
         return await asyncio.to_thread(self.part.call, number, method, arguments)
@@ -189,7 +200,7 @@ def serve_application(config: Config, device: str) -> Any:
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
     parts = [
         IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(  # type: ignore[attr-defined]
-            root, part, settings.parts
+            root, part, settings.parts, settings.sweep_seconds
         )
         for part in range(settings.parts)
     ]

@@ -32,6 +32,9 @@ class Metrics:
         self.failures = Counter(
             "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", registry=registry
         )
+        self.damage = Counter(
+            "mcmfh_cache_damage", "Sweeps that found a changed file in the node's cache", registry=registry
+        )
         self.failing = Gauge(
             "mcmfh_snapshot_failing",
             "Number of the newest snapshot, where it cannot be served",

@@ -4,6 +4,9 @@ The swap replaces one reference. A request reads the reference once, so no answe
 stays open until its last request is done. The newest snapshot that is sound is served, when a replica starts as later.
 One that cannot be opened, or that fails the canary queries, is reported, and the watcher retries it at growing
 intervals until a newer snapshot replaces it.
+
+A second thread sweeps the node's cache: it verifies every file of the current snapshot again. Where one was changed,
+nothing is answered from the snapshot until it has been opened anew, which fetches the file again.
 """
 
 import threading
@@ -46,27 +49,40 @@ class Watcher:
         report: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
         clock: Callable[[], float] = time.monotonic,
         load: Callable[[Bundle, str], None] = lambda bundle, uri: None,
+        sweep_seconds: float = 3600.0,
     ):
+        self.sweep_seconds = sweep_seconds
         self.root, self.open_retrieval, self.poll_seconds = root, open_retrieval, poll_seconds
         self.report, self.clock, self.load = report, clock, load
         self.failure: Failure | None = None
         self._retry_at = 0.0
         self.current = self._first()
+        self._damaged: Retrieval | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="snapshot-watcher", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._poll_again, name="snapshot-watcher", daemon=True),
+            threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True),
+        ]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a cached file of the current snapshot was changed, so that nothing may be answered from it."""
+        return self._damaged is self.current
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def died(self) -> bool:
-        """Whether the polling thread ended without `stop`."""
-        return self._thread.ident is not None and not self._thread.is_alive() and not self._stop.is_set()
+        """Whether a thread ended without `stop`."""
+        ended = any(thread.ident is not None and not thread.is_alive() for thread in self._threads)
+        return ended and not self._stop.is_set()
 
     def stop(self) -> None:
-        """Stop polling; returns after a poll in progress has ended."""
+        """Stop polling; returns after a poll in progress has ended. A sweep in progress ends by itself."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self._threads[0].is_alive():
+            self._threads[0].join()
 
     def poll(self) -> bool:
         """Whether a newer snapshot was swapped in by this poll. Never raises."""
@@ -118,9 +134,29 @@ class Watcher:
         new = self.open_retrieval(number, old.bundle)
         if new.bundle is not old.bundle:
             self.load(new.bundle, new.snapshot.document.bundle)
-        check_against(old, new)
+        check_against(new if self.damaged else old, new)
         self.current = new  # one reference: a request sees either the old or the new snapshot
         self.report("snapshot", {"snapshot": number, "items": new.snapshot.document.items})
+
+    def sweep(self) -> bool:
+        """Whether the current snapshot's cached files are as they were; where not, it is opened anew. Never raises."""
+        current = self.current
+        if not self.damaged:
+            try:
+                names = current.snapshot.damaged()
+            except Exception as error:  # what cannot be read is not served either
+                names = [type(error).__name__]
+            if not names:
+                return True
+            self._damaged = current
+            self.report("cache_damaged", {"snapshot": current.snapshot.number, "files": len(names)})
+        try:
+            again = self.open_retrieval(current.snapshot.number, current.bundle)
+            if self.current is current:
+                self.current = again
+        except Exception as error:
+            self._failed(current.snapshot.number, error)
+        return False
 
     def _failed(self, number: int | None, error: Exception, newest: int | None = None) -> None:
         """Report a failure, and keep it as the replica's own where it is that of the newest snapshot."""
@@ -132,9 +168,13 @@ class Watcher:
             self.failure = Failure(number, f"{what} ({type(error).__name__})", attempts)
         self.report("snapshot_failed", {"snapshot": number, "error": type(error).__name__, "attempts": attempts})
 
-    def _run(self) -> None:
+    def _poll_again(self) -> None:
         while not self._stop.wait(self.poll_seconds):
             self.poll()
+
+    def _sweep_again(self) -> None:
+        while not self._stop.wait(self.poll_seconds if self.damaged else self.sweep_seconds):
+            self.sweep()
 
 
 def _why(error: Exception) -> str:

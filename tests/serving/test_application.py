@@ -4,7 +4,9 @@ import asyncio
 import errno
 import io
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -320,6 +322,29 @@ def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, mode
         replica.draining = True
         assert client.get("/readyz").status_code == 503
         assert client.post("/v1/search", json=CODE).status_code == 200  # what still arrives is answered
+
+
+def test_a_damaged_replica_answers_503_until_it_is_mended(archive, log, tmp_path):
+    replica = Replica(served(archive, poll_seconds=1000), AccessLog(log))
+    shown = next(Path(os.environ["MCMFH_CACHE"]).glob("shards/*.shown.arrow"))
+    with TestClient(application(replica), LOCAL) as client:
+        data = shown.read_bytes()
+        shown.write_bytes(data.replace(b"report of i9", b"report of i8"))
+        aside = tmp_path / "aside"
+        (tmp_path / "archives").rename(aside)
+        replica.watcher.sweep()
+        for path in ("/v1/items/i9", "/v1/items/i9/image", "/v1/version"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        for body in (CODE, {"report": "two nodules"}):
+            assert client.post("/v1/search", json=body).status_code == 503
+        assert (client.get("/readyz").status_code, client.get("/readyz").json()["status"]) == (503, "damaged")
+        assert client.get("/healthz").status_code == 200
+        assert "mcmfh_cache_damage_total 1.0" in client.get("/metrics").text
+        aside.rename(tmp_path / "archives")
+        replica.watcher.sweep()
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v1/items/i9").json()["report"] == "report of i9"
 
 
 def test_metrics_and_log_hold_numbers_and_nothing_of_the_request(client, log):

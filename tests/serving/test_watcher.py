@@ -1,7 +1,9 @@
 """Snapshots are swapped whole, and what cannot be served changes nothing."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +261,50 @@ def test_without_a_sound_snapshot_the_fault_of_the_newest_is_told(root):
         Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 10)
     with pytest.raises(InputError, match="no snapshot"):
         Watcher(f"{root}-other", lambda number, bundle: Retrieval(f"{root}-other", Limits(), number), 10)
+
+
+def shown_file(cache_folder):
+    return next(cache_folder.glob("shards/*.shown.arrow"))
+
+
+def spoil(path, at=-100):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    with path.open("r+b") as file:  # the same file, which is mapped
+        file.write(data)
+
+
+@pytest.mark.parametrize("pattern", ["shards/*.shown.arrow", "shards/*.safetensors", "*/names.npy", "*/*.index"])
+def test_a_flip_made_while_serving_is_found_by_one_sweep_and_not_served(watcher, events, pattern):
+    folder = Path(os.environ["MCMFH_CACHE"])
+    query = validated({"code": "0000", "modality": "image", "k": 40})
+    expected = watcher.current.answer(query)
+    assert watcher.sweep()
+    spoil(next(folder.glob(pattern)))
+    assert not watcher.sweep()
+    assert [event for event, _ in events] == ["cache_damaged"]
+    assert not watcher.damaged
+    assert watcher.current.answer(query) == expected
+    assert watcher.sweep()
+
+
+def test_nothing_is_answered_while_a_changed_file_cannot_be_fetched(root, watcher, tmp_path, models):
+    old = watcher.current
+    spoil(shown_file(Path(os.environ["MCMFH_CACHE"])))
+    (tmp_path / "a").rename(tmp_path / "away")
+    assert not watcher.sweep()
+    assert watcher.damaged
+    (tmp_path / "away").rename(tmp_path / "a")
+    assert not watcher.sweep()
+    assert not watcher.damaged
+    assert watcher.current is not old
+
+
+def test_a_newer_snapshot_replaces_a_damaged_one(root, watcher, tmp_path, models):
+    spoil(shown_file(Path(os.environ["MCMFH_CACHE"])))
+    (tmp_path / "a").rename(tmp_path / "away")
+    watcher.sweep()
+    (tmp_path / "away").rename(tmp_path / "a")
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    assert watcher.poll()
+    assert (watcher.damaged, watcher.current.snapshot.number) == (False, 2)
