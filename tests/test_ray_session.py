@@ -1,6 +1,8 @@
 """Ray's environment: set before Ray starts, what the user set is kept, and no key means no fast proxy."""
 
 import ast
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,19 @@ def test_the_object_store_is_small_where_nothing_waits_for_a_gpu(tmp_path):
     (tmp_path / "nvidia0").touch()
     assert ray_session.object_store_bytes(None, tmp_path) is None
     assert ray_session.object_store_bytes(300, tmp_path) == 300 * 2**20
+
+
+def test_ray_s_token_and_files_are_private(tmp_path, monkeypatch):
+    token = tmp_path / "auth_token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    before = os.umask(0o022)
+    try:
+        with ray_session._private_files():
+            (tmp_path / "log").write_text("x")
+        (tmp_path / "after").write_text("x")
+    finally:
+        os.umask(before)
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert rights == {"auth_token": 0o600, "log": 0o600, "after": 0o644}

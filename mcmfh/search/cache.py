@@ -17,7 +17,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
+
+from mcmfh.store import private
 
 KEPT = 2
 # A shard file that no complete folder lists may belong to a folder that is being filled.
@@ -29,14 +31,14 @@ PUBLISHED = ("safetensors", "arrow")
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, so that no other process fills or removes it."""
-    with (folder / "lock").open("w") as file:
+    with _open_private(folder / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def in_use(folder: Path) -> TextIO:
     """A file that marks the folder as used until it is closed or garbage-collected."""
-    file = (folder / "used").open("a")
+    file = _open_private(folder / "used", "a")
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
@@ -50,7 +52,7 @@ def digest_of(path: Path) -> str:
 def seal(path: Path) -> Path:
     """Write the digest of a derived file into a file beside it; returns that."""
     beside = path.with_name(path.name + SEAL)
-    beside.write_text(digest_of(path))
+    _write(beside, digest_of(path))
     return beside
 
 
@@ -81,7 +83,7 @@ def complete(folder: Path, root: str, number: int, files: Sequence[str]) -> None
     for path in derived:
         seal(path)
     facts = {"root": root, "number": number, "files": list(files), "derived": [path.name for path in derived]}
-    (folder / "complete").write_text(json.dumps({**facts, "digest": _digest(facts)}))
+    _write(folder / "complete", json.dumps({**facts, "digest": _digest(facts)}))
 
 
 def mapped_files(folder: Path, shards_folder: Path) -> list[Path] | None:
@@ -115,6 +117,15 @@ def inodes_of(folder: Path, shards_folder: Path) -> dict[Path, int]:
     return {path: inode_of(path) for path in mapped_files(folder, shards_folder) or ()}
 
 
+def _open_private(path: Path, mode: Literal["w", "a"]) -> TextIO:
+    return open(path, mode, opener=private.opener)
+
+
+def _write(path: Path, text: str) -> None:
+    with _open_private(path, "w") as file:
+        file.write(text)
+
+
 def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -141,7 +152,10 @@ def sweep(cache: Path, root: str, grace_s: float = GRACE_S) -> None:
 
 def _remove_unused(folder: Path) -> bool:
     """Whether the folder was removed: it stays where another process uses or fills it."""
-    with (folder / "lock").open("w") as lock, (folder / "used").open("a") as used:
+    with (
+        _open_private(folder / "lock", "w") as lock,
+        _open_private(folder / "used", "a") as used,
+    ):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ from mcmfh.search.item_rows import ItemRows
 from mcmfh.search.mapped import MappedRows
 from mcmfh.search.masks import RowFilter
 from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot, snapshot_numbers
-from mcmfh.store import files
+from mcmfh.store import files, private
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def open_snapshot(
     digest = document.digest
     home = Path(cache or os.environ.get("MCMFH_CACHE") or Path.home() / ".cache" / "mcmfh")
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
+    home.chmod(private.FOLDER)  # one that an earlier version created, or the user
     shards_folder = home / "shards"
     with locked(folder):
         used = in_use(folder)

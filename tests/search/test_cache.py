@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,3 +157,18 @@ def test_what_a_killed_process_left_is_swept(root, tmp_path):
     assert abandoned.exists()  # it may be on its way
     cache.sweep(tmp_path / "cache", root, grace_s=-1.0)
     assert not abandoned.exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+def test_the_cache_and_the_store_are_their_owner_s_alone(root, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        (tmp_path / "cache").mkdir(0o755)  # as an earlier version left it
+        publish_and_open(root, tmp_path, 1)
+        publish_and_open(root, tmp_path, 2)
+    finally:
+        os.umask(before)
+    created = [*(tmp_path / "a").rglob("*"), *(tmp_path / "cache").rglob("*"), tmp_path / "a", tmp_path / "cache"]
+    assert len(created) > 20
+    for path in created:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
