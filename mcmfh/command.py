@@ -4,6 +4,7 @@ python jobs/train.py [--config FILE] [section.key=value …]
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,7 +34,11 @@ def parse(arguments: Sequence[str], usage: str) -> Config:
 
 
 def guarded(call: Callable[[], None]) -> int:
-    """The exit code of `call`; an InputError becomes one line on stderr and 2."""
+    """The exit code of `call`; an InputError becomes one line on stderr and 2.
+
+    What the command and the processes that it starts write, its owner alone may read.
+    """
+    os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         call()

@@ -106,6 +106,7 @@ class ServeConfig(Section):
     keys: tuple[KeyConfig, ...] = ()
     keys_uri: str | None = Field(None, min_length=1)
     poll_seconds: float = Field(10, gt=0)
+    sweep_seconds: float = Field(3600, gt=0)
     max_body_mb: int = Field(32, ge=1)
     max_batch: int = Field(16, ge=1)
     max_waiting: int = Field(64, ge=1)

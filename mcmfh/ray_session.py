@@ -132,7 +132,7 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         memory = object_store_bytes(cluster.object_store_mb)
         # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
-        with _quiet_core():
+        with _quiet_core(), _private_files():
             ray.init(include_dashboard=False, **options)
     else:
         # A submitted job's runtime_env sets some of them already, and Ray refuses a variable that is set twice.
@@ -156,6 +156,22 @@ def object_store_bytes(mb: int | None, devices: Path = Path("/dev")) -> int | No
     if mb is None and any(devices.glob("nvidia[0-9]*")):
         return None
     return (mb or 400) * 2**20
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """In the block, what this process and those it starts write is readable by their owner alone, Ray's token included.
+
+    A token that an earlier Ray wrote is made so.
+    """
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if token.is_file() and token.stat().st_uid == os.geteuid():
+        token.chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Ray's environment: set before Ray starts, what the user set is kept, and no key means no fast proxy."""
 
 import ast
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,19 @@ def test_the_metadata_service_is_left_out_only_where_keys_are_present():
 
 def test_an_identity_that_the_nodes_hold_is_not_switched_off():
     assert "AWS_EC2_METADATA_DISABLED" not in ray_session.forwarded(False, {"AWS_EC2_METADATA_DISABLED": "true"})
+
+
+def test_ray_s_token_and_files_are_private(tmp_path, monkeypatch):
+    token = tmp_path / "auth_token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    before = os.umask(0o022)
+    try:
+        with ray_session._private_files():
+            (tmp_path / "log").write_text("x")
+        (tmp_path / "after").write_text("x")
+    finally:
+        os.umask(before)
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert rights == {"auth_token": 0o600, "log": 0o600, "after": 0o644}

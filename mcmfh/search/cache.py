@@ -2,57 +2,143 @@
 
 <cache>/<snapshot>/lock        locked while the folder is filled or removed
 <cache>/<snapshot>/used        locked, shared, as long as a process has the snapshot open
-<cache>/<snapshot>/complete    written last: {"root", "number", "files": names in <cache>/shards}
+<cache>/<snapshot>/complete    written last: {"root", "number", "files": names in <cache>/shards,
+                               "derived": names in the folder, "digest": of the rest}
+<derived file>.sha256          its digest; published files are named by theirs
 """
 
 import fcntl
+import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
+
+from mcmfh.store import private
 
 KEPT = 2
 # A shard file that no complete folder lists may belong to a folder that is being filled.
 GRACE_S = 3600.0
+SEAL = ".sha256"
+PUBLISHED = ("safetensors", "arrow")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, so that no other process fills or removes it."""
-    with (folder / "lock").open("w") as file:
+    with _open_private(folder / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def in_use(folder: Path) -> TextIO:
     """A file that marks the folder as used until it is closed or garbage-collected."""
-    file = (folder / "used").open("a")
+    file = _open_private(folder / "used", "a")
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
+def digest_of(path: Path) -> str:
+    """sha256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: Path) -> Path:
+    """Write the digest of a derived file into a file beside it; returns that."""
+    beside = path.with_name(path.name + SEAL)
+    _write(beside, digest_of(path))
+    return beside
+
+
+def verified(path: Path) -> bool:
+    """Whether a file has the content that its name promises or, for a derived one, the file beside it. Reads it all."""
+    name, _, suffix = path.name.partition(".")
+    try:
+        expected = name if suffix in PUBLISHED else path.with_name(path.name + SEAL).read_text()
+        return digest_of(path) == expected
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def completed(folder: Path) -> dict[str, Any] | None:
-    """The content of the folder's file `complete`; None where the folder is not filled."""
+    """The content of the folder's file `complete`; None where the folder is not filled, or the file was changed."""
     try:
         facts: dict[str, Any] = json.loads((folder / "complete").read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        digest = facts.pop("digest")
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return facts
+    return facts if digest == _digest(facts) else None
 
 
 def complete(folder: Path, root: str, number: int, files: Sequence[str]) -> None:
-    """Mark the folder as filled."""
-    (folder / "complete").write_text(json.dumps({"root": root, "number": number, "files": list(files)}))
+    """Seal the derived files in the folder and mark it as filled. files: names in <cache>/shards."""
+    derived = sorted(path for path in folder.iterdir() if path.name not in ("lock", "used", "complete"))
+    derived = [path for path in derived if path.suffix != SEAL]
+    for path in derived:
+        seal(path)
+    facts = {"root": root, "number": number, "files": list(files), "derived": [path.name for path in derived]}
+    _write(folder / "complete", json.dumps({**facts, "digest": _digest(facts)}))
+
+
+def mapped_files(folder: Path, shards_folder: Path) -> list[Path] | None:
+    """The files that a process maps which opens the folder; None where it is not filled."""
+    facts = completed(folder)
+    if facts is None:
+        return None
+    shared = [shards_folder / name for name in facts["files"] if not name.endswith(SEAL)]
+    return shared + [folder / name for name in facts["derived"]]
+
+
+def sound(folder: Path, shards_folder: Path) -> bool:
+    """Whether the folder is filled and every file of it is verified."""
+    paths = mapped_files(folder, shards_folder)
+    if paths is None:
+        return False
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # hashing leaves Python's lock free
+        return all(threads.map(verified, paths))
+
+
+def inode_of(path: Path) -> int:
+    """The number of the file behind a path, 0 where there is none. A file that is replaced has another number."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def inodes_of(folder: Path, shards_folder: Path) -> dict[Path, int]:
+    """`inode_of` of every file that a process maps which opens the folder."""
+    return {path: inode_of(path) for path in mapped_files(folder, shards_folder) or ()}
+
+
+def _open_private(path: Path, mode: Literal["w", "a"]) -> TextIO:
+    return open(path, mode, opener=private.opener)
+
+
+def _write(path: Path, text: str) -> None:
+    with _open_private(path, "w") as file:
+        file.write(text)
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(cache: Path, root: str, grace_s: float = GRACE_S) -> None:
     """Remove older snapshots of the archive at `root` that no process has open, and shard files no snapshot lists.
 
-    A shard file younger than `grace_s` seconds stays.
+    A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
     """
+    recently = time.time() - grace_s
+    for folder in cache.iterdir():
+        if folder.name != "shards" and completed(folder) is None and folder.stat().st_mtime < recently:
+            _remove_unused(folder)
     filled = {folder: facts for folder in cache.iterdir() if (facts := completed(folder))}
     numbers = sorted({facts["number"] for facts in filled.values() if facts["root"] == root})
     for folder, facts in list(filled.items()):
@@ -60,18 +146,21 @@ def sweep(cache: Path, root: str, grace_s: float = GRACE_S) -> None:
             del filled[folder]
     listed = {name for facts in filled.values() for name in facts["files"]}
     for file in (cache / "shards").iterdir():
-        if file.name not in listed and file.stat().st_mtime < time.time() - grace_s:
+        if file.name not in listed and file.stat().st_mtime < recently:
             file.unlink(missing_ok=True)
 
 
 def _remove_unused(folder: Path) -> bool:
     """Whether the folder was removed: it stays where another process uses or fills it."""
-    with (folder / "lock").open("w") as lock, (folder / "used").open("a") as used:
+    with (
+        _open_private(folder / "lock", "w") as lock,
+        _open_private(folder / "used", "a") as used,
+    ):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        (folder / "complete").unlink()
+        (folder / "complete").unlink(missing_ok=True)
         shutil.rmtree(folder)
         return True

@@ -35,6 +35,13 @@ class SnapshotPart:
         """The result of a Source method of this part of snapshot `number`."""
         return getattr(self._source(number), method)(*arguments)
 
+    def sweep(self) -> list[str]:
+        """Names of cached files that were changed; their snapshots are opened anew by the next call."""
+        names = {number: source.damaged() for number, source in self.sources.items()}
+        with self.lock:
+            self.sources = {number: source for number, source in self.sources.items() if not names.get(number)}
+        return [name for changed in names.values() for name in changed]
+
     def _source(self, number: int) -> LocalSource:
         if (source := self.sources.get(number)) is None:
             with self.lock:
@@ -77,6 +84,10 @@ class ShardedSource:
     def facets(self) -> dict[str, Facet]:
         answers = self._of_all("facets")
         return {name: merged_facet([answer[name] for answer in answers]) for name in self.document.filters}
+
+    def damaged(self) -> list[str]:
+        """Nothing: each part sweeps its own files."""
+        return []
 
     def _of_all(self, method: str, *arguments: Any) -> list[Any]:
         """The result of each part."""

@@ -45,6 +45,9 @@ class Source(Protocol):
 
     def facets(self) -> dict[str, Facet]: ...
 
+    def damaged(self) -> list[str]:
+        """Names of cached files that were changed since they were verified."""
+
 
 class LocalSource:
     """A snapshot mapped in this process, or a part of one, as a Source."""
@@ -72,3 +75,6 @@ class LocalSource:
 
     def facets(self) -> dict[str, Facet]:
         return snapshot_facets(self.snapshot)
+
+    def damaged(self) -> list[str]:
+        return self.snapshot.damaged()

@@ -110,7 +110,7 @@ def application(replica: Replica) -> FastAPI:
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
-        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(picture, media_type="image/jpeg")
 
     @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
     async def item(request: Request, item_id: str) -> Response:
@@ -132,17 +132,17 @@ def application(replica: Replica) -> FastAPI:
 
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(replica.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(replica.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Alive."""
         return {"status": "alive"}
 
-    @api.get("/readyz", responses={503: {"description": "about to stop"}})
+    @api.get("/readyz", responses={503: {"description": "about to stop, or damaged"}})
     async def readyz() -> Response:
         """Whether requests should be sent here; names the snapshot, and one that could not be taken over."""
-        return rendered(replica.readiness(), status=503 if replica.draining else 200)
+        return rendered(replica.readiness(), status=200 if replica.ready else 503)
 
     with_problem_schema(api)
     return api

@@ -7,6 +7,8 @@ sharded    ingress replicas, a pool of encoders, and one deployment for each par
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -25,7 +27,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
-from mcmfh.search.opening import latest
+from mcmfh.search.opening import newest_readable
 from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
 from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start
@@ -39,6 +41,7 @@ CALL_S = 60
 TRIES = 3
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @serve.deployment(health_check_period_s=5)
@@ -58,6 +61,10 @@ class Endpoint:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return application(self.replica)
 
+    def state(self) -> str:
+        """What is served, in words."""
+        return self.replica.state()
+
     def guarded(self) -> bool:
         """Whether requests need a key."""
         return self.replica.config.serve.guarded
@@ -70,8 +77,16 @@ class Endpoint:
 class IndexPart:
     """One part of the archive's snapshots."""
 
-    def __init__(self, root: str, part: int, parts: int):
+    def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
         self.part = SnapshotPart(root, part, parts)
+        self.sweep_seconds = sweep_seconds
+        threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
+
+    def _sweep_again(self) -> None:
+        while True:
+            time.sleep(self.sweep_seconds)
+            if names := self.part.sweep():
+                logger.warning("%d changed files in the cache are fetched again", len(names))
 
     async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
         return await asyncio.to_thread(self.part.call, number, method, arguments)
@@ -185,7 +200,7 @@ def serve_application(config: Config, device: str) -> Any:
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
     parts = [
         IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(  # type: ignore[attr-defined]
-            root, part, settings.parts
+            root, part, settings.parts, settings.sweep_seconds
         )
         for part in range(settings.parts)
     ]
@@ -197,7 +212,7 @@ def query_device(config: Config) -> str:
 
     Where the cluster has no GPUs it is the CPU. A replica then starts only if the model's canary has equal codes there.
     """
-    _, document = latest(archive_root(config.store, config.archive.name))
+    _, document = newest_readable(archive_root(config.store, config.archive.name))
     bundle = files.read_json(files.join(document.bundle, "config.json"))
     device: str = bundle["encoder_identity"]["device"]
     return device if ray_session.has_gpus(config.cluster) else "cpu"
@@ -242,6 +257,11 @@ def check_replaced(settings: ServeConfig) -> None:
             "an endpoint that asks for keys runs on this Ray cluster and no access key is configured; configure "
             "serve.keys or serve.keys_uri, or take that endpoint down with `serve shutdown`"
         )
+
+
+def state() -> str:
+    """What a replica of the running endpoint serves, in words."""
+    return str(serve.get_app_handle(APPLICATION).state.remote().result(timeout_s=CALL_S))
 
 
 def stop() -> None:

@@ -32,6 +32,15 @@ class Metrics:
         self.failures = Counter(
             "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", registry=registry
         )
+        self.damage = Counter(
+            "mcmfh_cache_damage", "Sweeps that found a changed file in the node's cache", registry=registry
+        )
+        self.failing = Gauge(
+            "mcmfh_snapshot_failing",
+            "Number of the newest snapshot, where it cannot be served",
+            ("reason",),
+            registry=registry,
+        )
         Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(
             replica or str(os.getpid())
         ).set(1)
@@ -47,6 +56,12 @@ class Metrics:
     def set_snapshot(self, snapshot: int, items: int) -> None:
         self.snapshot.set(snapshot)
         self.items.set(items)
+
+    def set_failing(self, failing: tuple[int, str] | None) -> None:
+        """failing: the number of the newest snapshot and why it is not served; None where it is."""
+        self.failing.clear()
+        if failing is not None:
+            self.failing.labels(failing[1]).set(failing[0])
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcmfh.serving.access import Access, Refused
 from mcmfh.serving.access_log import AccessLog
+from mcmfh.serving.headers import add_headers, is_https
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.origin import check_origin
 from mcmfh.serving.problems import problem
@@ -45,11 +46,14 @@ class AccessMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started, status = time.perf_counter(), 0
+        headers = Headers(scope=scope)
+        https = is_https(scope.get("scheme", "http"), headers)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                add_headers(message, https)
             await send(message)
 
         facts: dict[str, Any] = {}
@@ -57,7 +61,6 @@ class AccessMiddleware:
             if scope["path"] in UNGUARDED:
                 await self.app(scope, receive, send_and_note)
             else:
-                headers = Headers(scope=scope)
                 if self.access.keys() is None:
                     check_origin(scope["method"], headers)
                 facts["key"] = self.access.admit(headers.get("authorization"))

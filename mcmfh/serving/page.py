@@ -22,9 +22,4 @@ def page(name: str = "page") -> tuple[bytes, dict[str, str]]:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    return html, {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-cache",
-    }
+    return html, {"Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items())}

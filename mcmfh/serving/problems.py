@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mcmfh.archive.images import DecodeError
 from mcmfh.errors import InputError
+from mcmfh.serving.replica import Unavailable
 
 
 def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -26,6 +27,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DecodeError)
     async def bad_image(request: Request, error: DecodeError) -> JSONResponse:
         return problem(422, "Unreadable query", f"the query cannot be read: {error}")
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(request: Request, error: Unavailable) -> JSONResponse:
+        return problem(503, "Unavailable", str(error), {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)
     async def bad_shape(request: Request, error: RequestValidationError) -> JSONResponse:

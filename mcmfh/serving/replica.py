@@ -23,6 +23,10 @@ from mcmfh.store.layout import archive_root
 T = TypeVar("T")
 
 
+class Unavailable(Exception):
+    """This replica cannot answer now; the message, for the client, says why."""
+
+
 class Replica:
     """Opens the newest snapshot and loads its model; a constructed Replica is ready to answer. Raises InputError."""
 
@@ -47,6 +51,7 @@ class Replica:
             config.serve.poll_seconds,
             self._record_event,
             load=self.encoding.load,
+            sweep_seconds=config.serve.sweep_seconds,
         )
         check_against(self.current, self.current)  # compiles code and reads pages that the first query needs
         self.metrics.set_snapshot(self.current.snapshot.number, self.current.snapshot.document.items)
@@ -57,7 +62,9 @@ class Replica:
 
     @property
     def current(self) -> Retrieval:
-        """The Retrieval that answers now. Read it once a request."""
+        """The Retrieval that answers now. Read it once a request. Raises Unavailable where its files were changed."""
+        if self.watcher.damaged:
+            raise Unavailable("this replica's files were damaged and are fetched again; try again")
         return self.watcher.current
 
     def start(self) -> None:
@@ -111,10 +118,27 @@ class Replica:
         """The answer to /readyz: the current snapshot, and why a newer one could not replace it."""
         failure = self.watcher.failure
         return {
-            "status": "draining" if self.draining else "ready",
-            "snapshot": self.current.snapshot.number,
+            "status": "draining" if self.draining else "damaged" if self.watcher.damaged else "ready",
+            "snapshot": self.watcher.current.snapshot.number,
             "failing": None if failure is None else {"snapshot": failure.snapshot, "reason": failure.reason},
         }
+
+    def state(self) -> str:
+        """What is served, in words: the snapshot, and why not a newer one."""
+        snapshot, failure = self.watcher.current.snapshot, self.watcher.failure
+        served = f"snapshot {snapshot.number} ({snapshot.document.items} items)"
+        return served if failure is None else f"{served}, for {failure.reason},"
+
+    def metrics_text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        failure = self.watcher.failure
+        self.metrics.set_failing((failure.snapshot or 0, failure.reason) if failure else None)
+        return self.metrics.text()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return not self.draining and not self.watcher.damaged
 
     def check_health(self) -> None:
         """Raise RuntimeError where this replica should be replaced."""
@@ -126,5 +150,7 @@ class Replica:
         if event == "snapshot":
             self.metrics.swaps.inc()
             self.metrics.set_snapshot(fields["snapshot"], fields["items"])
+        elif event == "cache_damaged":
+            self.metrics.damage.inc()
         else:
             self.metrics.failures.inc()

@@ -28,6 +28,7 @@ import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
+from mcmfh.store import private
 
 SCHEMES = ("file", "s3")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -196,7 +197,8 @@ def size(uri: str) -> int:
 def create(uri: str, data: bytes) -> bool:
     """Write `data` to `uri` unless an object exists there: True if this call wrote it, False if it did not.
 
-    Of any number of racing writers exactly one gets True. A reader sees the whole object or none.
+    Of any number of racing writers exactly one gets True. A reader sees the whole object or none. On a disk its owner
+    alone may read it.
     """
     fs, path = _open(uri)
     if not isinstance(fs, LocalFileSystem):
@@ -210,10 +212,10 @@ def create(uri: str, data: bytes) -> bool:
                 return False
             raise
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(target.parent)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=private.opener) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -289,9 +291,10 @@ def _version(info: dict[str, Any]) -> str:
 def download(uri: str, target: Path) -> None:
     """Copy the object at `uri` to a local file; it appears whole or not at all."""
     fs, path = _open(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(target.parent)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
+        private.make_file(temporary)
         fs.get_file(path, str(temporary))
         temporary.replace(target)
     finally:

@@ -1,12 +1,18 @@
 """A node keeps two snapshots and those that are open; what it keeps can be opened without the store."""
 
 import os
+import resource
+import shutil
+import stat
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.search import cache
+from mcmfh.search.nearest import nearest_hits
 from mcmfh.search.opening import open_snapshot
 
 NAMES = [f"i{n}" for n in range(1, 30)]
@@ -52,3 +58,117 @@ def test_files_of_a_folder_being_filled_are_left_alone(root, tmp_path):
     stranger.touch()
     publish_and_open(root, tmp_path, 2)
     assert stranger.exists()
+
+
+def answers(snapshot) -> list:
+    """What a snapshot says of every item, and its nearest items to some codes."""
+    shown = [snapshot.shown([snapshot.row(name)]) for name in NAMES if snapshot.row(name) is not None]
+    codes = np.random.default_rng(1).integers(0, 256, (8, 2), np.uint8)
+    hits = [
+        nearest_hits(snapshot, {"image": code}, 20, "report", 16, None, {"modality": ["CT", "MR"]}) for code in codes
+    ]
+    return [shown, [(hit.rows.tolist(), hit.distances.tolist()) for hit in hits]]
+
+
+def cached_files(tmp_path) -> list[Path]:
+    return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def flip(path: Path, at: int, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def test_flips_made_before_opening_are_not_served(root, tmp_path):
+    publish_and_open(root, tmp_path, 1)
+    expected = answers(publish_and_open(root, tmp_path, 2))
+    rng = np.random.default_rng(7)
+    files = cached_files(tmp_path)
+    assert len(files) > 10
+    for turn in range(3 * len(files)):
+        for path in [files[turn % len(files)], *rng.choice(files, 2 if turn % 5 == 0 else 0)]:
+            flip(path, int(rng.integers(path.stat().st_size)), int(rng.integers(8)))
+        assert answers(open_snapshot(root, cache=str(tmp_path / "cache"))) == expected, files[turn % len(files)]
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "emptied", "lost", "appended"])
+def test_a_file_that_is_not_whole_does_not_prevent_a_start(root, tmp_path, spoil):
+    expected = answers(publish_and_open(root, tmp_path, 1))
+    for path in cached_files(tmp_path):
+        match spoil:
+            case "truncated":
+                os.truncate(path, path.stat().st_size // 2)
+            case "emptied":
+                os.truncate(path, 0)
+            case "lost":
+                path.unlink()
+            case "appended":
+                with path.open("ab") as file:
+                    file.write(b"x")
+        assert answers(open_snapshot(root, cache=str(tmp_path / "cache"))) == expected, path
+
+
+def test_a_process_that_maps_a_replaced_or_changed_file_can_tell(root, tmp_path):
+    first = publish_and_open(root, tmp_path, 1)
+    assert first.damaged() == []
+    shown = next((tmp_path / "cache" / "shards").glob("*.shown.arrow"))
+    flip(shown, shown.stat().st_size // 2, 3)
+    assert first.damaged() == [shown.name]
+    second = open_snapshot(root, cache=str(tmp_path / "cache"))  # fetches it again
+    assert second.damaged() == []
+    assert first.damaged()  # it maps the old one
+
+
+@contextmanager
+def no_file_larger_than(limit: int):
+    """In the block writing fails beyond `limit` bytes of a file, halfway, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [100, 400, 1000, 2000])
+def test_a_full_disk_leaves_no_partial_file_and_prevents_no_later_start(root, tmp_path, limit):
+    publish_rows(root, rows(NAMES, seed=1))
+    for _ in range(3):
+        with no_file_larger_than(limit), pytest.raises(OSError, match="large"):
+            open_snapshot(root, cache=str(tmp_path / "cache"))
+        left = [path for path in cached_files(tmp_path) if not cache.verified(path) and path.suffix != ".sha256"]
+        assert left == []
+    assert answers(open_snapshot(root, cache=str(tmp_path / "cache")))
+
+
+def test_what_a_killed_process_left_is_swept(root, tmp_path):
+    publish_and_open(root, tmp_path, 1)
+    folder = next(folder for folder in (tmp_path / "cache").iterdir() if cache.completed(folder))
+    (folder / "complete").unlink()
+    (folder / "arriving").mkdir()
+    (folder / "arriving" / "half").write_bytes(b"x" * 1000)
+    open_snapshot(root, cache=str(tmp_path / "cache"))
+    assert not (folder / "arriving").exists()
+    abandoned = tmp_path / "cache" / ("0" * 64)
+    shutil.copytree(folder, abandoned)
+    (abandoned / "complete").unlink()
+    cache.sweep(tmp_path / "cache", root)
+    assert abandoned.exists()  # it may be on its way
+    cache.sweep(tmp_path / "cache", root, grace_s=-1.0)
+    assert not abandoned.exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+def test_the_cache_and_the_store_are_their_owner_s_alone(root, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        (tmp_path / "cache").mkdir(0o755)  # as an earlier version left it
+        publish_and_open(root, tmp_path, 1)
+        publish_and_open(root, tmp_path, 2)
+    finally:
+        os.umask(before)
+    created = [*(tmp_path / "a").rglob("*"), *(tmp_path / "cache").rglob("*"), tmp_path / "a", tmp_path / "cache"]
+    assert len(created) > 20
+    for path in created:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path

@@ -98,3 +98,16 @@ def test_the_question_names_its_snapshot(root):
     ]
     assert [source.item("i140") is None for source in both] == [True, False]
     assert [source.item("i65")["fingerprint"] for source in both] == ["i65-2", "i65-3"]
+
+
+def test_a_part_opens_a_changed_file_anew(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MCMFH_CACHE", str(tmp_path))
+    part = SnapshotPart(root, 0, 2)
+    number = 7
+    item = part.call(number, "item", ("i150",)) or part.call(number, "item", ("i10",))
+    assert part.sweep() == []
+    for path in tmp_path.glob("shards/*.shown.arrow"):
+        path.write_bytes(path.read_bytes().replace(b"report of i", b"report by i"))
+    assert part.sweep()
+    assert part.call(number, "item", (item["item_id"],)) == item
+    assert part.sweep() == []

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import io
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -225,6 +227,41 @@ def test_with_keys_any_name_is_answered(guarded):
         assert guarded.post("/v1/search", json=CODE, headers={**KEY, **headers}).status_code == 200
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_nothing_is_kept_or_taken_for_another_type(guarded, keyed):
+    """Whatever the answer: hits, an item, a picture, a page, a fault, a refusal."""
+    addresses = [
+        "/v1/items/i9",
+        "/v1/items/a%2Fb/image",
+        "/v1/version",
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/x",
+    ]
+    answers = [guarded.get(address, headers=KEY if keyed else {}) for address in [*addresses, "/healthz", "/readyz"]]
+    for body in (CODE, {"report": "two nodules", "k": 3}, {"report": "?"}, {}):
+        answers += [
+            guarded.post(f"/v1/{route}", json=body, headers=KEY if keyed else {}) for route in ("search", "hash")
+        ]
+    answers.append(guarded.put("/v1/search", headers=KEY if keyed else {}))
+    assert len({answer.status_code for answer in answers}) > 1
+    for answer in answers:
+        assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.url
+        assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"], answer.url
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Forwarded-Proto": "https"}, {"Forwarded": 'for=192.0.2.60; proto="https"; by=203.0.113.43'}]
+)
+def test_behind_tls_the_browser_is_told_to_stay_there(guarded, headers):
+    for address in ("/", "/v1/version", "/healthz"):
+        assert "max-age" in guarded.get(address, headers=headers).headers["Strict-Transport-Security"]
+
+
 def test_too_many_requests_are_told_when_to_come_again(archive, log):
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 2}])
     with TestClient(application(Replica(config, AccessLog(log)))) as client:
@@ -280,9 +317,34 @@ def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, mode
         assert "gone" not in ready.text + log.getvalue()
         assert client.post("/v1/search", json=CODE).json()["snapshot"] == 1
         assert "mcmfh_snapshot_failures_total 1.0" in client.get("/metrics").text
+        assert 'mcmfh_snapshot_failing{reason="snapshot 2 was refused (InputError)"} 2.0' in client.get("/metrics").text
+        assert replica.state().startswith("snapshot 1 (60 items), for snapshot 2 was refused")
         replica.draining = True
         assert client.get("/readyz").status_code == 503
         assert client.post("/v1/search", json=CODE).status_code == 200  # what still arrives is answered
+
+
+def test_a_damaged_replica_answers_503_until_it_is_mended(archive, log, tmp_path):
+    replica = Replica(served(archive, poll_seconds=1000), AccessLog(log))
+    shown = next(Path(os.environ["MCMFH_CACHE"]).glob("shards/*.shown.arrow"))
+    with TestClient(application(replica), LOCAL) as client:
+        data = shown.read_bytes()
+        shown.write_bytes(data.replace(b"report of i9", b"report of i8"))
+        aside = tmp_path / "aside"
+        (tmp_path / "archives").rename(aside)
+        replica.watcher.sweep()
+        for path in ("/v1/items/i9", "/v1/items/i9/image", "/v1/version"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        for body in (CODE, {"report": "two nodules"}):
+            assert client.post("/v1/search", json=body).status_code == 503
+        assert (client.get("/readyz").status_code, client.get("/readyz").json()["status"]) == (503, "damaged")
+        assert client.get("/healthz").status_code == 200
+        assert "mcmfh_cache_damage_total 1.0" in client.get("/metrics").text
+        aside.rename(tmp_path / "archives")
+        replica.watcher.sweep()
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v1/items/i9").json()["report"] == "report of i9"
 
 
 def test_metrics_and_log_hold_numbers_and_nothing_of_the_request(client, log):

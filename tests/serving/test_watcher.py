@@ -1,7 +1,9 @@
 """Snapshots are swapped whole, and what cannot be served changes nothing."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
 from mcmfh.errors import InputError
+from mcmfh.search.opening import newest_readable
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.watcher import Watcher
+from mcmfh.snapshots.document import Model, read_snapshot
 from mcmfh.snapshots.publish import rollback
 from mcmfh.store import files, numbered
 from mcmfh.store.layout import snapshots_folder
@@ -165,3 +169,142 @@ def test_the_thread_polls_and_stops(root, models):
     assert swapped.wait(60)
     watcher.stop()
     assert watcher.current.snapshot.number == 2
+
+
+def a_document_that_is_no_json(root):
+    files.create(f"{snapshots_folder(root)}/000003.json", b"{")
+
+
+def a_document_of_another_shape(root):
+    files.create(f"{snapshots_folder(root)}/000003.json", b'{"shards": 7}')
+
+
+def a_document_without_its_bundle(root):
+    good = numbered.get(snapshots_folder(root), 2)
+    numbered.append(snapshots_folder(root), lambda head: {**good, "bundle": "file:///gone", "bundle_digest": "0" * 64})
+
+
+def a_lost_shard(root):
+    publish_next(root)
+    files.delete(f"{root}/shards/{numbered.get(snapshots_folder(root), 3)['shards'][-1]['codes']}.safetensors")
+
+
+def a_flipped_shard(root):
+    publish_next(root)
+    name = f"{root}/shards/{numbered.get(snapshots_folder(root), 3)['shards'][-1]['shown']}.parquet"
+    data = bytearray(files.read(name))
+    data[len(data) // 2] ^= 1
+    files.delete(name)
+    files.create(name, bytes(data))
+
+
+def lost_tombstones(root):
+    publish_next(root)
+    files.delete(f"{root}/tombstones/{read_snapshot(root, 3).tombstones}")
+
+
+def publish_next(root):
+    model = read_snapshot(root, 2)
+    fields = ("bundle", "bundle_digest", "code_digest", "encoder_digest", "bits")
+    publish_rows(
+        root,
+        rows(NAMES[20:50], seed=3, version="3"),
+        listed=NAMES[:50],
+        known=NAMES,
+        model=Model(*(getattr(model, field) for field in fields)),
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        a_document_that_is_no_json,
+        a_document_of_another_shape,
+        a_document_without_its_bundle,
+        a_lost_shard,
+        a_flipped_shard,
+        lost_tombstones,
+    ],
+)
+def test_a_replica_starts_on_the_newest_sound_snapshot(root, models, clock, events, spoil):
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    spoil(root)
+    watcher = Watcher(
+        root,
+        lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle),
+        10,
+        lambda *e: events.append(e),
+        clock,
+    )
+    assert watcher.current.snapshot.number == 2
+    assert watcher.failure.snapshot == 3
+    assert watcher.failure.reason.startswith("snapshot 3 ")
+    assert str(root) not in watcher.failure.reason
+    assert [event for event, _ in events] == ["snapshot_failed"]
+    assert watcher.current.answer(validated({"code": "0000", "modality": "image"}))["snapshot"] == 2
+    assert newest_readable(root)[0] >= 2
+
+
+def test_of_two_new_snapshots_the_sound_one_is_taken_over(root, watcher, models, clock):
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    a_document_that_is_no_json(root)
+    assert watcher.poll()
+    assert (watcher.current.snapshot.number, watcher.failure.snapshot) == (2, 3)
+    clock.now += 1000
+    assert not watcher.poll()
+    assert watcher.failure.attempts == 2
+
+
+def test_without_a_sound_snapshot_the_fault_of_the_newest_is_told(root):
+    files.delete_tree(f"{root}/shards")
+    with pytest.raises(FileNotFoundError):
+        Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 10)
+    with pytest.raises(InputError, match="no snapshot"):
+        Watcher(f"{root}-other", lambda number, bundle: Retrieval(f"{root}-other", Limits(), number), 10)
+
+
+def shown_file(cache_folder):
+    return next(cache_folder.glob("shards/*.shown.arrow"))
+
+
+def spoil(path, at=-100):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    with path.open("r+b") as file:  # the same file, which is mapped
+        file.write(data)
+
+
+@pytest.mark.parametrize("pattern", ["shards/*.shown.arrow", "shards/*.safetensors", "*/names.npy", "*/*.index"])
+def test_a_flip_made_while_serving_is_found_by_one_sweep_and_not_served(watcher, events, pattern):
+    folder = Path(os.environ["MCMFH_CACHE"])
+    query = validated({"code": "0000", "modality": "image", "k": 40})
+    expected = watcher.current.answer(query)
+    assert watcher.sweep()
+    spoil(next(folder.glob(pattern)))
+    assert not watcher.sweep()
+    assert [event for event, _ in events] == ["cache_damaged"]
+    assert not watcher.damaged
+    assert watcher.current.answer(query) == expected
+    assert watcher.sweep()
+
+
+def test_nothing_is_answered_while_a_changed_file_cannot_be_fetched(root, watcher, tmp_path, models):
+    old = watcher.current
+    spoil(shown_file(Path(os.environ["MCMFH_CACHE"])))
+    (tmp_path / "a").rename(tmp_path / "away")
+    assert not watcher.sweep()
+    assert watcher.damaged
+    (tmp_path / "away").rename(tmp_path / "a")
+    assert not watcher.sweep()
+    assert not watcher.damaged
+    assert watcher.current is not old
+
+
+def test_a_newer_snapshot_replaces_a_damaged_one(root, watcher, tmp_path, models):
+    spoil(shown_file(Path(os.environ["MCMFH_CACHE"])))
+    (tmp_path / "a").rename(tmp_path / "away")
+    watcher.sweep()
+    (tmp_path / "away").rename(tmp_path / "a")
+    publish_rows(root, rows(NAMES[30:], seed=1, version="2"), listed=NAMES, model=models[0])
+    assert watcher.poll()
+    assert (watcher.damaged, watcher.current.snapshot.number) == (False, 2)
