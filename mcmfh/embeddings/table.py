@@ -26,7 +26,7 @@ class EmbeddingTable:
     split: np.ndarray  # str[N]: train | validation | test
     group: np.ndarray  # str[N]: patient or case, never on two sides of a split
     study: np.ndarray  # str[N]
-    date: np.ndarray  # str[N]: ISO 8601, "" where unknown
+    date: np.ndarray  # str[N]: ISO 8601 to the precision that is known (year, month or day), "" where unknown
     text_key: np.ndarray  # str[N]: sha256 of the normalised report, "" without one; equal texts are one answer in R@K
     labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
     label_names: tuple[str, ...] = ()

@@ -3,24 +3,45 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
 
+from mcmfh.archive.dates import day_first_of, parse_date
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 
 
 def temporal_split(table: EmbeddingTable, cut: str, validation_percent: int = 10) -> EmbeddingTable:
-    """Train on items before the ISO date `cut`, test on the others; some of the earlier groups become validation.
+    """Train on items before the date `cut`, test on the others; some of the earlier groups become validation.
 
-    A group with items on both sides keeps only the earlier ones: a patient of the training set is no new patient.
-    Items without a date are left out. Raises InputError when a side is empty.
+    Dates are written in one of the formats that `archive.dates` lists. A group with items on both sides keeps only the
+    earlier ones: a patient of the training set is no new patient. Items without a date are left out, and items whose
+    month or year holds the cut. Raises InputError for a date that cannot be read, and when a side is empty.
     """
-    table = table.select(table.date != "")
-    early = table.date < cut
+    early, late = sides_of_date(table, parse_date(cut).first)
     trained = np.isin(table.group, table.group[early])
-    return _two_sides(table, early, ~early & ~trained, validation_percent, f"date {cut}")
+    return _two_sides(table, early, late & ~trained, validation_percent, f"date {cut}")
+
+
+def sides_of_date(table: EmbeddingTable, cut: date) -> tuple[np.ndarray, np.ndarray]:
+    """(bool[N], bool[N]): items that are certainly before `cut`, and items that are certainly not.
+
+    Raises InputError for a date that cannot be read.
+    """
+    texts, of_item = np.unique(table.date, return_inverse=True)
+    day_first = day_first_of(texts)
+    early, late = np.zeros((2, len(texts)), bool)
+    for i, text in enumerate(texts.tolist()):
+        if text:
+            try:
+                known = parse_date(text, day_first)
+            except ValueError as error:
+                item = table.item_id[of_item == i][0]
+                raise InputError(f"item '{item}' has no date to split by: {error}; write it as YYYY-MM-DD") from error
+            early[i], late[i] = known.last < cut, known.first >= cut
+    return early[of_item], late[of_item]
 
 
 def cross_dataset_split(source: EmbeddingTable, target: EmbeddingTable, validation_percent: int = 10) -> EmbeddingTable:

@@ -25,6 +25,49 @@ def test_temporal_split_trains_before_and_asks_after():
     assert len(train) == ((table.date != "") & (table.date < "2015-01-01")).sum()
 
 
+def dated(dates):
+    return replace(make_table(len(dates)), date=np.array(dates), group=np.array([f"g{i}" for i in range(len(dates))]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("31.12.2019", "05.01.2020"),
+        ("12/31/2019", "1/1/2020"),
+        ("20191231", "20200101"),
+        ("31 Dec 2019", "2 Feb 2020"),
+        ("2019", "2020"),
+        ("2019-12", "2020-01"),
+        ("9.8.2019", "2021-01-01"),
+    ],
+)
+def test_dates_are_compared_as_dates(before, after):
+    table = dated(["2010-01-01", before, after, "2030-01-01"] + ["2012-01-01"] * 20)
+    split = temporal_split(table, "2020-01-01")
+    assert set(split.of_split("test").item_id) == {"i2", "i3"}
+    assert "i1" in split.of_split("train", "validation").item_id
+
+
+@pytest.mark.parametrize("vague", ["2015", "2015-06", "Jun 2015"])
+def test_a_date_that_holds_the_cut_is_on_neither_side(vague):
+    table = dated(["2010-01-01"] * 20 + [vague, "2015-06-02", "2015-07-01"])
+    split = temporal_split(table, "2015-06-15")
+    assert "i20" not in split.item_id
+    assert split.of_split("test").item_id.tolist() == ["i22"]
+    assert "i21" in split.of_split("train", "validation").item_id
+
+
+def test_a_year_is_before_the_next_and_not_before_its_own_first_day():
+    table = dated(["2014"] * 20 + ["2015", "2016"])
+    assert temporal_split(table, "2015-01-01").of_split("test").item_id.tolist() == ["i20", "i21"]
+
+
+@pytest.mark.parametrize("date", ["some time ago", "31.02.2019", "3/2/19"])
+def test_a_date_that_cannot_be_read_is_named(date):
+    with pytest.raises(InputError, match="item 'i1' has no date to split by"):
+        temporal_split(dated(["2010-01-01", date, "2030-01-01"]), "2020-01-01")
+
+
 def test_cross_dataset_split_shares_no_group_and_no_text():
     source, target = make_table(200), make_table(60, seed=1)
     rename = np.char.add("other ", target.group)
