@@ -44,23 +44,34 @@ def sides_of_date(table: EmbeddingTable, cut: date) -> tuple[np.ndarray, np.ndar
     return early[of_item], late[of_item]
 
 
-def cross_dataset_split(source: EmbeddingTable, target: EmbeddingTable, validation_percent: int = 10) -> EmbeddingTable:
+def cross_dataset_split(
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    validation_percent: int = 10,
+    archives: tuple[str, str] = ("source", "target"),
+) -> EmbeddingTable:
     """Train and validate on `source`, test on the whole of `target`; label columns are matched by name.
 
-    Source items whose group or report text also occurs in the target are left out. Both tables must come from
-    the same encoder. Raises InputError when a side is empty.
+    `archives` names the archives that the tables come from. Two exports of one archive have one name, and then equal
+    names of groups and studies mean the same (see `join_tables`). Source items whose group or report text also occurs
+    in the target are left out. Both tables must come from the same encoder. Raises InputError when a side is empty.
     """
-    table = join_tables([source, target])
+    table = join_tables([source, target], archives)
     first = np.arange(len(table)) < len(source)
     texts = target.text_key[target.text_key != ""]
-    shared = np.isin(table.group, target.group) | np.isin(table.text_key, texts)
+    shared = np.isin(table.group, table.group[~first]) | np.isin(table.text_key, texts)
     # A group is left out as a whole: its other items would still leak what they share with the target.
     shared = np.isin(table.group, table.group[shared])
     return _two_sides(table, first & ~shared, ~first, validation_percent, "the two datasets")
 
 
-def join_tables(tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
-    """The tables concatenated, with the label columns of all. Raises InputError when embedding widths differ."""
+def join_tables(tables: Sequence[EmbeddingTable], archives: Sequence[str] | None = None) -> EmbeddingTable:
+    """The tables concatenated, with the label columns of all. Raises InputError when embedding widths differ.
+
+    Names of groups and studies hold within their archive alone: two hospitals both have a patient 17. They are
+    therefore qualified as "<archive>/<name>". `archives` names the archive of each table, by default "1", "2", ….
+    """
+    archives = archives or [str(i + 1) for i in range(len(tables))]
     names = tuple(sorted({name for table in tables for name in table.label_names}))
     column = {name: i for i, name in enumerate(names)}
     labels = [np.zeros((len(table), len(names)), bool) for table in tables]
@@ -73,6 +84,9 @@ def join_tables(tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
         for field in fields(EmbeddingTable)
         if field.name not in ("labels", "label_names", "coverage")
     }
+    prefix = np.repeat([f"{archive}/" for archive in archives], [len(table) for table in tables])
+    for name in ("group", "study"):
+        arrays[name] = np.char.add(prefix, arrays[name])
     return EmbeddingTable(**arrays, labels=np.concatenate(labels), label_names=names)
 
 

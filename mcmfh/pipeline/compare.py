@@ -22,7 +22,8 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
         other = config.archive.model_copy(update={"manifest": asked.train_manifest})
         _, source = embedding_table(config, read_archive(other))
         embedded += f"; of the training dataset {coverage_sentence(source)}"
-        table, split = cross_dataset_split(source, table), "train on another dataset"
+        archives = asked.train_archive or f"not {config.archive.name}", config.archive.name
+        table, split = cross_dataset_split(source, table, archives=archives), "train on another dataset"
     if asked.train_until:
         table, split = temporal_split(table, asked.train_until.isoformat()), f"train before {asked.train_until}"
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
