@@ -92,6 +92,7 @@ class EvaluateConfig(Section):
     seeds: int = Field(3, ge=1)
     train_until: date | None = None
     train_manifest: str | None = None
+    train_archive: str | None = None
 
 
 class ServeConfig(Section):

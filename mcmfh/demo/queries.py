@@ -8,9 +8,9 @@ from mcmfh import client
 from mcmfh.archive.images import decode_image
 from mcmfh.archive.loading import load_item
 from mcmfh.archive.opened import Archive
-from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
 from mcmfh.demo.page import AnsweredQuery, Hit
+from mcmfh.pipeline.split import divide
 from mcmfh.search.in_process import LIMITS
 from mcmfh.search.retrieval import thumbnail
 from mcmfh.store import files
@@ -32,11 +32,11 @@ class DemoQuery:
 
 def choose_queries(config: Config, archive: Archive) -> list[DemoQuery]:
     """EACH_WAY held-out items for each direction, spread over the archive's regions."""
-    items = with_splits(archive.items).to_pylist()
+    items = divide(config, archive).rows("test").to_pylist()
     chosen: list[dict[str, Any]] = []
     seen: set[str] = set()
     for item in items:
-        if item["split"] == "test" and item["image_uri"] and item["labels"] and item["region"] not in seen:
+        if item["image_uri"] and item["labels"] and item["region"] not in seen:
             loaded = load_item(item, config.archive.limits)
             if loaded.reason is None and loaded.report:
                 seen.add(item["region"])

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 from mcmfh.archive.order import KeyRange
 from mcmfh.archive.splits import with_splits
 from mcmfh.embeddings import units
-from mcmfh.embeddings.coverage import Coverage
 from mcmfh.embeddings.table import EmbeddingTable, label_matrix
 from mcmfh.errors import InputError
 
@@ -97,19 +96,17 @@ def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> Em
     def text(column: str) -> np.ndarray:
         return np.array([value or "" for value in items[column].to_pylist()])
 
-    split = np.array([split or "" for split in with_splits(items)["split"].to_pylist()])
     return EmbeddingTable(
         item_id=text("item_id"),
         image=image,
         report=report,
         has_image=has_image,
         has_report=has_report,
-        split=split,
+        split=np.array([split or "" for split in with_splits(items)["split"].to_pylist()]),
         group=text("group"),
         study=text("study_id"),
         date=text("date"),
         text_key=text_key.astype(str),
         labels=labels,
         label_names=names,
-        coverage=Coverage.count(split.tolist(), split[keep].tolist()),
     ).select(keep)

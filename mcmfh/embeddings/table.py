@@ -26,11 +26,16 @@ class EmbeddingTable:
     split: np.ndarray  # str[N]: train | validation | test
     group: np.ndarray  # str[N]: patient or case, never on two sides of a split
     study: np.ndarray  # str[N]
-    date: np.ndarray  # str[N]: ISO 8601, "" where unknown
+    date: np.ndarray  # str[N]: ISO 8601 to the precision that is known (year, month or day), "" where unknown
     text_key: np.ndarray  # str[N]: sha256 of the normalised report, "" without one; equal texts are one answer in R@K
     labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
     label_names: tuple[str, ...] = ()
-    coverage: Coverage | None = None  # of the archive that the items come from; None where there is no archive
+    # What a split adds (see evaluation/split.py), which then names `split` and `group` too.
+    patient: np.ndarray | None = None  # str[N]: the manifest's group, where `group` may be several of them
+    coverage: Coverage | None = None  # of the archive that the items come from
+    archive: str = ""  # that names of studies and patients hold in; "" where they are qualified by it
+    split_line: str = ""
+    split_digest: str = ""
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -41,8 +46,8 @@ class EmbeddingTable:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The columns by name, each with N rows."""
-        names = (field.name for field in fields(self))
-        return {name: getattr(self, name) for name in names if name not in ("label_names", "coverage")}
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if isinstance(value, np.ndarray)}
 
     def digest(self, *columns: str) -> str:
         """sha256 of these columns in the order of the rows. Labels enter by their names, as far as an item has them."""
@@ -66,15 +71,7 @@ class EmbeddingTable:
 
     def refuse_straddling(self) -> None:
         """Raise InputError where a group has items on two sides of the split. Whatever trains or scores calls this."""
-        names, group = np.unique(self.group, return_inverse=True)
-        sides, side = np.unique(self.split, return_inverse=True)
-        pairs = np.unique((group * len(sides) + side)[self.split != ""])
-        straddling = np.flatnonzero(np.bincount(pairs // max(1, len(sides)), minlength=len(names)) > 1)
-        if len(straddling):
-            raise InputError(
-                f"group '{names[straddling[0]]}' stands on two sides of the split, as do {len(straddling) - 1} others; "
-                "give every group one side"
-            )
+        refuse_straddling(self.group, self.split)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -87,6 +84,19 @@ class EmbeddingTable:
         """bool[N]: has both modalities."""
         paired: np.ndarray = self.has_image & self.has_report
         return paired
+
+
+def refuse_straddling(group: np.ndarray, split: np.ndarray) -> None:
+    """Raise InputError where a group has items on two sides; str[N] each, split "" where an item is on none."""
+    names, of_item = np.unique(group, return_inverse=True)
+    sides, side = np.unique(split, return_inverse=True)
+    pairs = np.unique((of_item * len(sides) + side)[split != ""])
+    straddling = np.flatnonzero(np.bincount(pairs // max(1, len(sides)), minlength=len(names)) > 1)
+    if len(straddling):
+        raise InputError(
+            f"group '{names[straddling[0]]}' stands on two sides of the split, as do {len(straddling) - 1} others; "
+            "give every group one side"
+        )
 
 
 def label_matrix(

@@ -1,7 +1,8 @@
 """The model bundle: everything that hashes, in one immutable folder, verified whenever it is loaded.
 
     model.safetensors   weights, standardisation, voting masks
-    config.json         shape, encoder and its digest, K, seed, settings; digests of the other files
+    config.json         shape, encoder and its digest, K, seed, settings, whom the training saw (embeddings/seen.py);
+                        digests of the other files
     canary.json         inputs and their codes (see canary.py)
     calibration.json    what a distance means (see calibration.py)
     metrics.json        measured on validation
@@ -21,6 +22,7 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 
+from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders import EncoderSpec, encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
 from mcmfh.errors import InputError
@@ -47,6 +49,12 @@ class Bundle(Coder):
     canary: dict[str, Any]
     code_digest: str
     bundle_digest: str
+
+    @property
+    def seen(self) -> Seen | None:
+        """Whom the model was trained and chosen on; None in a bundle that is older than the record."""
+        record = self.config["training"].get("seen")
+        return Seen.from_json(record) if record else None
 
     def hash_images(self, images: Sequence[Image.Image], bits: int | None = None) -> np.ndarray:
         """uint8[B, K/8] of pictures, by the bundle's encoder (loaded on first use)."""

@@ -27,6 +27,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
             lines.append(" | ".join([f"| {k}", measure, *cells, ""]).rstrip())
     for i, layer in enumerate(metrics.get("expert_load", [])):
         lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
+    if split := training.get("split"):
+        lines.insert(6, f"- Split: {split}")
     if embedded := training.get("embedded"):
         lines.insert(6, f"- Embedded when it was trained: {embedded[0]} of {embedded[1]} train and validation items")
     if unlabelled := training.get("unlabelled"):

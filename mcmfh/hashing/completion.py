@@ -52,8 +52,17 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "pairs": len(prepared.rows),
         "unlabelled": prepared.unlabelled,
         "embedded": prepared.embedded,
+        "split": prepared.split,
+        "seen": prepared.seen.to_json(),
         "fingerprint": prepared.fingerprint,
     }
     return save_bundle(
-        root, model, prepared.shape, encoder, calibration=calibration, metrics=metrics, canary=fixed, training=training
+        root,
+        model,
+        prepared.shape,
+        encoder,
+        calibration=calibration,
+        metrics=metrics,
+        canary=fixed,
+        training=training,
     )

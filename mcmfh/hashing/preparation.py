@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mcmfh.embeddings.seen import Seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.hashing.coder import Shape
@@ -30,6 +31,8 @@ class Prepared:
     teacher: str
     temperature: float
     agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
+    seen: Seen  # whom the training sees: its train and validation items
+    split: str  # the split in one line, "" where the table is on none
     embedded: tuple[int, int] | None  # (embedded, listed) train and validation items of the archive, where there is one
     unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
@@ -98,9 +101,22 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     # The guide is left out: its last bits may depend on how many threads the linear algebra uses.
     contents = [files.digest(part.tobytes()) for part in (image, report, parts[3])]
     fingerprint = files.digest([settings.work, contents, teacher, temperature])
+    seen = Seen.of_table(table.select(train | (table.split == "validation")))
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
     return Prepared(
-        settings, shape, rows, widths, validation, teacher, temperature, agreement, embedded, unlabelled, fingerprint
+        settings,
+        shape,
+        rows,
+        widths,
+        validation,
+        teacher,
+        temperature,
+        agreement,
+        seen,
+        table.split_line,
+        embedded,
+        unlabelled,
+        fingerprint,
     )
 
 

@@ -13,18 +13,18 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import pyarrow.compute as pc
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcmfh.archive.opened import Archive
-from mcmfh.archive.splits import with_splits
-from mcmfh.config import ArchiveConfig, Config
+from mcmfh.config import ArchiveConfig, Config, EvaluateConfig
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.learning.device import chosen_device
-from mcmfh.pipeline.archive import open_manifest, read_archive, refuse_faults
+from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.pipeline.embed import Progress, embed_archive
-from mcmfh.pipeline.evaluate import Evaluated, coverage_sentence
+from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.pretrain import pretrain_archive
+from mcmfh.pipeline.split import divide
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import both_streams, step_seconds
@@ -54,13 +54,15 @@ def compare_pretraining(
     config: Config, archive: Archive, progress: Progress | None = None, measure: Measure | None = None
 ) -> Evaluated:
     """Pretrain and evaluate every row with evaluate.seeds seeds, by `measure`, or read what is finished."""
-    refuse_faults(archive)
+    divided = divide(config, archive)
     measure = measure or pretrain_and_evaluate
     base = config.pretrain
     columns = ("item_id", "fingerprint", "split", "group", "study_id", "labels")
     contents = [archive.items[name].to_pylist() for name in columns]
     limits = config.archive.limits
-    what = [base.work, weight_versions(base), asdict(limits), contents, pretraining_code(), evaluation_code()]
+    split = divided.split.line()
+    code = pretraining_code(), evaluation_code()
+    what = [base.work, weight_versions(base), asdict(limits), contents, divided.split.digest, code]
     root = pretraining_comparison(config.store, files.digest(what)[:16])
     cost = once(pretraining_cost(root), lambda: _dual_cost(base))
     rows = pretraining_rows(base, cost["dual_over_masked"])
@@ -77,7 +79,7 @@ def compare_pretraining(
             spent = "; ".join(
                 f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
             )
-            note = f"cosine of embeddings; test split: {row['embedded']}; seconds of training: {spent}"
+            note = f"cosine of embeddings; {split}; test items: {row['embedded']}; seconds of training: {spent}"
             page = write_report(evaluations, root, "Pretraining", note)
             if progress:
                 progress(len(evaluations), len(rows) * config.evaluate.seeds)
@@ -100,21 +102,24 @@ def pretrain_and_evaluate(
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = config.encoder.model_copy(update={"name": "mcr", "source": trained.source})
-    embedding = config.model_copy(update={"encoder": encoder, "archive": held_out(config, archive)})
+    # The manifest of the held-out items is divided already.
+    embedding = config.model_copy(
+        update={"encoder": encoder, "archive": held_out(config, archive), "evaluate": EvaluateConfig()}
+    )
     embed_archive(embedding, open_manifest(embedding.archive))
     _, table = embedding_table(embedding, read_archive(embedding.archive))
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
     evaluation = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
-    return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": coverage_sentence(table)}
+    return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": covered(table)}
 
 
 def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     """The archive reduced to its test split, by a manifest that is written to the store."""
-    items = with_splits(archive.items)
-    items = items.filter(pc.equal(items["split"], SPLIT)).drop_columns(["row", "fingerprint"])
+    items = divide(config, archive).rows(SPLIT).drop_columns(["row", "fingerprint", "archive"])
+    role = pa.array([SPLIT] * items.num_rows, pa.string())
     sink = io.BytesIO()
-    pq.write_table(items, sink)
+    pq.write_table(items.set_column(items.column_names.index("split"), "split", role), sink)
     uri = held_out_manifest(config.store, files.digest(sink.getvalue())[:16])
     files.create(uri, sink.getvalue())
-    return config.archive.model_copy(update={"manifest": uri, "roots": config.archive.allowed_roots})
+    return config.archive.model_copy(update={"manifest": uri})

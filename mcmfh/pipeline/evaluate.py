@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.embeddings.seen import refuse_seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
@@ -12,6 +13,7 @@ from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
+from mcmfh.pipeline.split import refuse_towers_that_saw
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
 from mcmfh.store.code_version import evaluation_code
@@ -39,15 +41,19 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: En
         raise InputError(
             f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"
         )
-    embedded = coverage_sentence(table)
-    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), embedded, evaluation_code()]
+    refuse_towers_that_saw(spec, table)
+    refuse_seen(bundle.seen, table, f"the model at '{bundle_uri}'", "train on this split, or evaluate what it left out")
+    note = f"encoder: {spec.name}; {covered(table)}"
+    if bundle.seen is None:
+        note += "; whom the model saw was not recorded when it was trained"
+    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, evaluation_code()]
     name = files.digest(what)[:16]
     folder = evaluation_folder(config.store, name)
     page = evaluation_page(folder)
     if files.exists(page):
         return Evaluated(read_evaluations(folder), page)
     evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
-    return Evaluated(evaluations, write_report(evaluations, folder, note=f"encoder: {spec.name}; {embedded}"))
+    return Evaluated(evaluations, write_report(evaluations, folder, note=note))
 
 
 def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
@@ -56,19 +62,21 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     An encoder without a common space of images and reports is given one by ridge CCA of the training pairs.
     """
     spec, table = embedding_table(config, archive)
+    refuse_towers_that_saw(spec, table)
     image, report, method = table.image, table.report, f"encoder {spec.name}"
     if spec.image_width != spec.report_width:
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
     evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
-    note = f"encoder: {spec.name} {spec.digest[:12]}; {coverage_sentence(table)}"
+    note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))
 
 
-def coverage_sentence(table: EmbeddingTable) -> str:
-    """How much of the archive `table` covers, as every page says it."""
-    return table.coverage.sentence() if table.coverage else f"{len(table):,} embedded items"
+def covered(table: EmbeddingTable) -> str:
+    """How much of the archive `table` covers and on which split, as every page says it."""
+    embedded = table.coverage.sentence() if table.coverage else f"{len(table):,} embedded items"
+    return f"{embedded}; {table.split_line}" if table.split_line else embedded
 
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:

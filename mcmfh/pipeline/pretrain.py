@@ -11,15 +11,15 @@ import pyarrow.compute as pc
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.opened import Archive
-from mcmfh.archive.splits import with_splits
 from mcmfh.config import Config
+from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders.mcr_towers.bundle import save_towers
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
-from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pipeline.encoder import with_device
+from mcmfh.pipeline.split import Divided, divide
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
@@ -83,28 +83,45 @@ def pose(config: Config, archive: Archive) -> Problem:
 
     The fingerprint covers all that the towers and their measures depend on.
     """
-    refuse_faults(archive)
-    settings = config.pretrain
-    items = with_splits(archive.items)
-    has_report = pc.or_(pc.is_valid(items["report"]), pc.is_valid(items["report_uri"]))
-    items = items.filter(pc.and_(pc.is_valid(items["image_uri"]), has_report))
-    split = np.array(items["split"].to_pylist())
-    train, validation = (items.filter(pa.array(split == name)) for name in ("train", "validation"))
+    settings, divided = config.pretrain, divide(config, archive)
+    train, validation = (_pairs(divided.rows(role)) for role in ("train", "validation"))
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
     what = [settings.work | weight_versions(settings), asdict(config.archive.limits), pretraining_code()]
     if settings.vocabulary:
         what.append(files.digest(_read_vocabulary(settings.vocabulary)))
-    columns = ("item_id", "fingerprint", "group")
-    fingerprint = files.digest([what, *(side[name].to_pylist() for side in (train, validation) for name in columns)])
+    columns = ("archive", "item_id", "fingerprint", "group", "study_id")
+    sides = [side[name].to_pylist() for side in (train, validation) for name in columns]
+    fingerprint = files.digest([what, divided.split.digest, *sides])
     text = once_bytes(
         pretraining_vocabulary(config.store, fingerprint[:16]),
         lambda: _make_vocabulary(settings, train, config.archive.limits).text.encode(),
     )
     vocabulary = Vocabulary(text.decode(), settings.context)
     return Problem(
-        settings, config.archive.limits, vocabulary, train.select(CONTENT), validation.select(CONTENT), fingerprint
+        settings,
+        config.archive.limits,
+        vocabulary,
+        train.select(CONTENT),
+        validation.select(CONTENT),
+        fingerprint,
+        divided.split.line(),
+        _whom(divided).to_json(),
     )
+
+
+def _pairs(items: pa.Table) -> pa.Table:
+    """The rows that have a picture and a report."""
+    has_report = pc.or_(pc.is_valid(items["report"]), pc.is_valid(items["report_uri"]))
+    return items.filter(pc.and_(pc.is_valid(items["image_uri"]), has_report))
+
+
+def _whom(divided: Divided) -> Seen:
+    """Whom the pretraining sees: its train and validation items."""
+    split = divided.split
+    rows = np.isin(split.role, ("train", "validation"))
+    archive = split.members[0].archive if len(split.members) == 1 else ""
+    return Seen.of(archive, *(names[rows].tolist() for names in (split.patient, split.study, split.text_key)))
 
 
 def _make_vocabulary(settings: PretrainSettings, train: pa.Table, limits: Limits) -> Vocabulary:
@@ -137,6 +154,8 @@ def complete(trainee: Trainee, problem: Problem, root: str) -> tuple[str, dict[s
         "settings": settings.work,
         "pairs": problem.train.num_rows,
         "fingerprint": problem.fingerprint,
+        "split": problem.split,
+        "seen": problem.seen,
     }
     return save_towers(root, trainee.model, problem.vocabulary, metrics, training), metrics
 

@@ -9,8 +9,8 @@ from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing import registry
 from mcmfh.hashing.preparation import training_digest
-from mcmfh.pipeline.archive import refuse_faults
 from mcmfh.pipeline.encoder import current_spec, with_device
+from mcmfh.pipeline.split import divide
 from mcmfh.store import files
 from mcmfh.store.code_version import training_code
 from mcmfh.store.layout import embeddings_folder, finished_training
@@ -34,14 +34,15 @@ class Trained:
 def embedding_table(
     config: Config, archive: Archive, spec: EncoderSpec | None = None
 ) -> tuple[EncoderSpec, EmbeddingTable]:
-    """The encoder `spec` (default: the configured one) and its embeddings of the archive.
+    """The encoder `spec` (default: the configured one) and its embeddings of the archive, on the split asked for.
 
-    Raises InputError where there are none, or where a row of the manifest cannot be trained on or scored.
+    Where evaluate.train_manifest names another archive, its items are in the table too. Raises InputError where nothing
+    is embedded, or where a row of a manifest cannot be trained on or scored.
     """
-    refuse_faults(archive)
+    divided = divide(config, archive)
     spec = spec or current_spec(config)
-    folder = embeddings_folder(config.store, spec.digest)
-    return spec, load_embeddings(folder, archive.items, (spec.image_width, spec.report_width))
+    folder, widths = embeddings_folder(config.store, spec.digest), (spec.image_width, spec.report_width)
+    return spec, divided.split.apply([load_embeddings(folder, each.items, widths) for each in divided.archives])
 
 
 def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = None) -> Trained:
@@ -55,7 +56,8 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
     assert table.coverage is not None
     embedded = table.coverage.of("train", "validation")
     contents = training_digest(table, config.train)
-    run = files.digest([config.train.work, spec.digest, contents, embedded, training_code()])[:16]
+    what = [config.train.work, spec.digest, contents, embedded, table.split_digest, training_code()]
+    run = files.digest(what)[:16]
     finished = finished_training(config.store, run)
     reused = files.exists(finished)
 

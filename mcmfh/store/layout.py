@@ -14,6 +14,7 @@
       pretraining/<run>.epochs/, <run>/        checkpoints of a pretraining: here, on Ray workers
       pretraining/<run>.vocab.txt              its word pieces
       pretraining/<run>.json, <run>.<name>.png the towers that it ended with, and what they see
+      splits/texts-<digest>.json               digests of the reports that an archive lists as files
       evaluations/<name>/                      evaluations.json and report.html
       evaluations/rows/<sha256>.json           one finished row of a comparison of methods
       evaluations/pretraining-<digest>/        a comparison of pretrainings: as above, cost.json, rows/<row>-<seed>.json
@@ -138,6 +139,11 @@ def finished_pretraining(store: str, run: str) -> str:
 
 
 # Evaluations
+
+
+def split_texts(store: str, name: str) -> str:
+    """Digests of an archive's reports, by which a split keeps equal texts together."""
+    return _below(store, "splits", f"texts-{name}.json")
 
 
 def evaluation_folder(store: str, name: str) -> str:

@@ -46,6 +46,8 @@ class Problem:
     train: pa.Table  # columns CONTENT, one row a pair
     validation: pa.Table
     fingerprint: str  # digest of everything that the trained weights depend on
+    split: str = ""  # the split in one line
+    seen: dict[str, Any] | None = None  # whom the training sees, as `Seen.to_json` gives it
 
     @property
     def preprocessing(self) -> ImagePreprocessing:

@@ -13,6 +13,7 @@ from mcmfh.config import Config, load_config
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import unit_names
 from mcmfh.embeddings.table import EmbeddingTable
+from mcmfh.encoders import EncoderSpec
 from mcmfh.pipeline.archive import read_archive
 from mcmfh.store.layout import embeddings_folder
 
@@ -40,7 +41,7 @@ def configured(folder: Path, manifest: Path, *more: str) -> Config:
     return load_config([*given, *more], read_default=False)
 
 
-def embed(config: Config, table: EmbeddingTable, rows: np.ndarray | None = None) -> Archive:
+def embed(config: Config, table: EmbeddingTable, rows: np.ndarray | None = None, spec: EncoderSpec = SPEC) -> Archive:
     """Store the embeddings of the items of `table` at positions `rows` (default: all); returns the opened archive."""
     archive = read_archive(config.archive)
     position = {item: i for i, item in enumerate(table.item_id)}
@@ -64,7 +65,7 @@ def embed(config: Config, table: EmbeddingTable, rows: np.ndarray | None = None)
         kind = pa.list_(pa.float32(), vectors.shape[1])
         stored = stored.append_column(name, pa.array([vectors[i].tolist() if present[i] else None for i in at], kind))
     if at:
-        folder = embeddings_folder(config.store, SPEC.digest)
+        folder = embeddings_folder(config.store, spec.digest)
         (unit,) = unit_names(items, np.array([0]))
         units.write_unit(folder, unit, stored)
     return archive

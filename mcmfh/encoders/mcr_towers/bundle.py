@@ -3,7 +3,7 @@
     model.safetensors   weights of towers and aggregation (not of the decoders, which retrieval does not need)
     vocab.txt           word pieces
     metrics.json        measured on validation
-    config.json         shape, how it was trained, digests of the other files
+    config.json         shape, how it was trained and on whom (embeddings/seen.py), digests of the other files
 
 It is an encoder like any other: encoder.name=mcr encoder.source=<the folder's URI>. See store/sealed.py for the folder.
 """
