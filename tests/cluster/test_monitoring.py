@@ -186,6 +186,16 @@ def firing(alert: str, series: dict[str, str], folder: Path, hours: int) -> bool
             {"mcmfh_snapshot_failures_total": "3x120"},
         ),
         (
+            "NewestSnapshotBroken",
+            {'mcmfh_snapshot_failing{reason="checksum"}': "7x120"},
+            {'mcmfh_snapshot_failing{reason="checksum"}': "7x60 _x60"},
+        ),
+        (
+            "CacheDamaged",
+            {'mcmfh_cache_damage_total{instance="a"}': "0x110 1x10"},
+            {'mcmfh_cache_damage_total{instance="a"}': "2x120"},
+        ),
+        (
             "ReplicasDisagree",
             {'mcmfh_snapshot{instance="a"}': "4x120", 'mcmfh_snapshot{instance="b"}': "3x120"},
             {'mcmfh_snapshot{instance="a"}': "4x120", 'mcmfh_snapshot{instance="b"}': "3x115 4x5"},
