@@ -93,6 +93,7 @@ class EvaluateConfig(Section):
     train_until: date | None = None
     train_manifest: str | None = None
     train_archive: str | None = None
+    twins_up_to: int = Field(10_000, ge=0)
 
 
 class ServeConfig(Section):

@@ -7,7 +7,6 @@ lower neighbour. Pictures within RADIUS bits of each other, by the project's own
 are candidates whose 16 × 16 thumbnails also correlate.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,10 +15,10 @@ import pyarrow as pa
 from PIL import Image
 
 from mcmfh.archive.images import DecodeError, Limits
-from mcmfh.archive.loading import load_items
+from mcmfh.archive.loading import Loaded, load_items
 from mcmfh.archive.manifest import Fault
 from mcmfh.archive.modality import Modality
-from mcmfh.archive.normalise import normalise
+from mcmfh.archive.normalise import text_key
 from mcmfh.archive.splits import merge_groups
 from mcmfh.hamming import HammingIndex
 
@@ -42,19 +41,50 @@ def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]: 
 
     Reads and decodes every picture once. Items that cannot be decoded are skipped.
     """
-    positions, thumbnails, codes, texts = [], [], [], {}
+    texts = {}
+    pictures = _Pictures()
     items = table.select(["image_uri", "report", "report_uri"]).to_pylist()
     for position, loaded in enumerate(load_items(items, limits)):
-        if loaded.image is not None:
-            thumbnail, code = perceptual_code(loaded.image)
-            positions.append(position)
-            thumbnails.append(thumbnail)
-            codes.append(code)
+        pictures.add(position, loaded)
         if loaded.report is not None:
             texts[position] = loaded.report
-    pairs = image_twins(np.array(codes, np.uint8), np.array(thumbnails)) if codes else []
-    images = [Twins(positions[first], positions[second], "image") for first, second in pairs]
+    images = [Twins(first, second, "image") for first, second in pictures.twins()]
     return sorted([*images, *report_twins(texts.items())])
+
+
+def find_picture_twins(table: pa.Table, limits: Limits = Limits()) -> tuple[int, list[tuple[int, int]]]:  # noqa: B008 (frozen)
+    """(number of pictures that were compared, their twins as row positions first < second).
+
+    Reads and decodes every picture once, and no report. Pictures that cannot be decoded are not compared.
+    """
+    with_picture = np.flatnonzero(table["image_uri"].is_valid().to_numpy())
+    items = table.select(["image_uri"]).take(pa.array(with_picture)).to_pylist()
+    pictures = _Pictures()
+    for position, loaded in zip(with_picture.tolist(), load_items(items, limits)):
+        pictures.add(position, loaded)
+    return len(pictures.positions), pictures.twins()
+
+
+class _Pictures:
+    """The codes and thumbnails of a table's pictures, with the rows that they stand in."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.codes: list[np.ndarray] = []
+        self.thumbnails: list[np.ndarray] = []
+
+    def add(self, position: int, loaded: Loaded) -> None:
+        if loaded.image is not None:
+            thumbnail, code = perceptual_code(loaded.image)
+            self.positions.append(position)
+            self.thumbnails.append(thumbnail)
+            self.codes.append(code)
+
+    def twins(self) -> list[tuple[int, int]]:
+        if not self.codes:
+            return []
+        pairs = image_twins(np.array(self.codes, np.uint8), np.array(self.thumbnails))
+        return [(self.positions[first], self.positions[second]) for first, second in pairs]
 
 
 def perceptual_code(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,11 +114,11 @@ def image_twins(codes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, in
 
 def report_twins(texts: Iterable[tuple[int, str]]) -> list[Twins]:
     """Pairs each text with the first equal one, ignoring letter case and white space. texts: (position, text)."""
-    earliest: dict[bytes, int] = {}
+    earliest: dict[str, int] = {}
     twins = []
     for position, text in texts:
         try:
-            key = hashlib.sha256(normalise(text).casefold().encode()).digest()
+            key = text_key(text)
         except DecodeError:
             continue
         if (first := earliest.setdefault(key, position)) != position:

@@ -1,5 +1,6 @@
 """One normal form of a report's text, for items and for queries: equal wordings are equal strings and get one code."""
 
+import hashlib
 import re
 import unicodedata
 
@@ -22,3 +23,8 @@ def normalise(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         raise DecodeError("report is longer than the limit")
     return text
+
+
+def text_key(text: str) -> str:
+    """sha256 (hex) of the normal form without its letter case: equal keys are equal reports. Raises DecodeError."""
+    return hashlib.sha256(normalise(text).casefold().encode()).hexdigest()

@@ -27,11 +27,12 @@ class EmbeddingTable:
     group: np.ndarray  # str[N]: patient or case, never on two sides of a split
     study: np.ndarray  # str[N]
     date: np.ndarray  # str[N]: ISO 8601 to the precision that is known (year, month or day), "" where unknown
-    text_key: np.ndarray  # str[N]: sha256 of the normalised report, "" without one; equal texts are one answer in R@K
+    text_key: np.ndarray  # str[N]: a digest of the report, "" without one; reports with one key are one answer in R@K
     labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
     label_names: tuple[str, ...] = ()
     # What a split adds (see evaluation/split.py), which then names `split` and `group` too.
     patient: np.ndarray | None = None  # str[N]: the manifest's group, where `group` may be several of them
+    met_in_train: np.ndarray | None = None  # bool[N]: not in training, but its text or a twin of its picture is
     coverage: Coverage | None = None  # of the archive that the items come from
     archive: str = ""  # that names of studies and patients hold in; "" where they are qualified by it
     split_line: str = ""

@@ -17,6 +17,7 @@ from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
 from mcmfh.evaluation.intervals import bootstrap_interval
+from mcmfh.evaluation.leaks import APART, met_in_train
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
@@ -104,7 +105,7 @@ def _label_scores(
         return [], []
     ranks = [rank for rank in CURVE_RANKS if rank <= len(rows)]
     values: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    precisions, pairs, relevant, balls = [], 0, 0, []
+    precisions, items, relevant, balls = [], [], [], []
     for ranking in _rankings(asked, stored, table, query, rows, bits):
         for name, (measure, depth) in RANKED.items():
             seen = ranking if depth is None else ranking.head(depth)
@@ -112,10 +113,11 @@ def _label_scores(
                 values[name, view].append(measure(seen, ties=view))
             values[name, "random"].append(measure(ranking.shuffled()))
         precisions.append(precision_by_rank(ranking, ranks))
-        pairs, relevant = pairs + ranking.items.sum(), relevant + ranking.relevant.sum()
+        items.append(ranking.items.sum(1))
+        relevant.append(ranking.relevant.sum(1))
         if bits is not None:
             balls.append(ranking)
-    chance = relevant / max(1, pairs)
+    chance = np.concatenate(relevant).sum() / max(1, np.concatenate(items).sum())
     curves = [
         Curve("precision by rank", *condition, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))
     ]
@@ -127,9 +129,43 @@ def _label_scores(
         curves.append(Curve("precision by recall", *condition, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
-    items = round(pairs / len(query))
     unlabelled = all_queries - len(query), all_rows - len(rows)
-    return score_rows(names, joined, table.group[query], condition, float(chance), items, resamples, unlabelled), curves
+    counts = np.concatenate(items), np.concatenate(relevant)
+    return _with_apart(names, joined, table, query, condition, counts, resamples, unlabelled), curves
+
+
+def _with_apart(
+    names: list[str],
+    values: dict[tuple[str, str], np.ndarray],
+    table: EmbeddingTable,
+    query: np.ndarray,
+    condition: tuple[str, str, str],
+    counts: tuple[np.ndarray, np.ndarray],
+    resamples: int,
+    unlabelled: tuple[int, int] = (0, 0),
+) -> list[Score]:
+    """The scores of all queries and, where training has met some of them, of the others alone.
+
+    `counts`: database items of each query, and the relevant ones among them; int[Q] each.
+    """
+    scores = []
+    apart = ~met_in_train(table)[query]
+    for chosen, suffix in ((np.ones(len(query), bool), ""), (apart, APART)):
+        if suffix and not 0 < chosen.sum() < len(query):
+            continue
+        of_chosen = {(name + suffix, view): column[chosen] for (name, view), column in values.items()}
+        items, relevant = (count[chosen].sum() for count in counts)
+        scores += score_rows(
+            [name + suffix for name in names],
+            of_chosen,
+            table.group[query[chosen]],
+            condition,
+            float(relevant / max(1, items)),
+            round(items / chosen.sum()),
+            resamples,
+            unlabelled,
+        )
+    return scores
 
 
 def _rankings(
@@ -161,7 +197,8 @@ def _pair_scores(
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in CUTOFFS for ties in TIES}
     values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
     names = [f"R@{at}" for at in CUTOFFS]
-    return score_rows(names, values, table.group[rows], condition, 1 / answers, answers, resamples)
+    counts = np.full(len(rows), answers), np.ones(len(rows), int)
+    return _with_apart(names, values, table, rows, condition, counts, resamples)
 
 
 def score_rows(

@@ -6,7 +6,7 @@ Shapes: N listed items, whether embedded or not · P pairs of twins.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from mcmfh.embeddings.coverage import Coverage
 from mcmfh.embeddings.table import EmbeddingTable, refuse_straddling
 from mcmfh.errors import InputError
 from mcmfh.evaluation.joined import group_percentile, join_tables, qualified
+from mcmfh.evaluation.leaks import text_met
 from mcmfh.evaluation.pairs import connected
 from mcmfh.store import files
 
@@ -28,8 +29,17 @@ LARGEST_SHARE = 0.1
 _PATIENT, _STUDY, _TEXT, _TWIN = "of the same patient", "of the same study", "with an equal text", "with a twin picture"
 
 
-def _no_pairs() -> np.ndarray:
-    return np.zeros((0, 2), np.int64)
+@dataclass(frozen=True)
+class Twins:
+    """Pairs of items with nearly equal pictures, and one phrase that says which pictures were compared."""
+
+    pairs: np.ndarray  # int[P, 2]: positions of the two items
+    note: str
+
+    @classmethod
+    def none(cls, note: str = "nearly equal pictures were not looked for") -> "Twins":
+        """No pairs."""
+        return cls(np.zeros((0, 2), np.int64), note)
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,6 @@ class Members:
     text_key: np.ndarray
     date: np.ndarray
     split: np.ndarray  # as the manifest says
-    twins: np.ndarray = field(default_factory=_no_pairs)  # int[P, 2]: positions of items with nearly equal pictures
-    twins_note: str = "near-duplicate pictures were not looked for"
 
     @classmethod
     def of_table(cls, table: EmbeddingTable, archive: str) -> "Members":
@@ -62,12 +70,14 @@ class Split:
     role: np.ndarray  # str[N]: train | validation | test, "" where an item has none
     left_out: np.ndarray  # str[N]: why the split leaves an item out, "" where it does not
     group: np.ndarray  # str[N]: what stands on one side as a whole, named by its least patient
+    twins: Twins
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of who has which role, in which group."""
+        """sha256 of who has which role, in which group, and whom training has met in another guise."""
         names = [(each.archive, each.item_id.tolist()) for each in self.members]
-        return files.digest([self.protocol, names, self.role.tolist(), self.left_out.tolist(), self.group.tolist()])
+        columns = (self.role, self.left_out, self.group, self.met_in_train)
+        return files.digest([self.protocol, names, *(column.tolist() for column in columns)])
 
     @property
     def patient(self) -> np.ndarray:
@@ -90,9 +100,14 @@ class Split:
         return np.concatenate([each.item_id for each in self.members])
 
     @cached_property
-    def twins(self) -> np.ndarray:
-        """int[P, 2]: positions of the two items of each pair."""
-        return np.concatenate([each.twins + start for each, start in zip(self.members, self._starts)])
+    def met_in_train(self) -> np.ndarray:
+        """bool[N]: items outside training whose text or twin is in training; a manifest's own split may have such."""
+        train = self.role == "train"
+        met = text_met(self.text_key, train)
+        for one, other in (self.twins.pairs.T, self.twins.pairs.T[::-1]):
+            met[one[train[other]]] = True
+        outside: np.ndarray = met & ~train
+        return outside
 
     def part(self, number: int) -> slice:
         """The positions of the items of the archive `number`."""
@@ -104,10 +119,9 @@ class Split:
         counts = ", ".join(f"{(self.role == role).sum():,} {role}" for role in ROLES)
         left_out = (self.left_out != "").sum()
         merged = len(np.unique(self.patient)) - len(np.unique(self.group))
-        notes = "; ".join(dict.fromkeys(each.twins_note for each in self.members))
         return (
             f"{self.protocol}: {counts}{f', {left_out:,} left out' if left_out else ''}; "
-            f"{merged:,} groups merged by study, text or picture; {notes}; split {self.digest[:12]}"
+            f"{merged:,} groups merged by study, text or picture; {self.twins.note}; split {self.digest[:12]}"
         )
 
     def why(self, item_id: str, archive: str | None = None) -> str:
@@ -141,6 +155,8 @@ class Split:
             split=self.role[row],
             group=self.group[row],
             patient=self.patient[row],
+            text_key=self.text_key[row],
+            met_in_train=self.met_in_train[row],
             coverage=Coverage.count(self.role.tolist(), self.role[row].tolist()),
             archive="" if len(self.members) > 1 else self.members[0].archive,
             split_line=self.line(),
@@ -159,7 +175,7 @@ class Split:
     def _together(self, row: int) -> list[tuple[str, np.ndarray]]:
         """(reason, bool[N]): the items that belong to the item at `row` for that reason."""
         twin = np.zeros(len(self.role), bool)
-        twin[self.twins[(self.twins == row).any(1)]] = True
+        twin[self.twins.pairs[(self.twins.pairs == row).any(1)]] = True
         text = self.text_key == self.text_key[row]
         return [
             (_PATIENT, self.patient == self.patient[row]),
@@ -170,7 +186,11 @@ class Split:
 
 
 def make_split(
-    target: Members, until: date | None = None, source: Members | None = None, validation_percent: int = 10
+    target: Members,
+    until: date | None = None,
+    source: Members | None = None,
+    validation_percent: int = 10,
+    twins: Twins | None = None,
 ) -> Split:
     """The split of the archive `target`, under one of four protocols.
 
@@ -179,11 +199,14 @@ def make_split(
     - `source`: its items train, and all of `target` is asked.
     - Both: items of `source` before that day train, items of `target` from it on are asked.
 
-    Of the groups that train, `validation_percent` become validation. Raises InputError where a patient stands on two
-    sides of the manifest's split, for a date that cannot be read, and when nothing trains or nothing is asked.
+    Of the groups that train, `validation_percent` become validation. `twins` holds positions in one list of all items:
+    those of `source`, if there is one, stand before those of `target`.
+    Raises InputError where a patient stands on two sides of the manifest's split, for a date that cannot be read, and
+    when nothing trains or nothing is asked.
     """
     members = (target,) if source is None else (source, target)
-    draft = Split("", members, *(np.full(sum(len(each.item_id) for each in members), "") for _ in range(3)))
+    empty = np.full(sum(len(each.item_id) for each in members), "")
+    draft = Split("", members, empty, empty, empty, twins or Twins.none())
     if source is None and until is None and (target.split != "").any():
         refuse_straddling(target.group, target.split)
         return replace(draft, protocol="the manifest's split", role=target.split, group=target.group)
@@ -247,7 +270,7 @@ def _merged(draft: Split) -> np.ndarray:
     nameless = np.char.add("item ", np.arange(len(patient)).astype(str))
     texts = np.where(draft.text_key == "", nameless, draft.text_key)
     links = [np.unique(names, return_inverse=True)[1] for names in (draft.study, texts)]
-    component = connected([patient, *links], draft.twins)
+    component = connected([patient, *links], draft.twins.pairs)
     least = np.full(len(patient), len(patients))
     np.minimum.at(least, component, patient)
     merged: np.ndarray = patients[least[component]]

@@ -6,9 +6,11 @@ import numpy as np
 from rich.table import Table
 
 from mcmfh.evaluation.intervals import mean_and_sd
+from mcmfh.evaluation.leaks import APART
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
+MEASURE = "mAP@all"
 HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)"
 # (name, is text)
 COLUMNS = (
@@ -65,15 +67,22 @@ def score_table(
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
-    in brackets the mean of the two unseen ones; and chance. [] without labels."""
+    in brackets the mean of the two unseen ones; and chance. [] without labels.
+
+    Where training has met some of the queries, a method has a second row, for the others alone.
+    """
     labelled = [each for each in evaluations if not np.isnan(each.mean())]
     lengths = sorted({each.bits for each in labelled}, key=_order)
     rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance"]]
     for method, supervised in dict.fromkeys((each.method, each.supervised) for each in labelled):
         own = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
-        chance = np.mean([s.chance for s in own[0].scores if s.protocol == SINGLE and s.measure == "mAP@all"])
-        values = [_headline([each for each in own if each.bits == bits]) for bits in lengths]
-        rows.append([method + (" (supervised)" if supervised else ""), *values, f"{chance:.3f}"])
+        for suffix in ("", APART):
+            measure = MEASURE + suffix
+            chances = [s.chance for s in own[0].scores if s.protocol == SINGLE and s.measure == measure]
+            if chances:
+                values = [_headline([each for each in own if each.bits == bits], measure) for bits in lengths]
+                name = method + (" (supervised)" if supervised else "") + suffix
+                rows.append([name, *values, f"{np.mean(chances):.3f}"])
     return rows if labelled else []
 
 
@@ -88,11 +97,11 @@ def headline_table(evaluations: Sequence[Evaluation]) -> Table:
     return table
 
 
-def _headline(seeds: list[Evaluation]) -> str:
+def _headline(seeds: list[Evaluation], measure: str) -> str:
     if not seeds:
         return ""
-    mean, sd = mean_and_sd(np.array([each.mean() for each in seeds]))
-    unseen, _ = mean_and_sd(np.array([each.mean(databases=("unseen",)) for each in seeds]))
+    mean, sd = mean_and_sd(np.array([each.mean(measure) for each in seeds]))
+    unseen, _ = mean_and_sd(np.array([each.mean(measure, ("unseen",)) for each in seeds]))
     return f"{mean:.3f}" + (f" ± {sd:.3f}" if len(seeds) > 1 else "") + f" ({unseen:.3f})"
 
 

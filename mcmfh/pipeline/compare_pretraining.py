@@ -9,22 +9,25 @@ python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretrain
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import ArchiveConfig, Config, EvaluateConfig
+from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation import Evaluation, evaluate, write_report
+from mcmfh.evaluation.split import Split
 from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.pipeline.embed import Progress, embed_archive
 from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.pretrain import pretrain_archive
-from mcmfh.pipeline.split import divide
+from mcmfh.pipeline.split import ARCHIVE, divide
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import both_streams, step_seconds
@@ -60,7 +63,6 @@ def compare_pretraining(
     columns = ("item_id", "fingerprint", "split", "group", "study_id", "labels")
     contents = [archive.items[name].to_pylist() for name in columns]
     limits = config.archive.limits
-    split = divided.split.line()
     code = pretraining_code(), evaluation_code()
     what = [base.work, weight_versions(base), asdict(limits), contents, divided.split.digest, code]
     root = pretraining_comparison(config.store, files.digest(what)[:16])
@@ -79,7 +81,7 @@ def compare_pretraining(
             spent = "; ".join(
                 f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
             )
-            note = f"cosine of embeddings; {split}; test items: {row['embedded']}; seconds of training: {spent}"
+            note = f"cosine of embeddings; test items: {row['embedded']}; seconds of training: {spent}"
             page = write_report(evaluations, root, "Pretraining", note)
             if progress:
                 progress(len(evaluations), len(rows) * config.evaluate.seeds)
@@ -102,21 +104,35 @@ def pretrain_and_evaluate(
     settings = settings.model_copy(update={"seed": seed})
     trained = pretrain_archive(config.model_copy(update={"pretrain": settings}), archive)
     encoder = config.encoder.model_copy(update={"name": "mcr", "source": trained.source})
-    # The manifest of the held-out items is divided already.
+    # The manifest of the held-out items is divided already, and its twins were looked for when it was.
+    undivided = EvaluateConfig(twins_up_to=0)
     embedding = config.model_copy(
-        update={"encoder": encoder, "archive": held_out(config, archive), "evaluate": EvaluateConfig()}
+        update={"encoder": encoder, "archive": held_out(config, archive), "evaluate": undivided}
     )
     embed_archive(embedding, open_manifest(embedding.archive))
     _, table = embedding_table(embedding, read_archive(embedding.archive))
+    table = _as_divided(table, divide(config, archive).split)
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
     evaluation = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
     return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": covered(table)}
 
 
+def _as_divided(table: EmbeddingTable, split: Split) -> EmbeddingTable:
+    """The held-out items with what the whole archive's split says of them."""
+    asked = split.part(len(split.members) - 1)
+    met = set(split.item_id[asked][split.met_in_train[asked]].tolist())
+    return replace(
+        table,
+        met_in_train=np.array([name in met for name in table.item_id.tolist()], bool),
+        split_line=split.line(),
+        split_digest=split.digest,
+    )
+
+
 def held_out(config: Config, archive: Archive) -> ArchiveConfig:
     """The archive reduced to its test split, by a manifest that is written to the store."""
-    items = divide(config, archive).rows(SPLIT).drop_columns(["row", "fingerprint", "archive"])
+    items = divide(config, archive).rows(SPLIT).drop_columns(["row", "fingerprint", ARCHIVE])
     role = pa.array([SPLIT] * items.num_rows, pa.string())
     sink = io.BytesIO()
     pq.write_table(items.set_column(items.column_names.index("split"), "split", role), sink)

@@ -100,7 +100,9 @@ def compare(
     for row in rows:
         for seed in range(seeds):
             settings = row.settings.work if row.settings else None
-            name = files.digest([evaluation_code(), row.name, settings, seed, bits, spec.digest, contents])
+            name = files.digest(
+                [evaluation_code(), row.name, settings, seed, bits, spec.digest, contents, table.split_digest]
+            )
             uri = comparison_row(store, name)
             if (finished := stored(uri)) is not None:
                 yield [Evaluation.from_json(each) for each in finished]

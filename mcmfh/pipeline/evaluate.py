@@ -10,6 +10,7 @@ from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.evaluate import COLUMNS
+from mcmfh.evaluation.leaks import leak_sentence
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
@@ -76,7 +77,7 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
 def covered(table: EmbeddingTable) -> str:
     """How much of the archive `table` covers and on which split, as every page says it."""
     embedded = table.coverage.sentence() if table.coverage else f"{len(table):,} embedded items"
-    return f"{embedded}; {table.split_line}" if table.split_line else embedded
+    return "; ".join(each for each in (embedded, table.split_line, leak_sentence(table)) if each)
 
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:

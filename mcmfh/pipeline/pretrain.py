@@ -19,7 +19,7 @@ from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.pipeline.encoder import with_device
-from mcmfh.pipeline.split import Divided, divide
+from mcmfh.pipeline.split import ARCHIVE, Divided, divide
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
@@ -90,7 +90,7 @@ def pose(config: Config, archive: Archive) -> Problem:
     what = [settings.work | weight_versions(settings), asdict(config.archive.limits), pretraining_code()]
     if settings.vocabulary:
         what.append(files.digest(_read_vocabulary(settings.vocabulary)))
-    columns = ("archive", "item_id", "fingerprint", "group", "study_id")
+    columns = (ARCHIVE, "item_id", "fingerprint", "group", "study_id")
     sides = [side[name].to_pylist() for side in (train, validation) for name in columns]
     fingerprint = files.digest([what, divided.split.digest, *sides])
     text = once_bytes(

@@ -1,24 +1,29 @@
 """The split that a configuration asks for, made once from the manifests; everything that trains or scores takes it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcmfh.archive.duplicates import find_picture_twins
 from mcmfh.archive.loading import load_items
+from mcmfh.archive.normalise import text_key
 from mcmfh.archive.opened import Archive
 from mcmfh.config import ArchiveConfig, Config
 from mcmfh.embeddings.seen import Seen, refuse_seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.encoders.mcr_towers.bundle import read_config
-from mcmfh.evaluation.split import Members, Split, make_split
+from mcmfh.evaluation.split import Members, Split, Twins, make_split
 from mcmfh.pipeline.archive import read_archive, refuse_faults
 from mcmfh.store import files
-from mcmfh.store.layout import split_texts
+from mcmfh.store.code_version import code_version
+from mcmfh.store.layout import split_texts, split_twins
 from mcmfh.store.sealed import once
+
+ARCHIVE = "archive of the item"  # no name that a manifest's filter column would have
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,12 @@ class Divided:
     archives: tuple[Archive, ...]
 
     def rows(self, role: str) -> pa.Table:
-        """The listed items of that role with `archive`, the name that their names hold in."""
+        """The listed items of that role, with the archive that their names hold in as column ARCHIVE."""
         tables = []
         for number, archive in enumerate(self.archives):
             chosen = archive.items.filter(pa.array(self.split.role[self.split.part(number)] == role))
             name = pa.array([self.split.members[number].archive] * chosen.num_rows, pa.string())
-            tables.append(chosen.append_column("archive", name))
+            tables.append(chosen.append_column(ARCHIVE, name))
         return pa.concat_tables(tables, promote_options="default")
 
 
@@ -47,12 +52,13 @@ def divide(config: Config, archive: Archive) -> Divided:
     asked = config.evaluate
     target = _members(config, archive, config.archive.name)
     if not asked.train_manifest:
-        return Divided(make_split(target, asked.train_until), (archive,))
+        return Divided(make_split(target, asked.train_until, twins=_twins(config, [archive])), (archive,))
     other = _training_archive(config.archive, asked.train_manifest)
     refuse_faults(other)
     name = asked.train_archive or f"not {config.archive.name}"
     source = _members(config, other, name)
-    return Divided(make_split(target, asked.train_until, source), (other, archive))
+    archives = (other, archive)
+    return Divided(make_split(target, asked.train_until, source, twins=_twins(config, archives)), archives)
 
 
 def refuse_towers_that_saw(spec: EncoderSpec, table: EmbeddingTable) -> None:
@@ -83,8 +89,23 @@ def _members(config: Config, archive: Archive, name: str) -> Members:
     )
 
 
+def _twins(config: Config, archives: Sequence[Archive]) -> Twins:
+    """The twins among the pictures of all archives together. The store keeps them, because every picture is read."""
+    items = pa.concat_tables([each.items.select(["item_id", "fingerprint", "image_uri"]) for each in archives])
+    most, pictures = config.evaluate.twins_up_to, items.num_rows - items["image_uri"].null_count
+    if pictures > most:
+        note = f"{pictures:,} pictures are more than evaluate.twins_up_to={most:,}"
+        return Twins.none(f"nearly equal pictures were not looked for: {note}")
+    limits = config.archive.limits
+    contents = [items[column].to_pylist() for column in items.column_names]
+    name = files.digest([contents, asdict(limits), code_version("archive")])
+    compared, pairs = once(split_twins(config.store, name), lambda: find_picture_twins(items, limits))
+    note = f"{compared:,} of {pictures:,} pictures compared for near-duplicates"
+    return Twins(np.array(pairs, np.int64).reshape(-1, 2), note)
+
+
 def _text_keys(config: Config, items: pa.Table) -> np.ndarray:
-    """str[N]: the sha256 of each item's normalised report, "" without one. The store keeps those of report files."""
+    """str[N]: the `text_key` of each item's report, "" without one. The store keeps those of report files."""
 
     def read() -> list[str]:
         return list(_read_text_keys(items.select(["report", "report_uri"]).to_pylist(), config))
@@ -92,7 +113,8 @@ def _text_keys(config: Config, items: pa.Table) -> np.ndarray:
     if items["report_uri"].null_count == items.num_rows:
         keys = read()
     else:
-        name = files.digest([items[column].to_pylist() for column in ("item_id", "fingerprint")])
+        contents = [items[column].to_pylist() for column in ("item_id", "fingerprint")]
+        name = files.digest([contents, code_version("archive")])
         keys = once(split_texts(config.store, name), read)
     return np.array(keys, dtype=str)
 
@@ -101,5 +123,5 @@ def _read_text_keys(rows: Sequence[dict[str, str | None]], config: Config) -> li
     keys = [""] * len(rows)
     with_report = [i for i, row in enumerate(rows) if row["report"] or row["report_uri"]]
     for i, loaded in zip(with_report, load_items((rows[i] for i in with_report), config.archive.limits)):
-        keys[i] = loaded.report_sha256 or ""
+        keys[i] = text_key(loaded.report) if loaded.report is not None else ""
     return keys

@@ -15,6 +15,7 @@
       pretraining/<run>.vocab.txt              its word pieces
       pretraining/<run>.json, <run>.<name>.png the towers that it ended with, and what they see
       splits/texts-<digest>.json               digests of the reports that an archive lists as files
+      splits/twins-<digest>.json               pairs of nearly equal pictures
       evaluations/<name>/                      evaluations.json and report.html
       evaluations/rows/<sha256>.json           one finished row of a comparison of methods
       evaluations/pretraining-<digest>/        a comparison of pretrainings: as above, cost.json, rows/<row>-<seed>.json
@@ -144,6 +145,11 @@ def finished_pretraining(store: str, run: str) -> str:
 def split_texts(store: str, name: str) -> str:
     """Digests of an archive's reports, by which a split keeps equal texts together."""
     return _below(store, "splits", f"texts-{name}.json")
+
+
+def split_twins(store: str, name: str) -> str:
+    """Pairs of items of an archive whose pictures are nearly equal."""
+    return _below(store, "splits", f"twins-{name}.json")
 
 
 def evaluation_folder(store: str, name: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcmfh.archive.splits import split_of
 from mcmfh.errors import InputError
-from mcmfh.evaluation.split import Members, make_split
+from mcmfh.evaluation.split import Members, Twins, make_split
 
 CUT = date(2018, 1, 1)
 
@@ -32,7 +32,6 @@ def members(archive="a", n=120, seed=0, **more):
             "text_key": texts,
             "date": dates,
             "split": np.full(n, ""),
-            "twins": random.integers(0, n, (n // 10, 2)),
             **more,
         },
     )
@@ -49,9 +48,11 @@ PROTOCOLS = {
 
 def split_under(protocol, target, source):
     asked = dict(PROTOCOLS[protocol])
+    size = len(target.item_id) + (len(source.item_id) if asked.get("source") else 0)
+    twins = Twins(np.random.default_rng(size).integers(0, size, (12, 2)), "drawn")
     if asked.get("source"):
         asked["source"] = replace(source, archive="a") if asked["source"] == "a" else source
-    return make_split(target, **asked)
+    return make_split(target, **asked, twins=twins)
 
 
 def together(split):
@@ -59,7 +60,7 @@ def together(split):
     for names in (split.patient, split.study, split.text_key):
         for name in set(names.tolist()) - {""}:
             yield from pairwise(np.flatnonzero(names == name))
-    yield from split.twins
+    yield from split.twins.pairs
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -106,7 +107,7 @@ def test_the_manifest_has_the_say_about_its_own_split():
 
 
 def test_without_options_a_group_has_the_role_of_its_name():
-    plain = members(twins=np.zeros((0, 2), int), text_key=np.full(120, ""))
+    plain = members(text_key=np.full(120, ""))
     split = make_split(plain)
     assert split.group.tolist() == plain.group.tolist()
     assert split.role.tolist() == [split_of(name) for name in plain.group.tolist()]
@@ -115,10 +116,14 @@ def test_without_options_a_group_has_the_role_of_its_name():
 @pytest.mark.parametrize("column", ["study", "text_key", "twins"])
 def test_each_reason_merges_patients_and_is_named(column):
     alone = np.array([f"x{i}" for i in range(120)])
-    plain = members(group=alone, study=alone, text_key=alone, twins=np.zeros((0, 2), int))
+    plain = members(group=alone, study=alone, text_key=alone)
     assert make_split(plain).group.tolist() == alone.tolist()
-    value = np.array([[4, 77]]) if column == "twins" else np.where(alone == "x77", "x4", alone)
-    split = make_split(replace(plain, **{column: value}))
+    if column == "twins":
+        split = make_split(plain, twins=Twins(np.array([[4, 77]]), "all were compared"))
+        assert "all were compared" in split.line()
+    else:
+        split = make_split(replace(plain, **{column: np.where(alone == "x77", "x4", alone)}))
+        assert "were not looked for" in split.line()
     assert split.group[4] == split.group[77] == "x4"
     assert "1 groups merged" in split.line()
     reason = {"study": "of the same study", "text_key": "with an equal text", "twins": "with a twin picture"}[column]
@@ -130,7 +135,7 @@ def test_a_text_that_a_third_of_the_patients_share_is_not_asked():
     for name in ("p1", "p2", "p3", "p4", "p5", "p6", "p7"):
         alone = np.array([f"{name}-{i}" for i in range(120)])
         texts = np.where(np.arange(120) % 3 == 0, "no finding", alone)
-        split = make_split(members(group=alone, study=alone, text_key=texts, twins=np.zeros((0, 2), int)))
+        split = make_split(members(group=alone, study=alone, text_key=texts))
         assert set(split.role[texts == "no finding"]) == {"train"}
 
 

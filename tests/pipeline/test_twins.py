@@ -1,0 +1,126 @@
+"""Nearly equal pictures and equal texts are on one side of every split that is not the manifest's own."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.embedded import configured
+
+from mcmfh.archive import duplicates
+from mcmfh.phantom.files import hand_over
+from mcmfh.phantom.studies import sample_studies
+from mcmfh.pipeline.archive import read_archive
+from mcmfh.pipeline.split import divide
+
+COPIES = ((0, 20), (1, 21), (2, 22))  # (an item, its darker or smaller copy under another patient)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    drawn = [Image.fromarray(hand_over(study).shown) for study in sample_studies(20, 5)]
+    return [*drawn, drawn[0].point(lambda grey: grey * 0.9), drawn[1].resize((150, 150)), drawn[2].copy()]
+
+
+def write(folder, pictures, name="manifest", **columns):
+    """A manifest without splits and without groups; `columns` overrides cells by row number."""
+    uri = folder / f"{name}.csv"
+    with uri.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["item_id", "image_uri", "report", "group", "split", "date"])
+        for i, picture in enumerate(pictures):
+            picture.save(folder / f"{name}-{i}.png")
+            cells = {"report": f"report {name} {i}", "group": "", "split": "", "date": f"{2000 + i}-01-01"}
+            cells |= {column: of_row[i] for column, of_row in columns.items() if i in of_row}
+            rows.writerow([f"i{i}", f"{name}-{i}.png", *cells.values()])
+    return uri
+
+
+def split_of(folder, manifest, *more):
+    config = configured(folder, manifest, *more)
+    archive = read_archive(config.archive)
+    split = divide(config, archive).split
+    rows = {name: i for i, name in enumerate(split.item_id.tolist())}
+    return split, rows
+
+
+def test_copies_are_on_one_side_where_no_group_is_named(tmp_path, pictures):
+    split, row = split_of(tmp_path, write(tmp_path, pictures))
+    for one, other in COPIES:
+        assert split.group[row[f"i{one}"]] == split.group[row[f"i{other}"]]
+        assert split.role[row[f"i{one}"]] == split.role[row[f"i{other}"]]
+    assert "3 groups merged" in split.line()
+    assert "23 of 23 pictures compared for near-duplicates" in split.line()
+    assert "i20 with a twin picture" in split.why("i0")
+
+
+def test_beyond_the_stated_number_the_line_says_so(tmp_path, pictures):
+    split, row = split_of(tmp_path, write(tmp_path, pictures), "evaluate.twins_up_to=22")
+    assert (
+        "nearly equal pictures were not looked for: 23 pictures are more than evaluate.twins_up_to=22" in split.line()
+    )
+    assert split.group[row["i0"]] != split.group[row["i20"]]
+
+
+@pytest.mark.parametrize("other", ["REPORT  seven", "report\u00a0\tseven", "Report Seven"])
+def test_texts_that_differ_in_case_and_white_space_are_equal(tmp_path, pictures, other):
+    manifest = write(tmp_path, pictures[:12], report={3: "report seven", 8: other})
+    split, row = split_of(tmp_path, manifest)
+    assert split.group[row["i3"]] == split.group[row["i8"]]
+    assert "i8 with an equal text" in split.why("i3")
+
+
+def test_a_chain_of_text_and_picture_is_one_group(tmp_path, pictures):
+    """0 and 20 are twins, 20 and 7 have one text, 7 and 5 one patient."""
+    given = {"report": {20: "one text", 7: "one text"}, "group": {7: "p7", 5: "p7"}}
+    split, row = split_of(tmp_path, write(tmp_path, pictures, **given))
+    assert len({split.group[row[f"i{i}"]] for i in (0, 20, 7, 5)}) == 1
+
+
+def test_a_split_by_date_knows_texts_and_twins(tmp_path, pictures):
+    manifest = write(tmp_path, pictures, report={4: "one text", 18: "one text"})
+    split, row = split_of(tmp_path, manifest, "evaluate.train_until=2010-01-01")
+    assert split.role[row["i4"]] == split.role[row["i0"]] == "train"
+    for late in ("i18", "i20", "i21", "i22"):
+        assert split.left_out[row[late]] == "left out because what belongs to it trains"
+
+
+def test_a_twin_in_the_other_archive_does_not_train(tmp_path, pictures):
+    source = write(tmp_path, pictures[:20], "source")
+    target = write(tmp_path, [pictures[20], *pictures[10:12]], "target")
+    split, _ = split_of(tmp_path, target, f"evaluate.train_manifest={source}")
+    trains = split.role[split.part(0)] == "train"
+    names = split.item_id[split.part(0)]
+    assert "i5" in names[trains]
+    assert not {"i0", "i10", "i11"} & set(names[trains])
+
+
+def test_the_manifests_own_split_stays_and_the_met_are_counted(tmp_path, pictures):
+    sides = {i: "train" if i < 20 else "test" for i in range(23)} | {12: "test"}
+    manifest = write(tmp_path, pictures, split=sides, report={12: "one text", 3: "One text"})
+    split, row = split_of(tmp_path, manifest)
+    assert split.role[row["i20"]] == "test"
+    met = split.item_id[split.met_in_train]
+    assert sorted(met) == ["i12", "i20", "i21", "i22"]
+
+
+def test_pictures_are_compared_once_and_again_when_one_changes(tmp_path, pictures, monkeypatch):
+    manifest = write(tmp_path, pictures)
+    compared = []
+    decode = duplicates.perceptual_code
+    monkeypatch.setattr(duplicates, "perceptual_code", lambda image: (compared.append(1), decode(image))[1])
+    assert "3 groups merged" in split_of(tmp_path, manifest)[0].line()
+    assert "3 groups merged" in split_of(tmp_path, manifest)[0].line()
+    assert len(compared) == 23
+    pictures[9].save(tmp_path / "manifest-20.png")
+    split, row = split_of(tmp_path, manifest)
+    assert len(compared) == 46
+    assert split.group[row["i20"]] == split.group[row["i9"]] != split.group[row["i0"]]
+
+
+def test_pictures_that_cannot_be_decoded_are_not_counted(tmp_path, pictures):
+    manifest = write(tmp_path, pictures)
+    (tmp_path / "manifest-3.png").write_bytes(b"no picture")
+    split, _ = split_of(tmp_path, manifest)
+    assert "22 of 23 pictures compared" in split.line()
+    assert len(np.unique(split.group)) == 20
