@@ -68,6 +68,12 @@ def check(
         list[str] | None,
         typer.Option("--root", help="A folder or bucket that may be read; default: archive.roots of ray_config.yaml."),
     ] = None,
+    leaks: Annotated[
+        bool, typer.Option("--leaks", help="Also test items that share patient, study, text or picture with training.")
+    ] = False,
+    trained: Annotated[
+        list[str] | None, typer.Option("--trained", help="With --leaks: a model or towers; whom did they see?")
+    ] = None,
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Also nearly equal images and equal reports across splits.")
     ] = False,
@@ -104,7 +110,14 @@ def check(
     if duplicates or merge:
         counts = [sum(pair.kind == kind for pair in pairs) for kind in MODALITIES]
         print(f"{counts[0]} pairs of nearly equal images, {counts[1]} equal reports, across splits or not")
-    raise typer.Exit(1 if faults or outside else 0)
+    leaking = 0
+    if leaks or trained:
+        from mcmfh.pipeline.leak_check import leak_lines
+
+        given = [f"archive.manifest={json.dumps(manifest)}", f"archive.roots={json.dumps(allowed)}"]
+        lines, leaking = leak_lines(load_config(given), trained or ())
+        print("\n".join(lines))
+    raise typer.Exit(1 if faults or outside or leaking else 0)
 
 
 @app.command()

@@ -191,6 +191,7 @@ def make_split(
     source: Members | None = None,
     validation_percent: int = 10,
     twins: Twins | None = None,
+    straddling: bool = False,
 ) -> Split:
     """The split of the archive `target`, under one of four protocols.
 
@@ -201,14 +202,15 @@ def make_split(
 
     Of the groups that train, `validation_percent` become validation. `twins` holds positions in one list of all items:
     those of `source`, if there is one, stand before those of `target`.
-    Raises InputError where a patient stands on two sides of the manifest's split, for a date that cannot be read, and
-    when nothing trains or nothing is asked.
+    Raises InputError where a patient stands on two sides of the manifest's split (unless `straddling` is allowed), for
+    a date that cannot be read, and when nothing trains or nothing is asked.
     """
     members = (target,) if source is None else (source, target)
     empty = np.full(sum(len(each.item_id) for each in members), "")
     draft = Split("", members, empty, empty, empty, twins or Twins.none())
     if source is None and until is None and (target.split != "").any():
-        refuse_straddling(target.group, target.split)
+        if not straddling:
+            refuse_straddling(target.group, target.split)
         return replace(draft, protocol="the manifest's split", role=target.split, group=target.group)
     group = _merged(draft)
     if source is None and until is None:

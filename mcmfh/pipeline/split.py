@@ -43,16 +43,19 @@ class Divided:
         return pa.concat_tables(tables, promote_options="default")
 
 
-def divide(config: Config, archive: Archive) -> Divided:
+def divide(config: Config, archive: Archive, straddling: bool = False) -> Divided:
     """The split of `archive` by the manifest, by evaluate.train_until and by evaluate.train_manifest.
 
-    Raises InputError where a row of a manifest cannot be trained on or scored, and where a side is empty.
+    Raises InputError where a row of a manifest cannot be trained on or scored, and where a side is empty. With
+    `straddling` a group may stand on two sides of the manifest's own split.
     """
-    refuse_faults(archive)
+    if not straddling:
+        refuse_faults(archive)
     asked = config.evaluate
     target = _members(config, archive, config.archive.name)
     if not asked.train_manifest:
-        return Divided(make_split(target, asked.train_until, twins=_twins(config, [archive])), (archive,))
+        split = make_split(target, asked.train_until, twins=_twins(config, [archive]), straddling=straddling)
+        return Divided(split, (archive,))
     other = _training_archive(config.archive, asked.train_manifest)
     refuse_faults(other)
     name = asked.train_archive or f"not {config.archive.name}"
