@@ -33,9 +33,11 @@ def main(config: Config) -> None:
         else:
             found = (compare_pretraining if asked == "pretraining" else compare_on_archive)(config, archive, progress)
     if asked in ("encoder", "pretraining"):
-        console.print(score_table(found.evaluations, ("R@1", "R@5", "R@10", "P@10", "P@50")))
+        console.print(
+            score_table(found.evaluations, ("R@1", "R@5", "R@10", "P@10", "P@50"), provenance=found.provenance)
+        )
     else:
-        console.print(headline_table(found.evaluations))
+        console.print(headline_table(found.evaluations, found.provenance))
     print(f"report: {found.report}")
 
 

@@ -121,6 +121,21 @@ def check(
 
 
 @app.command()
+def reproduce(
+    page: Annotated[str, typer.Argument(help="The address of an evaluation's report.html.")],
+    tolerance: Annotated[float, typer.Option(min=0, help="Scores that differ by no more are equal.")] = 1e-9,
+) -> None:
+    """Make the figures of PAGE again from what they were made from, and compare; exit code 1 where a score differs."""
+    from mcmfh import ray_session
+    from mcmfh.pipeline.reproduce import page_config, reproduce
+
+    ray_session.connect(page_config(page).cluster)
+    again = reproduce(page, tolerance)
+    print("\n".join(again.lines))
+    raise typer.Exit(0 if again.equal else 1)
+
+
+@app.command()
 def manifest(
     source: str,
     output: str,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mcmfh import ray_session
 from mcmfh.config import Config, load_config
@@ -75,7 +76,8 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     with stage("train"):
         trained = train_archive(config, archive)
     with stage("evaluate"):
-        evaluation = evaluate_archive(config, archive, trained.bundle).evaluations[0]
+        evaluated = evaluate_archive(config, archive, trained.bundle)
+        evaluation = evaluated.evaluations[0]
     with stage("hash"):
         published = hash_archive(config, open_manifest(config.archive))
     with stage("serve"):
@@ -87,7 +89,9 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
 
     forward, backward = (evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image"))
     table = Table(
-        title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database", show_header=False
+        title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database",
+        caption=Text(evaluated.provenance.line()) if evaluated.provenance else None,
+        show_header=False,
     )
     for name, value in (
         ("chance", f"{forward.chance:.3f}"),

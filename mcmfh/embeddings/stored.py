@@ -77,17 +77,18 @@ def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> Em
     image = np.zeros((items.num_rows, widths[0]), np.float32)
     report = np.zeros((items.num_rows, widths[1]), np.float32)
     has_image, has_report = np.zeros(items.num_rows, bool), np.zeros(items.num_rows, bool)
-    text_key = np.full(items.num_rows, "", object)
+    text_key, image_key = (np.full(items.num_rows, "", object) for _ in range(2))
     for number in np.unique(addresses.unit[addresses.unit >= 0]):
         rows = np.flatnonzero(addresses.unit == number)
-        columns = ["image_embedding", "report_embedding", "report_sha256"]
+        columns = ["image_embedding", "report_embedding", "report_sha256", "image_sha256"]
         table = units.read_unit(folder, addresses.units[number], columns).take(pa.array(addresses.position[rows]))
         for name, vectors, present in (("image", image, has_image), ("report", report, has_report)):
             column = table[f"{name}_embedding"].combine_chunks()
             embedded = column.is_valid().to_numpy(zero_copy_only=False)
             vectors[rows[embedded]] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
             present[rows] = embedded
-        text_key[rows] = [key or "" for key in table["report_sha256"].to_pylist()]
+        for keys, column in ((text_key, "report_sha256"), (image_key, "image_sha256")):
+            keys[rows] = [key or "" for key in table[column].to_pylist()]
     keep = has_image | has_report
     if not keep.any():
         raise InputError("none of the manifest's items is embedded yet; run jobs/embed.py first")
@@ -109,4 +110,5 @@ def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> Em
         text_key=text_key.astype(str),
         labels=labels,
         label_names=names,
+        image_key=image_key.astype(str),
     ).select(keep)

@@ -30,6 +30,7 @@ class EmbeddingTable:
     text_key: np.ndarray  # str[N]: a digest of the report, "" without one; reports with one key are one answer in R@K
     labels: np.ndarray  # bool[N, C]; C = 0 in an archive without labels
     label_names: tuple[str, ...] = ()
+    image_key: np.ndarray | None = None  # str[N]: sha256 of the picture's file, "" without one
     # What a split adds (see evaluation/split.py), which then names `split` and `group` too.
     patient: np.ndarray | None = None  # str[N]: the manifest's group, where `group` may be several of them
     met_in_train: np.ndarray | None = None  # bool[N]: not in training, but its text or a twin of its picture is
@@ -37,6 +38,7 @@ class EmbeddingTable:
     archive: str = ""  # that names of studies and patients hold in; "" where they are qualified by it
     split_line: str = ""
     split_digest: str = ""
+    archive_digest: str = ""  # of all items that are listed and of what was embedded of them
 
     def __len__(self) -> int:
         return len(self.item_id)

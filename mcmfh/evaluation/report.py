@@ -3,8 +3,10 @@
 import html
 from collections.abc import Sequence
 
+from mcmfh.errors import InputError
 from mcmfh.evaluation import plots
 from mcmfh.evaluation.protocols import SINGLE
+from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
 from mcmfh.store import files
@@ -40,20 +42,30 @@ th { color: #51606f } .text { text-align: left } tr:hover td { background: #f5f8
 td.text { white-space: normal } .wide { overflow-x: auto }
 .leaky summary, .leaky td { color: #9a3412 }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0 } svg { max-width: 100%; height: auto }
-.note { color: #51606f }
+.note { color: #51606f } .made { color: #51606f; font-size: .75rem; overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .86rem }
 dt { font-weight: 600 } dd { margin: 0 }
 """
 
 
 def write_report(
-    evaluations: Sequence[Evaluation], folder: str, title: str = "Cross-modal retrieval", note: str = ""
+    evaluations: Sequence[Evaluation],
+    folder: str,
+    title: str = "Cross-modal retrieval",
+    note: str = "",
+    provenance: Provenance | None = None,
 ) -> str:
     """Write `evaluations.json` and `report.html` below `folder`, replacing older ones; returns the page's URI."""
-    document = {"format": FORMAT, "title": title, "note": note, "evaluations": [each.to_json() for each in evaluations]}
+    document = {
+        "format": FORMAT,
+        "title": title,
+        "note": note,
+        "provenance": provenance.to_json() if provenance else None,
+        "evaluations": [each.to_json() for each in evaluations],
+    }
     _replace(evaluation_scores(folder), files.canonical_json(document))
     page = evaluation_page(folder)
-    _replace(page, report_html(evaluations, title, note).encode())
+    _replace(page, report_html(evaluations, title, note, provenance).encode())
     return page
 
 
@@ -63,12 +75,22 @@ def read_evaluations(folder: str) -> list[Evaluation]:
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 
-def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -> str:
-    """The page as HTML, without scripts or links; plots are inline SVG."""
+def read_provenance(folder: str) -> Provenance:
+    """What the page below `folder` was made from. Raises InputError for a page that does not say it."""
+    if not (recorded := files.read_json(evaluation_scores(folder)).get("provenance")):
+        raise InputError(f"the page in '{folder}' does not say what it was made from; evaluate again")
+    return Provenance.from_json(recorded)
+
+
+def report_html(
+    evaluations: Sequence[Evaluation], title: str, note: str = "", provenance: Provenance | None = None
+) -> str:
+    """The page as HTML, without scripts or links; plots are inline SVG. The provenance stands under every table."""
+    below = f"<p class=made>{html.escape(provenance.line())}</p>" if provenance else ""
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p class=note>{html.escape(note)}</p>" if note else ""]
     if headline := headline_rows(evaluations):
         columns = [(name, i == 0) for i, name in enumerate(headline[0])]
-        parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:])]
+        parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:]) + below]
     parts += [f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations)]
     rows = summarise(evaluations)
     for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):
@@ -76,7 +98,7 @@ def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -
             chosen = [row for row in rows if row.supervised is supervised and row.score.protocol == protocol]
             unfolded = " open" if protocol == SINGLE else ""
             kind = " class=leaky" if "leaky" in protocol else ""
-            table = _table(COLUMNS, [cells(row) for row in chosen])
+            table = _table(COLUMNS, [cells(row) for row in chosen]) + below
             parts += [
                 f"<details{unfolded}{kind}><summary>{heading}, {html.escape(protocol)}</summary>{table}</details>"
             ]

@@ -54,6 +54,12 @@ class Members:
     date: np.ndarray
     split: np.ndarray  # as the manifest says
 
+    @property
+    def digest(self) -> str:
+        """sha256 of everything that is listed."""
+        columns = (self.item_id, self.group, self.study, self.text_key, self.date, self.split)
+        return files.digest([self.archive, *(column.tolist() for column in columns)])
+
     @classmethod
     def of_table(cls, table: EmbeddingTable, archive: str) -> "Members":
         """The items of `table` as members, where there is no manifest to ask for the others."""
@@ -161,6 +167,7 @@ class Split:
             archive="" if len(self.members) > 1 else self.members[0].archive,
             split_line=self.line(),
             split_digest=self.digest,
+            archive_digest=files.digest([[each.digest for each in self.members], [_contents(each) for each in tables]]),
         )
         return on_split.select(self.left_out[row] == "")
 
@@ -264,6 +271,11 @@ def sides_of_date(members: Members, cut: date) -> tuple[np.ndarray, np.ndarray]:
                 raise InputError(f"item '{item}' has no date to split by: {error}; write it as YYYY-MM-DD") from error
             early[i], late[i] = known.last < cut, known.first >= cut
     return early[of_item], late[of_item]
+
+
+def _contents(table: EmbeddingTable) -> str:
+    """sha256 of the pictures that were embedded, and of the labels."""
+    return table.digest("item_id", "labels", *([] if table.image_key is None else ["image_key"]))
 
 
 def _merged(draft: Split) -> np.ndarray:

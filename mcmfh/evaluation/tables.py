@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from mcmfh.evaluation.intervals import mean_and_sd
 from mcmfh.evaluation.leaks import APART
 from mcmfh.evaluation.protocols import SINGLE
+from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
 MEASURE = "mAP@all"
@@ -54,9 +56,10 @@ def score_table(
     evaluations: Sequence[Evaluation],
     measures: Sequence[str] = ("mAP@all", "mAP@50", "R@10"),
     protocol: str = SINGLE,
+    provenance: Provenance | None = None,
 ) -> Table:
-    """A rich table of the chosen measures, one row a score, mean ± sd over seeds."""
-    table = Table(title=f"{protocol}: tie-aware scores, chance beside each")
+    """A rich table of the chosen measures, one row a score, mean ± sd over seeds; `provenance` stands below."""
+    table = Table(title=f"{protocol}: tie-aware scores, chance beside each", caption=_below(provenance))
     for name, is_text in COLUMNS:
         table.add_column(name, justify="left" if is_text else "right")
     for row in summarise(evaluations):
@@ -86,15 +89,19 @@ def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     return rows if labelled else []
 
 
-def headline_table(evaluations: Sequence[Evaluation]) -> Table:
-    """`headline_rows` as a rich table."""
-    table = Table(title=HEADLINE)
+def headline_table(evaluations: Sequence[Evaluation], provenance: Provenance | None = None) -> Table:
+    """`headline_rows` as a rich table; `provenance` stands below."""
+    table = Table(title=HEADLINE, caption=_below(provenance))
     head, *rows = headline_rows(evaluations) or [["no labels: see R@K"]]
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left")
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _below(provenance: Provenance | None) -> Text | None:
+    return Text(provenance.line()) if provenance else None  # no markup: [16,32] is a value
 
 
 def _headline(seeds: list[Evaluation], measure: str) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mcmfh.evaluation.provenance import Provenance
+
 
 def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dict[str, Any]) -> str:
     """The card as Markdown. It holds no time, because it enters the bundle's digest."""
@@ -25,6 +27,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         for measure in scores["chance"]:
             cells = [f"{scores[way][measure]:.3f}" for way in ("image_to_report", "report_to_image", "chance")]
             lines.append(" | ".join([f"| {k}", measure, *cells, ""]).rstrip())
+    if provenance := training.get("provenance"):
+        lines += ["", Provenance.from_json(provenance).line()]
     for i, layer in enumerate(metrics.get("expert_load", [])):
         lines.append(f"\nLayer {i}: load of the experts {', '.join(f'{share:.2f}' for share in layer)}.")
     if split := training.get("split"):

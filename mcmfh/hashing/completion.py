@@ -3,6 +3,7 @@
 from typing import Any
 
 from mcmfh.encoders import EncoderSpec, load_encoder
+from mcmfh.evaluation.provenance import Provenance, overrides_of
 from mcmfh.hashing import canary
 from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.calibration import calibrate
@@ -11,7 +12,10 @@ from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.monitor import expert_loads
 from mcmfh.hashing.preparation import Prepared
+from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.validation import sample, validation_scores
+from mcmfh.store import files
+from mcmfh.store.code_version import training_code
 
 
 def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, with_encoder: bool = True) -> str:
@@ -55,6 +59,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "split": prepared.split,
         "seen": prepared.seen.to_json(),
         "fingerprint": prepared.fingerprint,
+        "provenance": _provenance(prepared, encoder).to_json(),
     }
     return save_bundle(
         root,
@@ -65,4 +70,23 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         metrics=metrics,
         canary=fixed,
         training=training,
+    )
+
+
+def _provenance(prepared: Prepared, encoder: EncoderSpec) -> Provenance:
+    """No address is in it: the same training elsewhere gives the same bundle."""
+    settings = prepared.settings
+    preset = TrainSettings(recipe=settings.recipe, supervised=settings.supervised).work
+    recipe = {"recipe": settings.recipe, "supervised": settings.supervised}
+    given = [*overrides_of("train", recipe, TrainSettings().work), *overrides_of("train", settings.work, preset)]
+    return Provenance(
+        archive=prepared.contents,
+        embedded=prepared.embedded,
+        split=prepared.split_digest,
+        encoder=f"{encoder.name} {encoder.digest[:12]}",
+        settings=files.digest(settings.work),
+        seeds=(settings.seed,),
+        code=training_code(),
+        job="jobs/train.py",
+        overrides=("archive.manifest=MANIFEST", "store=STORE", *given),
     )

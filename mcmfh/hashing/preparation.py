@@ -33,6 +33,8 @@ class Prepared:
     agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
     seen: Seen  # whom the training sees: its train and validation items
     split: str  # the split in one line, "" where the table is on none
+    split_digest: str
+    contents: str  # digest of what the training reads of the table
     embedded: tuple[int, int] | None  # (embedded, listed) train and validation items of the archive, where there is one
     unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
@@ -62,6 +64,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     labels.
     """
     table.refuse_straddling()
+    contents_of_table = training_digest(table, settings)
     embedded = table.coverage.of("train", "validation") if table.coverage else None
     table = table.select(table.paired)
     table = _labelled_as_chosen(table, settings)
@@ -114,6 +117,8 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         agreement,
         seen,
         table.split_line,
+        table.split_digest,
+        contents_of_table,
         embedded,
         unlabelled,
         fingerprint,

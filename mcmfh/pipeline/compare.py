@@ -6,20 +6,28 @@ from mcmfh.evaluation import Evaluation, write_report
 from mcmfh.pipeline.comparison import ROWS, chosen_rows, compare
 from mcmfh.pipeline.embed import Progress
 from mcmfh.pipeline.evaluate import Evaluated, covered
+from mcmfh.pipeline.provenance import page_provenance
 from mcmfh.pipeline.split import refuse_towers_that_saw
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
+from mcmfh.store.code_version import evaluation_code
 from mcmfh.store.layout import evaluation_folder
 
 
-def compare_on_archive(config: Config, archive: Archive, progress: Progress | None = None) -> Evaluated:
-    """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split."""
+def compare_on_archive(
+    config: Config, archive: Archive, progress: Progress | None = None, results: str | None = None
+) -> Evaluated:
+    """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split.
+
+    Finished rows and the page are in `results` (default: the store).
+    """
     asked = config.evaluate
     spec, table = embedding_table(config, archive)
     refuse_towers_that_saw(spec, table)
+    store = results or config.store
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
     evaluations: list[Evaluation] = []
-    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, config.store), 1):
+    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, store), 1):
         evaluations += more
         if progress:
             progress(done, len(rows) * asked.seeds)
@@ -27,4 +35,7 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
     note = f"{asked.compare}; encoder: {spec.name}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
-    return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))
+    settings = [[row.name, row.settings.work if row.settings else None] for row in rows]
+    made = page_provenance(config, table, spec, settings, range(asked.seeds), evaluation_code())
+    page = write_report(evaluations, evaluation_folder(store, name), note=note, provenance=made)
+    return Evaluated(evaluations, page, made)

@@ -8,7 +8,7 @@ python jobs/evaluate.py archive.manifest=… store=… evaluate.compare=pretrain
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -21,13 +21,15 @@ from mcmfh.archive.opened import Archive
 from mcmfh.config import ArchiveConfig, Config, EvaluateConfig
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation import Evaluation, evaluate, write_report
+from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.split import Split
 from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.pipeline.embed import Progress, embed_archive
 from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.pretrain import pretrain_archive
-from mcmfh.pipeline.split import ARCHIVE, divide
+from mcmfh.pipeline.provenance import JOB, page_overrides
+from mcmfh.pipeline.split import ARCHIVE, Divided, divide
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.step_time import both_streams, step_seconds
@@ -72,6 +74,7 @@ def compare_pretraining(
     evaluations: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""
+    made = _provenance(config, divided, rows)
     for seed in range(config.evaluate.seeds):
         for name, settings in rows.items():
             uri = pretraining_row(root, files.digest(name)[:16], seed)
@@ -82,10 +85,27 @@ def compare_pretraining(
                 f"{each}: {', '.join(f'{s:.0f}' for s in took)}" for each, took in seconds.items() if took
             )
             note = f"cosine of embeddings; test items: {row['embedded']}; seconds of training: {spent}"
-            page = write_report(evaluations, root, "Pretraining", note)
+            page = write_report(evaluations, root, "Pretraining", note, made)
             if progress:
                 progress(len(evaluations), len(rows) * config.evaluate.seeds)
-    return Evaluated(sorted(evaluations, key=lambda each: (list(rows).index(_row_of(each)), each.seed)), page)
+    evaluations.sort(key=lambda each: (list(rows).index(_row_of(each)), each.seed))
+    return Evaluated(evaluations, page, made)
+
+
+def _provenance(config: Config, divided: Divided, rows: Mapping[str, PretrainSettings]) -> Provenance:
+    listed = [each.digest for each in divided.split.members]
+    contents = [each.items[name].to_pylist() for each in divided.archives for name in ("fingerprint", "labels")]
+    return Provenance(
+        archive=files.digest([listed, contents]),
+        embedded=None,  # each row embeds by its own towers; the note says how much
+        split=divided.split.digest,
+        encoder="mcr, one for each row and seed",
+        settings=files.digest({name: settings.work for name, settings in rows.items()}),
+        seeds=tuple(range(config.evaluate.seeds)),
+        code=evaluation_code(),
+        job=JOB,
+        overrides=page_overrides(config),
+    )
 
 
 def _row_of(evaluation: Evaluation) -> str:

@@ -11,9 +11,12 @@ from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.evaluation.leaks import leak_sentence
+from mcmfh.evaluation.provenance import Provenance
+from mcmfh.evaluation.report import read_provenance
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
+from mcmfh.pipeline.provenance import page_provenance
 from mcmfh.pipeline.split import refuse_towers_that_saw
 from mcmfh.pipeline.train import embedding_table
 from mcmfh.store import files
@@ -25,16 +28,20 @@ _CANONICAL = 256  # dimensions of the common space of an encoder that has none
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation a code length, and the URI of the page that shows them."""
+    """One evaluation a code length, the URI of the page that shows them, and what they were made from."""
 
     evaluations: list[Evaluation]
     report: str
+    provenance: Provenance | None = None
 
 
-def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: EncoderSpec | None = None) -> Evaluated:
+def evaluate_archive(
+    config: Config, archive: Archive, bundle_uri: str, spec: EncoderSpec | None = None, results: str | None = None
+) -> Evaluated:
     """Scores of a bundle on the archive's test split.
 
-    The page is named by all that the scores depend on. Scores of a page that the store holds already are read from it.
+    The page is named by all that the scores depend on. Scores of a page that `results` (default: the store) holds
+    already are read from it.
     """
     spec, table = embedding_table(config, archive, spec)
     bundle = load_bundle(bundle_uri)
@@ -49,16 +56,18 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: En
         note += "; whom the model saw was not recorded when it was trained"
     what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, evaluation_code()]
     name = files.digest(what)[:16]
-    folder = evaluation_folder(config.store, name)
+    folder = evaluation_folder(results or config.store, name)
     page = evaluation_page(folder)
     if files.exists(page):
-        return Evaluated(read_evaluations(folder), page)
+        return Evaluated(read_evaluations(folder), page, read_provenance(folder))
     evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
-    return Evaluated(evaluations, write_report(evaluations, folder, note=note))
+    settings, uri = bundle.config["training"]["settings"], files.absolute(bundle_uri)
+    made = page_provenance(config, table, spec, settings, [bundle.shape.seed], evaluation_code(), uri)
+    return Evaluated(evaluations, write_report(evaluations, folder, note=note, provenance=made), made)
 
 
-def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
-    """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split.
+def evaluate_encoder(config: Config, archive: Archive, results: str | None = None) -> Evaluated:
+    """Scores of the encoder's own embeddings, ranked by cosine, on the archive's test split. `results`: as above.
 
     An encoder without a common space of images and reports is given one by ridge CCA of the training pairs.
     """
@@ -71,7 +80,9 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
     note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
-    return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))
+    made = page_provenance(config, table, spec, {"dimensions": _CANONICAL}, [], evaluation_code())
+    folder = evaluation_folder(results or config.store, name)
+    return Evaluated(evaluations, write_report(evaluations, folder, note=note, provenance=made), made)
 
 
 def covered(table: EmbeddingTable) -> str:
