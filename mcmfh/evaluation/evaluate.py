@@ -54,6 +54,7 @@ def evaluate(
     query_split: str = "test",
     databases: Sequence[str] = DATABASES,
     resamples: int = 1000,
+    settings: str = "",
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
@@ -85,7 +86,7 @@ def evaluate(
             if protocol.name == SINGLE:
                 condition = (protocol.name, direction, "own split")
                 scores += _pair_scores(codes[asked], codes[stored], table, query_split, condition, resamples)
-    return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves))
+    return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings)
 
 
 def _label_scores(

@@ -26,6 +26,7 @@ _EXPLANATION = {
     "lookup ≤ 2": "precision within Hamming radius 2; an empty lookup counts 0",
     "R@K": "the query's own partner among the first K answers; items of one study or with equal texts are one answer",
     "apart from train": "the same measure for those queries whose text is not in train, nor a twin of their picture",
+    "settings": "digest of what the method was trained with; equal digests are equal settings but for seed and bits",
     "unlabelled": "queries × database items without any label. Whether they are relevant is unknown, so every measure "
     "but R@K leaves them out (condensed lists, Sakai 2007)",
     "seen / unseen / all": "database of training items / of the other items of the queries' split / of all items; "

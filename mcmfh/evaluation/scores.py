@@ -64,6 +64,7 @@ class Evaluation:
     supervised: bool  # the method used labels, if only to choose a setting
     scores: tuple[Score, ...]
     curves: tuple[Curve, ...]
+    settings: str = ""  # digest of what the method was trained with, but for seed and bits
 
     def score(self, measure: str, direction: str, database: str, protocol: str = SINGLE) -> Score:
         """The score of that measure under that condition. Raises KeyError if it was not measured."""
@@ -104,28 +105,33 @@ class Summary:
     seeds: int
     score: Score
     sd: float
+    settings: str = ""
 
 
-_Row = tuple[str, int | None, bool, Score]
+_Row = tuple[str, int | None, bool, str, Score]
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> list[Summary]:
-    """The mean over seeds of each method, code length and score, in the order of `evaluations`."""
-    rows = [(each.method, each.bits, each.supervised, score) for each in evaluations for score in each.scores]
+    """The mean over seeds of each method, its settings, code length and score, in the order of `evaluations`."""
+    rows = [(*_method(each), score) for each in evaluations for score in each.scores]
     order: dict[tuple[object, ...], int] = {}
-    for method, bits, supervised, score in rows:
-        order.setdefault((method, bits, supervised, *score.key), len(order))
+    for row in rows:
+        order.setdefault((*row[:-1], *row[-1].key), len(order))
 
     def rank(row: _Row) -> int:
-        return order[(*row[:3], *row[3].key)]
+        return order[(*row[:-1], *row[-1].key)]
 
     return [_mean([*group]) for _, group in groupby(sorted(rows, key=rank), key=rank)]
 
 
+def _method(evaluation: Evaluation) -> tuple[str, int | None, bool, str]:
+    return evaluation.method, evaluation.bits, evaluation.supervised, evaluation.settings
+
+
 def _mean(rows: list[_Row]) -> Summary:
-    method, bits, supervised, first = rows[0]
-    scores = [row[3] for row in rows]
+    method, bits, supervised, settings, first = rows[0]
+    scores = [row[-1] for row in rows]
     numbers = [field.name for field in fields(Score) if field.type is float]
     means = {name: float(np.mean([getattr(score, name) for score in scores])) for name in numbers}
     _, sd = mean_and_sd(np.array([score.value for score in scores]))
-    return Summary(method, bits, supervised, len(rows), Score(**{**asdict(first), **means}), sd)
+    return Summary(method, bits, supervised, len(rows), Score(**{**asdict(first), **means}), sd, settings)

@@ -13,6 +13,7 @@ from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
 MEASURE = "mAP@all"
+SHOWN = 8  # characters of a digest of settings
 HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)"
 # (name, is text)
 COLUMNS = (
@@ -27,6 +28,7 @@ COLUMNS = (
     ("chance", False),
     ("random order", False),
     ("queries × items", False),
+    ("settings", True),
 )
 
 
@@ -49,6 +51,7 @@ def cells(row: Summary) -> list[str]:
         f"{score.chance:.3f}",
         f"{score.random_order:.3f}",
         f"{score.queries:,} × {score.items:,}{left_out}",
+        row.settings[:SHOWN],
     ]
 
 
@@ -70,22 +73,23 @@ def score_table(
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
-    in brackets the mean of the two unseen ones; and chance. [] without labels.
+    in brackets the mean of the two unseen ones; chance; and a digest of its settings. [] without labels.
 
     Where training has met some of the queries, a method has a second row, for the others alone.
     """
     labelled = [each for each in evaluations if not np.isnan(each.mean())]
     lengths = sorted({each.bits for each in labelled}, key=_order)
-    rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance"]]
-    for method, supervised in dict.fromkeys((each.method, each.supervised) for each in labelled):
-        own = [each for each in labelled if (each.method, each.supervised) == (method, supervised)]
+    rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance", "settings"]]
+    kinds = [(each.method, each.supervised, each.settings) for each in labelled]
+    for method, supervised, settings in dict.fromkeys(kinds):
+        own = [each for each, kind in zip(labelled, kinds) if kind == (method, supervised, settings)]
         for suffix in ("", APART):
             measure = MEASURE + suffix
             chances = [s.chance for s in own[0].scores if s.protocol == SINGLE and s.measure == measure]
             if chances:
                 values = [_headline([each for each in own if each.bits == bits], measure) for bits in lengths]
                 name = method + (" (supervised)" if supervised else "") + suffix
-                rows.append([name, *values, f"{np.mean(chances):.3f}"])
+                rows.append([name, *values, f"{np.mean(chances):.3f}", settings[:SHOWN]])
     return rows if labelled else []
 
 

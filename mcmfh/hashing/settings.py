@@ -121,6 +121,15 @@ class TrainSettings(RunSettings, ModelSettings):
         """`bits` as a sorted tuple."""
         return (self.bits,) if isinstance(self.bits, int) else tuple(sorted(self.bits))
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that a code's quality depends on and that differ from those of the recipe, as JSON.
+
+        Bits and seed are left out: tables have columns for them.
+        """
+        recipe = TrainSettings(recipe=self.recipe, supervised=self.supervised).work
+        return {k: v for k, v in self.work.items() if v != recipe[k] and k not in ("bits", "seed")}
+
 
 # The paper's recipe without each of its parts in turn: what a part contributes.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -135,10 +144,34 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "missing token": {"missing_token": True, "distillation": 0.0},
     "default recipe": {"recipe": "default"},
 }
+# The parts that work in the fusion transformer alone.
+_OF_FUSION = ("experts", "gating_loss", "distillation", "missing_token")
+
+
+def variant(base: TrainSettings, name: str, **change: Any) -> tuple[str, TrainSettings]:
+    """(name, settings) of a row: what `name` stands for is `change`, and the rest is as somebody set it in `base`.
+
+    Of `base`, that is its bits, its seed, where it runs, and what differs from its own recipe. What then differs from
+    `change` alone is written behind the name, so that a row is what it is called.
+    """
+    plain, kept = TrainSettings(**change), base.changes
+    if any(change.get(part) for part in _OF_FUSION):
+        kept.pop("fusion", None)
+    if not change.get("fusion", kept.get("fusion", plain.fusion)):
+        kept |= {part: TrainSettings.model_fields[part].default for part in _OF_FUSION}  # without fusion they are off
+    where = base.model_dump(exclude=set(base.work))
+    settings = TrainSettings(**{"bits": base.bits, "seed": base.seed, **where, **kept, **change})
+    other = {k: v for k, v in settings.work.items() if v != plain.work[k] and k not in ("bits", "seed")}
+    return name + "".join(f"; {key} {_word(value)}" for key, value in other.items()), settings
 
 
 def ablations(base: TrainSettings) -> dict[str, TrainSettings]:
-    """Settings of each row of the ablation table, with the bits, seed, epochs, workers and device set in `base`."""
-    kept = base.model_dump(include=base.model_fields_set - {"recipe"})
-    given = {name: value for name, value in kept.items() if name in ("bits", "seed", "epochs", "workers", "device")}
-    return {name: TrainSettings(**{"recipe": "paper", **given, **change}) for name, change in ABLATIONS.items()}
+    """Settings of each row of the ablation table by its name: see `variant`. They are supervised where `base` is."""
+    recipe = {"recipe": "paper", "supervised": base.supervised}
+    return dict(variant(base, name, **{**recipe, **change}) for name, change in ABLATIONS.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

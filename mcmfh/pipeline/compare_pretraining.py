@@ -134,7 +134,10 @@ def pretrain_and_evaluate(
     table = _as_divided(table, divide(config, archive).split)
     method = f"{name}, {settings.epochs} epochs"
     vectors = {"image": table.image, "report": table.report}
-    evaluation = evaluate(vectors, table, None, method=method, seed=seed, databases=("unseen",))
+    work = {key: value for key, value in settings.work.items() if key != "seed"}
+    evaluation = evaluate(
+        vectors, table, None, method=method, seed=seed, databases=("unseen",), settings=files.digest(work)
+    )
     return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": covered(table)}
 
 

@@ -19,7 +19,7 @@ from mcmfh.evaluation import Evaluation, evaluate, evaluate_reranking
 from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
-from mcmfh.hashing.settings import TrainSettings, ablations
+from mcmfh.hashing.settings import TrainSettings, ablations, variant
 from mcmfh.store import files
 from mcmfh.store.code_version import evaluation_code
 from mcmfh.store.layout import comparison_row
@@ -35,31 +35,39 @@ class Row:
     baseline: str | None = None
 
 
-def _variant(base: TrainSettings, name: str, **changes: Any) -> Row:
-    given = {**base.model_dump(exclude_unset=True), **changes, "workers": 0, "min_workers": None, "log_dir": None}
-    return Row(name, TrainSettings.model_validate(given))
+# What each row of MCMFH is called, and the settings that the name stands for.
+RECIPE_ROWS: dict[str, dict[str, Any]] = {
+    "MCMFH (default recipe)": {},
+    "MCMFH (every part of the paper)": {"recipe": "paper"},
+    "MCMFH (supervised)": {"supervised": True},
+}
+
+
+def _row(name: str, settings: TrainSettings) -> Row:
+    here = {"workers": 0, "min_workers": None, "log_dir": None}
+    return Row(name, settings.model_copy(update=here))
 
 
 def method_rows(base: TrainSettings) -> list[Row]:
-    """The default recipe, the paper's, the supervised one, and every baseline."""
+    """The default recipe, the paper's, the supervised one, and every baseline. `base` sets the rest: see `variant`."""
     from mcmfh.hashing.baselines import BASELINES
 
-    return [
-        _variant(base, "MCMFH (default recipe)"),
-        _variant(base, "MCMFH (every part of the paper)", recipe="paper"),
-        _variant(base, "MCMFH (supervised)", supervised=True),
-        *(Row(name, baseline=name) for name in BASELINES),
-    ]
+    own = [_row(*variant(base, name, **change)) for name, change in RECIPE_ROWS.items()]
+    return [*own, *(Row(name, baseline=name) for name in BASELINES)]
 
 
 def ablation_rows(base: TrainSettings) -> list[Row]:
     """The paper's recipe, and one row for each of its parts without that part."""
-    return [_variant(settings, name) for name, settings in ablations(base).items()]
+    return [_row(name, settings) for name, settings in ablations(base).items()]
 
 
 def bit_rows(base: TrainSettings) -> list[Row]:
-    """The default recipe at five code lengths, trained at once on one trunk."""
-    return [_variant(base, "MCMFH (default recipe)", bits=(8, 16, 32, 64, 128))]
+    """The recipe of `base` at five code lengths, trained at once on one trunk."""
+    recipe = {"recipe": base.recipe} if base.recipe != "default" else {}
+    change = recipe | ({"supervised": True} if base.supervised else {})
+    words = [name for name, of_name in RECIPE_ROWS.items() if of_name == change]
+    name = words[0] if words else "MCMFH (every part of the paper, supervised)"
+    return [_row(*variant(base, name, **change, bits=(8, 16, 32, 64, 128)))]
 
 
 ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
@@ -135,6 +143,7 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
             method=method,
             seed=bundle.shape.seed,
             supervised=bundle.config["training"]["supervised"],
+            settings=_settings_digest(bundle.config["training"]["settings"]),
         )
         for bits in bundle.bits
     ]
@@ -145,6 +154,11 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
         reranked = evaluate_reranking(codes[short], table, short, own, longer, real if long > short else None)
         evaluations[0] = replace(evaluations[0], scores=(*evaluations[0].scores, *reranked))
     return evaluations
+
+
+def _settings_digest(settings: dict[str, Any]) -> str:
+    """sha256 of what a row was trained with. Its seeds and code lengths stand in columns of their own."""
+    return files.digest({key: value for key, value in settings.items() if key not in ("seed", "bits")})
 
 
 @ray.remote(num_cpus=1)
@@ -179,6 +193,7 @@ def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[in
                 method=row.name,
                 seed=seed,
                 supervised=baseline.supervised,
+                settings=_settings_digest({"baseline": row.baseline, **vars(baseline)}),
             )
         )
         if real_valued:

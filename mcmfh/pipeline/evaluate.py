@@ -77,10 +77,12 @@ def evaluate_encoder(config: Config, archive: Archive, results: str | None = Non
     if spec.image_width != spec.report_width:
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
-    evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
+    settings = {"dimensions": _CANONICAL}
+    vectors = {"image": image, "report": report}
+    evaluations = [evaluate(vectors, table, None, method=method, settings=files.digest(settings))]
     note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
-    made = page_provenance(config, table, spec, {"dimensions": _CANONICAL}, [], evaluation_code())
+    made = page_provenance(config, table, spec, settings, [], evaluation_code())
     folder = evaluation_folder(results or config.store, name)
     return Evaluated(evaluations, write_report(evaluations, folder, note=note, provenance=made), made)
 

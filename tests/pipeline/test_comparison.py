@@ -17,7 +17,8 @@ def test_rows_of_each_comparison():
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
     assert rows["bits"][0].settings.all_bits == (8, 16, 32, 64, 128)
-    assert [row.name for row in chosen_rows(rows["methods"], ("MCMFH (s", "lsh"))] == ["MCMFH (supervised)", "lsh"]
+    names = [row.name for row in chosen_rows(rows["methods"], ("MCMFH (s", "lsh"))]
+    assert names == ["MCMFH (supervised); epochs 2; batch_size 64", "lsh"]
     with pytest.raises(InputError, match="begins with 'x'"):
         chosen_rows(rows["methods"], ("x",))
 
@@ -76,3 +77,101 @@ def test_a_split_needs_models_trained_on_it():
     config = load_config(["evaluate.train_until=2020-01-01"], read_default=False)
     with pytest.raises(InputError, match=r"evaluate\.compare"):
         evaluate_latest(config, None)
+
+
+BASES = {
+    "nothing": {},
+    "paper": {"recipe": "paper"},
+    "supervised": {"supervised": True},
+    "paper, supervised": {"recipe": "paper", "supervised": True},
+    "batch and teacher": {"batch_size": 64, "teacher": "report"},
+    "paper without experts": {"recipe": "paper", "experts": 1, "gating_loss": 0.0},
+    "default with fusion": {"fusion": True, "experts": 2},
+    "paper without fusion": {"recipe": "paper", "fusion": False, "experts": 1, "gating_loss": 0.0, "distillation": 0.0},
+}
+
+
+def settings_by_name(name, base, supervised=False):
+    """The settings that a row's name says, and nothing else."""
+    from mcmfh.hashing.settings import ABLATIONS
+
+    head, *rest = name.split("; ")
+    named = {
+        "MCMFH (default recipe)": {},
+        "MCMFH (every part of the paper)": {"recipe": "paper"},
+        "MCMFH (supervised)": {"supervised": True},
+        "MCMFH (every part of the paper, supervised)": {"recipe": "paper", "supervised": True},
+        **{key: {"recipe": "paper", "supervised": supervised} | change for key, change in ABLATIONS.items()},
+    }
+    given = dict(named[head])
+    for each in rest:
+        key, value = each.split(" ", 1)
+        given[key] = {"True": True, "False": False}.get(value, value)
+    return TrainSettings(**given)
+
+
+@pytest.mark.parametrize("comparison", ["methods", "ablation", "bits"])
+@pytest.mark.parametrize("base", BASES)
+def test_a_row_is_what_it_is_called(comparison, base):
+    from mcmfh.pipeline.comparison import ROWS
+
+    asked = TrainSettings(**BASES[base], seed=4, bits=(32, 64))
+    rows = [row for row in ROWS[comparison](asked) if row.settings]
+    assert len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        told = settings_by_name(row.name, asked, asked.supervised).work
+        ran = row.settings.work
+        assert {k: v for k, v in ran.items() if k not in ("seed", "bits")} == {
+            k: v for k, v in told.items() if k not in ("seed", "bits")
+        }
+        assert ran["seed"] == 4
+        assert row.settings.workers == 0
+
+
+@pytest.mark.parametrize("comparison", ["methods", "ablation", "bits"])
+def test_what_somebody_set_holds_in_every_row(comparison):
+    from mcmfh.pipeline.comparison import ROWS
+
+    asked = TrainSettings(batch_size=64, teacher="report", learning_rate=0.002, bits=(32, 64))
+    for row in ROWS[comparison](asked):
+        if row.settings:
+            assert (row.settings.batch_size, row.settings.teacher, row.settings.learning_rate) == (64, "report", 0.002)
+            assert "; batch_size 64; learning_rate 0.002; teacher report" in row.name
+
+
+def test_the_default_row_of_a_paper_configuration_is_the_default():
+    from mcmfh.pipeline.comparison import method_rows
+
+    for base in (TrainSettings(), TrainSettings(recipe="paper"), TrainSettings(supervised=True)):
+        rows = {row.name: row.settings for row in method_rows(base) if row.settings}
+        assert list(rows) == ["MCMFH (default recipe)", "MCMFH (every part of the paper)", "MCMFH (supervised)"]
+        assert rows["MCMFH (default recipe)"].work == TrainSettings().work
+        assert rows["MCMFH (every part of the paper)"].work == TrainSettings(recipe="paper").work
+        assert rows["MCMFH (supervised)"].work == TrainSettings(supervised=True).work
+
+
+def test_an_ablation_of_a_supervised_configuration_is_supervised():
+    from mcmfh.pipeline.comparison import ablation_rows
+
+    for row in ablation_rows(TrainSettings(supervised=True)):
+        assert row.settings.supervised
+        assert row.settings.epochs == TrainSettings(supervised=True).epochs
+        assert "epochs" not in row.name  # the supervised recipe's own, and the table says supervised
+
+
+def test_each_row_prints_a_digest_of_its_settings():
+    from dataclasses import replace
+
+    from support.planted import planted_table
+
+    from mcmfh.evaluation import evaluate, summarise
+    from mcmfh.evaluation.tables import cells, headline_rows
+
+    table = planted_table()
+    codes = {name: getattr(table, name).astype("f4")[:, :8] for name in ("image", "report")}
+    one = evaluate(codes, table, None, method="m", resamples=2, settings="1234567890")
+    other = replace(one, settings="abcdefghij", seed=1)
+    assert [row[-1] for row in headline_rows([one, other])] == ["settings", "12345678", "abcdefgh"]
+    assert {cells(row)[-1] for row in summarise([one, other])} == {"12345678", "abcdefgh"}
+    assert {row.seeds for row in summarise([one, other])} == {1}, "rows of other settings are no seeds of one row"
+    assert {row.seeds for row in summarise([one, replace(one, seed=1)])} == {2}
