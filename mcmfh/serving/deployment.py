@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.config import BackpressureConfig
@@ -22,7 +23,7 @@ from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from mcmfh import ray_session
-from mcmfh.config import Config, ServeConfig
+from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
@@ -182,7 +183,11 @@ def ingress_options(config: ServeConfig) -> dict[str, Any]:
         "graceful_shutdown_timeout_s": config.drain_seconds,
     }
     if config.most_replicas > config.replicas:
-        options["autoscaling_config"] = {"min_replicas": config.replicas, "max_replicas": config.most_replicas}
+        options["autoscaling_config"] = {
+            "min_replicas": config.replicas,
+            "max_replicas": config.most_replicas,
+            "target_ongoing_requests": config.target_ongoing_requests,
+        }
     else:
         options["num_replicas"] = config.replicas
     return options
@@ -193,9 +198,11 @@ def serve_application(config: Config, device: str) -> Any:
     plain, settings = config.model_dump(mode="json"), config.serve
     gpus = settings.gpus(device)
     gpu = {"ray_actor_options": {"num_gpus": gpus}} if gpus else {}
+    spread = {"max_replicas_per_node": settings.max_replicas_per_node}
+    ingress = ingress_options(settings) | spread
     if settings.layout == "single":
-        return Endpoint.options(**ingress_options(settings), **gpu).bind(plain, device)  # type: ignore[attr-defined]
-    inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas}
+        return Endpoint.options(**ingress, **gpu).bind(plain, device)  # type: ignore[attr-defined]
+    inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
     root = archive_root(config.store, config.archive.name)
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
     parts = [
@@ -204,7 +211,7 @@ def serve_application(config: Config, device: str) -> Any:
         )
         for part in range(settings.parts)
     ]
-    return Endpoint.options(**ingress_options(settings)).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
+    return Endpoint.options(**ingress).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
 
 
 def query_device(config: Config) -> str:
@@ -224,29 +231,64 @@ def start(config: Config) -> str:
     A Ray cluster has one HTTP proxy. Where it runs already, its address counts and not the configured one.
     """
     check_start(config.serve)
-    if config.serve.keys_uri:  # replicas have other working folders
-        absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
-        config = config.model_copy(update={"serve": absolute})
     # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
+    serve.run(checked_application(config), name=APPLICATION, route_prefix="/")
     http = listening()
-    check_binding(config.serve, http.host)
-    check_replaced(config.serve)
-    serve.run(serve_application(config, query_device(config)), name=APPLICATION, route_prefix="/")
     return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
 
 
+class BuilderArguments(BaseModel):
+    """`args` of a Serve configuration file.
+
+    config: path of a ray_config.yaml on the nodes; None reads the one of the working folder, if there is one.
+    overrides: section.key=value, as on a command line.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+def builder(arguments: BuilderArguments) -> Any:
+    """The application for `serve deploy` and KubeRay's RayService: `import_path: mcmfh.serving.deployment:builder`.
+
+    Raises InputError as `start` does, among others where the file's own `http_options` open an endpoint without keys.
+    """
+    config = load_config(arguments.overrides, arguments.config)
+    check_start(config.serve)
+    return checked_application(config)
+
+
+def checked_application(config: Config) -> Any:
+    """The application, if the proxy that runs may offer it. Raises InputError if not."""
+    check_binding(config.serve, listening().host)
+    check_replaced(config.serve)
+    if config.serve.keys_uri:  # replicas have other working folders
+        absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
+        config = config.model_copy(update={"serve": absolute})
+    return serve_application(config, query_device(config))
+
+
 def listening() -> Any:
-    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs."""
-    client = _get_global_client()
-    assert client is not None, "Serve runs"
+    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs.
+
+    Raises InputError where Serve does not run, so that its address cannot be checked.
+    """
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is None:
+        raise InputError(
+            "Ray Serve does not run, so its address cannot be checked; use `serve deploy` or jobs/serve.py"
+        )
     return client.http_config
 
 
 def check_replaced(settings: ServeConfig) -> None:
     """Raise InputError where an endpoint that asks for keys would be replaced by one that does not."""
-    if settings.guarded or APPLICATION not in serve.status().applications:
+    running = serve.status().applications.get(APPLICATION)
+    if settings.guarded or running is None or not running.deployments:
         return
     try:
         guarded = serve.get_app_handle(APPLICATION).guarded.remote().result(timeout_s=10)
