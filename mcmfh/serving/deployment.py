@@ -9,9 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
@@ -20,7 +18,6 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.config import BackpressureConfig
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
 
 from mcmfh import ray_session
 from mcmfh.config import Config, ServeConfig, load_config
@@ -29,19 +26,17 @@ from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
 from mcmfh.search.opening import newest_readable
-from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
+from mcmfh.search.sharding import ShardedSource, SnapshotPart
 from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start
 from mcmfh.serving.encoding import LocalEncoding
+from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
 APPLICATION = "mcmfh"
-CALL_S = 60
 TRIES = 3
-
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +47,7 @@ class Endpoint:
         parsed = Config.model_validate(config)
         remote: dict[str, Any] = {}
         if parts:
-            calls = DeploymentCalls(parts, pool)
+            calls = DeploymentCalls(parts, pool, call_with_retries)
             remote = {
                 "open_source": lambda root, number: ShardedSource(root, number, len(parts), calls.ask_parts),
                 "encoding": PooledEncoding(calls),
@@ -119,29 +114,6 @@ class Encoders:
             return self.bundles[uri]
 
 
-class DeploymentCalls:
-    """Calls to other deployments from any thread. They run on the event loop that created their handles.
-
-    Retries calls lost with a replica; safe, because all are read-only.
-    """
-
-    def __init__(self, parts: Sequence[DeploymentHandle[Any]], pool: DeploymentHandle[Any]):
-        self.parts, self.pool, self.loop = parts, pool, asyncio.get_running_loop()
-
-    def ask_parts(self, number: int, calls: Sequence[Call]) -> list[Any]:
-        """The results of Source methods of snapshot `number`, called at once. Must not run on the event loop."""
-
-        async def call_all() -> list[Any]:
-            return await asyncio.gather(
-                *(call_with_retries(self.parts[part].call, number, method, args) for part, method, args in calls)
-            )
-
-        return self.schedule(call_all()).result(CALL_S)
-
-    def schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-
 async def call_with_retries(method: Any, *arguments: Any) -> Any:
     """The result of a handle's method. An exception of the called code is raised as itself, without Ray's wrapper."""
     for left in reversed(range(TRIES)):
@@ -153,24 +125,6 @@ async def call_with_retries(method: Any, *arguments: Any) -> Any:
             if not left:
                 raise
     raise AssertionError("unreachable")
-
-
-class PooledEncoding:
-    """The pool of encoders, as an Encoding."""
-
-    def __init__(self, calls: DeploymentCalls):
-        self.calls = calls
-
-    def load(self, bundle: Bundle, uri: str) -> None:
-        self.calls.schedule(call_with_retries(self.calls.pool.load, uri)).result(10 * CALL_S)
-
-    async def encode(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
-        call = self.calls.schedule(call_with_retries(self.calls.pool.encode, uri, modality, content))
-        logits: Logits = await asyncio.wrap_future(call)
-        return logits
-
-    def close(self) -> None:
-        return
 
 
 def ingress_options(config: ServeConfig) -> dict[str, Any]:
