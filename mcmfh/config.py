@@ -105,6 +105,8 @@ class ServeConfig(Section):
     encoders: int = Field(1, ge=1)
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
+    max_replicas_per_node: int | None = Field(None, ge=1, le=100)
+    target_ongoing_requests: float = Field(8, gt=0)
     keys: tuple[KeyConfig, ...] = ()
     keys_uri: str | None = Field(None, min_length=1)
     poll_seconds: float = Field(10, gt=0)

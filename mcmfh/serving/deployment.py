@@ -9,38 +9,34 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.config import BackpressureConfig
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
 
 from mcmfh import ray_session
-from mcmfh.config import Config, ServeConfig
+from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
 from mcmfh.search.opening import newest_readable
-from mcmfh.search.sharding import Call, ShardedSource, SnapshotPart
+from mcmfh.search.sharding import ShardedSource, SnapshotPart
 from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start
 from mcmfh.serving.encoding import LocalEncoding
+from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
 APPLICATION = "mcmfh"
-CALL_S = 60
 TRIES = 3
-
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +47,7 @@ class Endpoint:
         parsed = Config.model_validate(config)
         remote: dict[str, Any] = {}
         if parts:
-            calls = DeploymentCalls(parts, pool)
+            calls = DeploymentCalls(parts, pool, call_with_retries)
             remote = {
                 "open_source": lambda root, number: ShardedSource(root, number, len(parts), calls.ask_parts),
                 "encoding": PooledEncoding(calls),
@@ -118,29 +114,6 @@ class Encoders:
             return self.bundles[uri]
 
 
-class DeploymentCalls:
-    """Calls to other deployments from any thread. They run on the event loop that created their handles.
-
-    Retries calls lost with a replica; safe, because all are read-only.
-    """
-
-    def __init__(self, parts: Sequence[DeploymentHandle[Any]], pool: DeploymentHandle[Any]):
-        self.parts, self.pool, self.loop = parts, pool, asyncio.get_running_loop()
-
-    def ask_parts(self, number: int, calls: Sequence[Call]) -> list[Any]:
-        """The results of Source methods of snapshot `number`, called at once. Must not run on the event loop."""
-
-        async def call_all() -> list[Any]:
-            return await asyncio.gather(
-                *(call_with_retries(self.parts[part].call, number, method, args) for part, method, args in calls)
-            )
-
-        return self.schedule(call_all()).result(CALL_S)
-
-    def schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-
 async def call_with_retries(method: Any, *arguments: Any) -> Any:
     """The result of a handle's method. An exception of the called code is raised as itself, without Ray's wrapper."""
     for left in reversed(range(TRIES)):
@@ -154,24 +127,6 @@ async def call_with_retries(method: Any, *arguments: Any) -> Any:
     raise AssertionError("unreachable")
 
 
-class PooledEncoding:
-    """The pool of encoders, as an Encoding."""
-
-    def __init__(self, calls: DeploymentCalls):
-        self.calls = calls
-
-    def load(self, bundle: Bundle, uri: str) -> None:
-        self.calls.schedule(call_with_retries(self.calls.pool.load, uri)).result(10 * CALL_S)
-
-    async def encode(self, bundle: Bundle, uri: str, modality: str, content: str | bytes) -> Logits:
-        call = self.calls.schedule(call_with_retries(self.calls.pool.encode, uri, modality, content))
-        logits: Logits = await asyncio.wrap_future(call)
-        return logits
-
-    def close(self) -> None:
-        return
-
-
 def ingress_options(config: ServeConfig) -> dict[str, Any]:
     """Serve's options for the ingress: the number of replicas, and how many requests may wait before 503."""
     options: dict[str, Any] = {
@@ -182,7 +137,11 @@ def ingress_options(config: ServeConfig) -> dict[str, Any]:
         "graceful_shutdown_timeout_s": config.drain_seconds,
     }
     if config.most_replicas > config.replicas:
-        options["autoscaling_config"] = {"min_replicas": config.replicas, "max_replicas": config.most_replicas}
+        options["autoscaling_config"] = {
+            "min_replicas": config.replicas,
+            "max_replicas": config.most_replicas,
+            "target_ongoing_requests": config.target_ongoing_requests,
+        }
     else:
         options["num_replicas"] = config.replicas
     return options
@@ -193,9 +152,11 @@ def serve_application(config: Config, device: str) -> Any:
     plain, settings = config.model_dump(mode="json"), config.serve
     gpus = settings.gpus(device)
     gpu = {"ray_actor_options": {"num_gpus": gpus}} if gpus else {}
+    spread = {"max_replicas_per_node": settings.max_replicas_per_node}
+    ingress = ingress_options(settings) | spread
     if settings.layout == "single":
-        return Endpoint.options(**ingress_options(settings), **gpu).bind(plain, device)  # type: ignore[attr-defined]
-    inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas}
+        return Endpoint.options(**ingress, **gpu).bind(plain, device)  # type: ignore[attr-defined]
+    inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
     root = archive_root(config.store, config.archive.name)
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
     parts = [
@@ -204,7 +165,7 @@ def serve_application(config: Config, device: str) -> Any:
         )
         for part in range(settings.parts)
     ]
-    return Endpoint.options(**ingress_options(settings)).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
+    return Endpoint.options(**ingress).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
 
 
 def query_device(config: Config) -> str:
@@ -224,29 +185,64 @@ def start(config: Config) -> str:
     A Ray cluster has one HTTP proxy. Where it runs already, its address counts and not the configured one.
     """
     check_start(config.serve)
-    if config.serve.keys_uri:  # replicas have other working folders
-        absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
-        config = config.model_copy(update={"serve": absolute})
     # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
+    serve.run(checked_application(config), name=APPLICATION, route_prefix="/")
     http = listening()
-    check_binding(config.serve, http.host)
-    check_replaced(config.serve)
-    serve.run(serve_application(config, query_device(config)), name=APPLICATION, route_prefix="/")
     return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
 
 
+class BuilderArguments(BaseModel):
+    """`args` of a Serve configuration file.
+
+    config: path of a ray_config.yaml on the nodes; None reads the one of the working folder, if there is one.
+    overrides: section.key=value, as on a command line.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+def builder(arguments: BuilderArguments) -> Any:
+    """The application for `serve deploy` and KubeRay's RayService: `import_path: mcmfh.serving.deployment:builder`.
+
+    Raises InputError as `start` does, among others where the file's own `http_options` open an endpoint without keys.
+    """
+    config = load_config(arguments.overrides, arguments.config)
+    check_start(config.serve)
+    return checked_application(config)
+
+
+def checked_application(config: Config) -> Any:
+    """The application, if the proxy that runs may offer it. Raises InputError if not."""
+    check_binding(config.serve, listening().host)
+    check_replaced(config.serve)
+    if config.serve.keys_uri:  # replicas have other working folders
+        absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
+        config = config.model_copy(update={"serve": absolute})
+    return serve_application(config, query_device(config))
+
+
 def listening() -> Any:
-    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs."""
-    client = _get_global_client()
-    assert client is not None, "Serve runs"
+    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs.
+
+    Raises InputError where Serve does not run, so that its address cannot be checked.
+    """
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is None:
+        raise InputError(
+            "Ray Serve does not run, so its address cannot be checked; use `serve deploy` or jobs/serve.py"
+        )
     return client.http_config
 
 
 def check_replaced(settings: ServeConfig) -> None:
     """Raise InputError where an endpoint that asks for keys would be replaced by one that does not."""
-    if settings.guarded or APPLICATION not in serve.status().applications:
+    running = serve.status().applications.get(APPLICATION)
+    if settings.guarded or running is None or not running.deployments:
         return
     try:
         guarded = serve.get_app_handle(APPLICATION).guarded.remote().result(timeout_s=10)

@@ -17,7 +17,7 @@ from mcmfh.errors import InputError
 
 # What the files below cluster/ use and the code does not have yet. tests/cluster/test_command_lines.py fails on what
 # has come, so that this list ends empty.
-PENDING_KEYS = {"cluster.max_cpus", "serve.max_replicas_per_node"}
+PENDING_KEYS = {"cluster.max_cpus"}
 PENDING_JOBS = {"serve"}
 
 WRITTEN = re.compile(r"`(mcmfh [^`]+)`")  # commands within a sentence
@@ -52,11 +52,16 @@ def fault(command: str, config_file: Callable[[str], Path] = Path) -> str | None
 
 def load_site_config(path: Path, overrides: list[str], folder: Path) -> Config:
     """`path` without the keys that are still pending, read by the configuration's own loader."""
-    values = yaml.safe_load(path.read_text())
+    (folder / "ray_config.yaml").write_text(yaml.safe_dump(without_pending(path)))
+    return load_config(overrides, str(folder / "ray_config.yaml"))
+
+
+def without_pending(path: Path) -> dict[str, Any]:
+    """The values in a site's ray_config.yaml, without the keys that are still pending."""
+    values: dict[str, Any] = yaml.safe_load(path.read_text())
     for section, key in (pending.split(".") for pending in PENDING_KEYS):
         values.get(section, {}).pop(key, None)
-    (folder / "ray_config.yaml").write_text(yaml.safe_dump(values))
-    return load_config(overrides, str(folder / "ray_config.yaml"))
+    return values
 
 
 def documented(text: str) -> list[str]:
