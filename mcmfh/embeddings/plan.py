@@ -57,11 +57,11 @@ def write_plan(items: pa.Table, unit_items: int, embeddings: str, earlier: Seque
         return []
     starts = np.arange(0, items.num_rows, unit_items)
     names = unit_names(items, starts, "".join(earlier))
-    uri = layout.plan_uri(embeddings, files.digest(names))
-    if not files.exists(uri):
-        sink = io.BytesIO()
-        pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
-        files.create(uri, sink.getvalue())
+    sink = io.BytesIO()
+    pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
+    # Named by its content: the names of its units would be the same where an archive was moved, the addresses are not.
+    uri = layout.plan_uri(embeddings, files.digest(sink.getvalue()))
+    files.put(uri, sink.getvalue())
     rows = np.diff(starts, append=items.num_rows).tolist()
     return [Unit(uri, i, name, count) for i, (name, count) in enumerate(zip(names, rows))]
 

@@ -30,6 +30,8 @@ from mcmfh.hashing.canary import embedding_canary_holds, encoder_canary_holds
 from mcmfh.hashing.card import model_card
 from mcmfh.hashing.coder import Coder, Model, Shape
 from mcmfh.store import files
+from mcmfh.store.layout import encoders_folder
+from mcmfh.store.relative import named, sealed_address
 from mcmfh.store.sealed import Kind
 
 FILES = ("model.safetensors", "canary.json", "calibration.json", "metrics.json", "MODEL_CARD.md")
@@ -42,7 +44,7 @@ class Bundle(Coder):
 
     encoder: str
     encoder_identity: dict[str, Any]
-    encoder_source: str | None  # where its files are, for encoders that have them
+    encoder_source: str | None  # where its files are, for encoders that have them; absolute
     config: dict[str, Any]
     calibration: dict[str, Any]
     metrics: dict[str, Any]
@@ -138,7 +140,7 @@ def save_bundle(
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
         "encoder_identity": encoder.identity,
-        "encoder_source": encoder.source,
+        "encoder_source": _named_source(root, encoder),
         "training": training,
         "code_digest": code_digest(encoder.digest, files.digest(weights), shape),
     }
@@ -160,6 +162,7 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
     folder = KIND.open(uri)
     uri, config, contents = folder.uri, folder.config, folder.contents
     shape = Shape.from_json(config["shape"])
+    source = encoder_source or _encoder_source(uri, config)
     if code_digest(config["encoder_digest"], config["files"]["model.safetensors"], shape) != config["code_digest"]:
         raise InputError(f"the code digest of bundle '{uri}' does not follow from its contents; train again")
     model = shape.build()
@@ -170,7 +173,7 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
         device,
         encoder=config["encoder"],
         encoder_identity=config["encoder_identity"],
-        encoder_source=encoder_source or config["encoder_source"],
+        encoder_source=source,
         config=config,
         calibration=json.loads(contents["calibration.json"]),
         metrics=json.loads(contents["metrics.json"]),
@@ -181,3 +184,19 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
     if not embedding_canary_holds(bundle.canary, bundle.all_logits):
         raise InputError(f"bundle '{uri}' gives its canary other codes on {device}; check the torch installation")
     return bundle
+
+
+def _named_source(root: str, encoder: EncoderSpec) -> str | None:
+    """Where the encoder's files are, as a bundle below `root` states it: relative for towers of the same store."""
+    if encoder.name != "mcr" or encoder.source is None:
+        return encoder.source  # a folder, or the id of a hub
+    return named(files.parent(files.absolute(root)), files.absolute(encoder.source))
+
+
+def _encoder_source(bundle: str, config: dict[str, Any]) -> str | None:
+    """Where the encoder's files are, as the bundle at URI `bundle` states it."""
+    source: str | None = config["encoder_source"]
+    if config["encoder"] != "mcr" or source is None or not ("://" in source or source.startswith("encoders/")):
+        return source
+    store = files.parent(files.parent(bundle))
+    return sealed_address(store, source, encoders_folder(store))

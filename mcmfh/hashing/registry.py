@@ -4,15 +4,16 @@ from typing import Any
 
 from mcmfh.errors import InputError
 from mcmfh.store import files, numbered
-from mcmfh.store.layout import models_folder
+from mcmfh.store.layout import bundles_folder, models_folder
+from mcmfh.store.relative import named, sealed_address
 
 
 def register(store: str, bundle: str, bundle_digest: str, code_digest: str) -> int:
     """Make the bundle at URI `bundle` the store's latest model, unless it is already; returns its number."""
-    entry = {"bundle": bundle, "bundle_digest": bundle_digest, "code_digest": code_digest}
+    entry = {"bundle": named(store, bundle), "bundle_digest": bundle_digest, "code_digest": code_digest}
 
     def build(head: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
-        return None if head and head[1] == entry else entry
+        return None if head and bundle_address(store, head[1]["bundle"]) == files.absolute(bundle) else entry
 
     return numbered.append(models_folder(store), build)[0]
 
@@ -26,5 +27,9 @@ def resolve(store: str, bundle: str) -> str:
         raise InputError(
             f"store '{store}' holds no model; run jobs/train.py first, or set hash.bundle to a bundle's URI"
         )
-    uri: str = head[1]["bundle"]
-    return uri
+    return bundle_address(store, head[1]["bundle"])
+
+
+def bundle_address(store: str, name: str) -> str:
+    """The URI of the bundle that a document of `store` names."""
+    return sealed_address(store, name, bundles_folder(store))

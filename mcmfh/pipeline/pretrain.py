@@ -34,6 +34,7 @@ from mcmfh.store.layout import (
     pretraining_picture,
     pretraining_vocabulary,
 )
+from mcmfh.store.relative import named, sealed_address
 from mcmfh.store.sealed import once, once_bytes
 from mcmfh.training.mcr import CONTENT, Problem, train_here, train_on_workers
 
@@ -72,10 +73,11 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
         source, metrics = complete(trainee, problem, encoders_folder(store))
         for name, png in _pictures(trainee, problem, config.archive.keep_reports).items():
             files.create(pretraining_picture(store, run, name), png)
-        return {"source": source, "metrics": metrics, "seconds": seconds}
+        return {"source": named(store, source), "metrics": metrics, "seconds": seconds}
 
     result = once(finished, trained)
-    return Pretrained(result["source"], result["metrics"], result["seconds"], reused)
+    source = sealed_address(store, result["source"], encoders_folder(store))
+    return Pretrained(source, result["metrics"], result["seconds"], reused)
 
 
 def pose(config: Config, archive: Archive) -> Problem:

@@ -14,6 +14,7 @@ from mcmfh.pipeline.split import divide
 from mcmfh.store import files
 from mcmfh.store.code_version import training_code
 from mcmfh.store.layout import embeddings_folder, finished_training
+from mcmfh.store.relative import named
 from mcmfh.store.sealed import once
 from mcmfh.training.mcmfh import train
 
@@ -63,7 +64,9 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
 
     def trained() -> dict[str, str]:
         done = train(table, with_device(config.train, config.cluster), spec, config.store, run)
-        return {"bundle": done.bundle_uri, "bundle_digest": done.bundle_digest, "code_digest": done.code_digest}
+        bundle = named(config.store, done.bundle_uri)
+        return {"bundle": bundle, "bundle_digest": done.bundle_digest, "code_digest": done.code_digest}
 
     model = once(finished, trained)
+    model["bundle"] = registry.bundle_address(config.store, model["bundle"])
     return Trained(model["bundle"], registry.register(config.store, **model), reused, embedded)

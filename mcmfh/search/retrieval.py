@@ -26,7 +26,10 @@ from mcmfh.search.opening import open_snapshot
 from mcmfh.search.precision import estimated_precision
 from mcmfh.search.query import Query
 from mcmfh.search.source import CodeQuery, LocalSource, Source
+from mcmfh.snapshots.document import bundle_address
 from mcmfh.snapshots.shards import code_column
+from mcmfh.store.layout import store_of
+from mcmfh.store.relative import address
 
 EXCERPT = 400  # characters
 THUMBNAIL = 256  # pixels
@@ -64,8 +67,9 @@ class Retrieval:
         self.limits = limits
         self.snapshot = open_source(root, number)
         document = self.snapshot.document
+        self.store, self.bundle_uri = store_of(root), bundle_address(root, document)
         if bundle is None or bundle.bundle_digest != document.bundle_digest:
-            bundle = load_bundle(document.bundle, device=device)
+            bundle = load_bundle(self.bundle_uri, device=device)
         if bundle.code_digest != document.code_digest:
             raise InputError(
                 f"the bundle of snapshot {self.snapshot.number} is not the one it was hashed with; restore the bundle"
@@ -191,7 +195,8 @@ class Retrieval:
         if item is None or item["image_uri"] is None:
             return None
         try:
-            return thumbnail(decode_image(fetch(item["image_uri"], "image", self.limits), self.limits))
+            uri = address(self.store, item["image_uri"])
+            return thumbnail(decode_image(fetch(uri, "image", self.limits), self.limits))
         except DecodeError:  # the archive's file was moved or changed after hashing
             return None
 

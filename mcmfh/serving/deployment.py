@@ -32,6 +32,7 @@ from mcmfh.serving.binding import check_binding, check_start
 from mcmfh.serving.encoding import LocalEncoding
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
+from mcmfh.snapshots.document import bundle_address
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -173,8 +174,9 @@ def query_device(config: Config) -> str:
 
     Where the cluster has no GPUs it is the CPU. A replica then starts only if the model's canary has equal codes there.
     """
-    _, document = newest_readable(archive_root(config.store, config.archive.name))
-    bundle = files.read_json(files.join(document.bundle, "config.json"))
+    root = archive_root(config.store, config.archive.name)
+    _, document = newest_readable(root)
+    bundle = files.read_json(files.join(bundle_address(root, document), "config.json"))
     device: str = bundle["encoder_identity"]["device"]
     return device if ray_session.has_gpus(config.cluster) else "cpu"
 

@@ -90,7 +90,7 @@ class Replica:
             return {}
         retrieval.query_bits(query)  # refuses an unknown code length before the encoder runs
         contents = {"image": query.image, "report": query.report}
-        bundle, uri = retrieval.bundle, retrieval.snapshot.document.bundle
+        bundle, uri = retrieval.bundle, retrieval.bundle_uri
         logits = await asyncio.gather(
             *(self.encoding.encode(bundle, uri, modality, contents[modality] or "") for modality in query.modalities)
         )

@@ -117,7 +117,7 @@ class Watcher:
         for number in reversed(numbers):
             try:
                 first = self.open_retrieval(number, None)
-                self.load(first.bundle, first.snapshot.document.bundle)
+                self.load(first.bundle, first.bundle_uri)
                 return first
             except Exception as error:
                 if files.is_outage(error):
@@ -133,7 +133,7 @@ class Watcher:
         old = self.current
         new = self.open_retrieval(number, old.bundle)
         if new.bundle is not old.bundle:
-            self.load(new.bundle, new.snapshot.document.bundle)
+            self.load(new.bundle, new.bundle_uri)
         check_against(new if self.damaged else old, new)
         self.current = new  # one reference: a request sees either the old or the new snapshot
         self.report("snapshot", {"snapshot": number, "items": new.snapshot.document.items})

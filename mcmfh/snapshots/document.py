@@ -1,12 +1,13 @@
 """The document of a snapshot, `snapshots/<number>.json`, and what a job that publishes the next one is given."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcmfh.snapshots.shards import Shard
 from mcmfh.store import files, numbered
-from mcmfh.store.layout import snapshots_folder
+from mcmfh.store.layout import bundles_folder, snapshots_folder, store_of
+from mcmfh.store.relative import named, sealed_address
 
 FORMAT = 1
 
@@ -34,7 +35,7 @@ class SnapshotDocument:
     quarantine: tuple[str, ...]  # names of the quarantine files
     quarantined: int  # rows in these
     filters: tuple[str, ...]  # the declared columns that queries may filter by
-    bundle: str  # URI
+    bundle: str  # relative to the store, or the URI of a bundle outside; see `bundle_address`
     bundle_digest: str
     code_digest: str
     encoder_digest: str
@@ -74,6 +75,17 @@ class Publication:
     previous: SnapshotDocument | None  # the snapshot to build on; None: all is hashed anew
     filters: tuple[str, ...] = ()
     keep_reports: bool = True
+
+
+def bundle_address(root: str, document: SnapshotDocument) -> str:
+    """The URI of the bundle of a snapshot of the archive at `root`."""
+    store = store_of(root)
+    return sealed_address(store, document.bundle, bundles_folder(store))
+
+
+def model_of(root: str, model: Model) -> Model:
+    """`model` as a snapshot of the archive at `root` states it."""
+    return replace(model, bundle=named(store_of(root), model.bundle))
 
 
 def snapshot_numbers(root: str) -> list[int]:

@@ -19,6 +19,7 @@ from mcmfh.snapshots.compare import rows_shared
 from mcmfh.snapshots.document import (
     Publication,
     SnapshotDocument,
+    model_of,
     newest_snapshot,
     read_snapshot,
     snapshot_numbers,
@@ -95,7 +96,7 @@ def publish(
             quarantined=quarantine.rows,
             filters=publication.filters,
             keep_reports=publication.keep_reports,
-            **asdict(publication.model),
+            **asdict(model_of(root, publication.model)),
         )
         _check_files(root, document)
         return document.to_json()

@@ -3,7 +3,8 @@
 shards/<sha256>.safetensors   per modality and K: `<modality>.<K>` uint8[N, K/8] and `<modality>.present`, a bitmap
                               uint8[ceil(N/8)] (little-endian) of the rows that have one; absent rows are zero
 shards/<sha256>.arrow         N rows: item_id, fingerprint, study_id, then the filter columns (Arrow IPC, uncompressed)
-shards/<sha256>.parquet       N rows of what may be shown: image_uri, labels, date, report (null where switched off)
+shards/<sha256>.parquet       N rows of what may be shown: image_uri (relative to the store if below it), labels, date
+                              and report (null where switched off)
 tombstones/<sha256>           bitmap over all rows of the snapshot, little-endian: removed or superseded
 """
 
@@ -19,6 +20,7 @@ from safetensors.numpy import load, save
 
 from mcmfh.archive.order import KeyRange, keys
 from mcmfh.store import files, layout
+from mcmfh.store.relative import address_column, named_column
 
 SHARD_ROWS = 1 << 20
 SUFFIXES = {"codes": "safetensors", "items": "arrow", "shown": "parquet"}
@@ -82,10 +84,17 @@ def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
         items=_store(
             root, layout.SHARDS, "arrow", _arrow(table.select(["item_id", "fingerprint", "study_id", *filters]))
         ),
-        shown=_store(root, layout.SHARDS, "parquet", _parquet(table.select(list(SHOWN)))),
+        shown=write_shown(root, table.select(list(SHOWN))),
         rows=table.num_rows,
         keys=str(KeyRange(*map(int, ends))),
     )
+
+
+def write_shown(root: str, table: pa.Table) -> str:
+    """Store what may be shown of a shard's items (SHOWN, with absolute addresses); returns its digest."""
+    place = table.column_names.index("image_uri")
+    names = named_column(layout.store_of(root), table["image_uri"])
+    return _store(root, layout.SHARDS, "parquet", _parquet(table.set_column(place, "image_uri", names)))
 
 
 def write_tombstones(root: str, bitmap: np.ndarray) -> str | None:
@@ -151,9 +160,13 @@ def read_items(root: str, shard: Shard) -> pa.Table:
 
 
 def read_shown(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a shard's .parquet file."""
+    """Some columns of a shard's .parquet file, with absolute addresses."""
     with files.open_file(layout.archive_file(root, layout.SHARDS, shard.shown, SUFFIXES["shown"])) as file:
-        return pq.read_table(file, columns=list(columns))
+        table = pq.read_table(file, columns=list(columns))
+    if "image_uri" not in table.column_names:
+        return table
+    place = table.column_names.index("image_uri")
+    return table.set_column(place, "image_uri", address_column(layout.store_of(root), table["image_uri"]))
 
 
 def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:

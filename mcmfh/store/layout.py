@@ -2,7 +2,7 @@
 
     <store>/
       embeddings/<encoder digest>/
-        plans/<sha256>.parquet                 units of work, one row group each
+        plans/sha256-<sha256>.parquet          units of work, one row group each; named by its content
         units/<unit>.parquet                   results of a unit, one row an item
         done/<unit>.json                       its marker: create-only, written after the results
       embeddings/devices/<sha256>.json         the kind of device on which an encoder embeds
@@ -67,8 +67,8 @@ def device_kind(store: str, encoder: str) -> str:
 
 
 def plan_uri(embeddings: str, name: str) -> str:
-    """A stored plan."""
-    return files.join(embeddings, "plans", f"{name}.parquet")
+    """A stored plan; `name`: the sha256 of its content."""
+    return files.join(embeddings, "plans", f"sha256-{name}.parquet")
 
 
 def unit_uri(embeddings: str, unit: str) -> str:
@@ -203,6 +203,11 @@ def phantom_manifest(store: str, studies: int) -> str:
 def archive_root(store: str, name: str) -> str:
     """The archive `name`: its snapshots, shards and markers."""
     return _below(store, "archives", name)
+
+
+def store_of(root: str) -> str:
+    """The store that holds the archive at `root`."""
+    return files.parent(files.parent(files.absolute(root)))
 
 
 def snapshots_folder(root: str) -> str:
