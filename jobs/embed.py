@@ -24,8 +24,7 @@ def main(config: Config) -> None:
 
     with stage_bar("embed") as progress:
         done = embed_archive(config, manifest, progress)
-    print(f"embedded {done.encoded}, reused {done.reused}, failed {done.failed}, of {done.inputs} inputs")
-    print(f"encoder {done.spec.name} {done.spec.digest[:12]} on {done.spec.device}")
+    print("\n".join(done.lines()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ With a GPU or a remote store, loading is a stage of its own, so that encoders ne
 decodes and encodes a unit: passing pictures between processes costs a third of decoding them.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,10 @@ import ray.data
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
-from mcmfh.bulk.reuse import Reused, stored_vectors
+from mcmfh.archive.picture import WINDOW_SHOWS_NOTHING
+from mcmfh.bulk.reuse import SEEN, Reused, proven, stored_vectors
 from mcmfh.embeddings import units
-from mcmfh.embeddings.plan import Unit
+from mcmfh.embeddings.plan import EARLIER, Unit
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing, load_encoder
 from mcmfh.store import files
 from mcmfh.store.layout import embeddings_folder
@@ -33,16 +35,25 @@ if TYPE_CHECKING:  # Loaders import this module and need neither.
     from mcmfh.config import Config
     from mcmfh.encoders.base import Encoder
 
+# What a unit keeps of a loaded item.
+_LOADED = ("reason", "note", "image_sha256", "report_sha256", "report")
+
 
 @dataclass(frozen=True)
 class UnitDone:
-    """Summary of a unit: its items and how many are quarantined; the process that encoded it, and when (Unix time)."""
+    """Summary of a unit: its items and how many are quarantined; the process that encoded it, and when (Unix time).
+
+    kept: items that needed no encoding, because all that the encoder sees of them is the same as before.
+    window_shows_nothing: pictures that are shown by the range of their values, for their window shows nothing.
+    """
 
     rows: int
     quarantined: int
     worker: int
     began: float
     ended: float
+    kept: int = 0
+    window_shows_nothing: int = 0
 
 
 def embed(
@@ -89,24 +100,22 @@ def load_unit(batch: dict[str, np.ndarray], limits: Limits, preprocessing: Image
     """One plan row → the loaded unit as one row.
 
     unit: its digest; pixels: the pictures uint8[N, S, S, 3], zero where an item has none; items: an Arrow stream of its
-    items with their reports, digests and reasons, and whether they have a picture.
+    items with their reports, digests (`pixels_sha256` where an item has a picture), reasons and notes.
     """
     unit = Unit(str(batch["plan"][0]), int(batch["row_group"][0]), str(batch["unit"][0]), int(batch["rows"][0]))
     items = unit.items()
     pixels = np.zeros((items.num_rows, preprocessing.size, preprocessing.size, 3), np.uint8)
-    columns: dict[str, list[str]] = {name: [] for name in ("report", "image_sha256", "report_sha256", "reason")}
-    has_image = np.zeros(items.num_rows, bool)
+    columns: dict[str, list[str]] = {name: [] for name in _LOADED}
+    seen = ["" for _ in range(items.num_rows)]
     contents = items.select(["image_uri", "report", "report_uri"]).to_pylist()
     for i, loaded in enumerate(load_items(contents, limits)):
         if loaded.image is not None:
             pixels[i] = preprocessing(loaded.image)
-            has_image[i] = True
+            seen[i] = hashlib.sha256(pixels[i]).hexdigest()
         for name, values in columns.items():
             values.append(getattr(loaded, name) or "")
-    table = items.select(["item_id", "fingerprint", "row", "earlier_row"])
-    earlier = pa.array([name or "" for name in items["earlier_unit"].to_pylist()], pa.string())
-    table = table.append_column("earlier_unit", earlier).append_column("has_image", pa.array(has_image))
-    for name, values in columns.items():
+    table = items.select(["item_id", "fingerprint", "row", *EARLIER])
+    for name, values in (columns | {"pixels_sha256": seen}).items():
         table = table.append_column(name, pa.array(values, pa.string()))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -135,33 +144,34 @@ class UnitEncoder:
         spec = self.encoder.spec
         items = pa.ipc.open_stream(batch["items"][0]).read_all()
         block = {name: items[name].to_numpy() for name in items.column_names} | {"pixels": batch["pixels"][0]}
-        reused = stored_vectors(block, folder, {"image": spec.image_width, "report": spec.report_width})
-        table = pa.table(
-            {
-                "item_id": pa.array(block["item_id"], pa.string()),
-                "fingerprint": pa.array(block["fingerprint"], pa.string()),
-                "row": pa.array(block["row"], pa.int64()),
-                "reason": _text(block["reason"]),
-                "image_sha256": _text(block["image_sha256"]),
-                "report_sha256": _text(block["report_sha256"]),
-                "report": _text(block["report"]) if keep_reports else pa.nulls(len(block["row"]), pa.string()),
-                "image_embedding": self._images(block, reused["image"]),
-                "report_embedding": self._reports(block, reused["report"]),
-            }
-        )
+        reused = {
+            name: proven(stored, partial(self._encode, name, block), spec.batch_size)
+            for name, stored in stored_vectors(block, folder, spec).items()
+        }
+        new = {name: (block[SEEN[name]] != "") & ~stored.rows for name, stored in reused.items()}
+        columns = {name: _text(block[name]) for name in (*_LOADED, "pixels_sha256")}
+        if not keep_reports:
+            columns["report"] = pa.nulls(len(items), pa.string())
+        for name, stored in reused.items():
+            columns[f"{name}_embedding"] = _vectors(stored, new[name], self._encode(name, block, new[name]))
+        table = items.select(["item_id", "fingerprint", "row"])
+        for name, column in columns.items():
+            table = table.append_column(name, column)
         marker = units.write_unit(folder, str(batch["unit"][0]), table)
-        done = UnitDone(marker["rows"], marker["quarantined"], os.getpid(), began, time.time())
+        kept = (block["reason"] == "") & ~new["image"] & ~new["report"]
+        nothing = int((block["note"] == WINDOW_SHOWS_NOTHING).sum())
+        done = UnitDone(
+            marker["rows"], marker["quarantined"], os.getpid(), began, time.time(), int(kept.sum()), nothing
+        )
         return {name: [value] for name, value in vars(done).items()}
 
-    def _images(self, block: dict[str, Any], reused: Reused) -> pa.Array:
-        new = np.asarray(block["has_image"], bool) & ~reused.rows
-        pixels = block["pixels"] if new.all() else block["pixels"][new]  # selecting all rows would copy them
-        return _vectors(reused, new, self.encoder.encode_images(pixels, self.encoder.spec.batch_size))
-
-    def _reports(self, block: dict[str, Any], reused: Reused) -> pa.Array:
-        new = np.array([bool(report) for report in block["report"]], bool) & ~reused.rows
-        reports = [str(report) for report in block["report"][new]]
-        return _vectors(reused, new, self.encoder.encode_reports(reports, self.encoder.spec.batch_size))
+    def _encode(self, modality: str, block: dict[str, Any], rows: np.ndarray) -> np.ndarray:
+        """float32[n, D] of the chosen rows of a block, in batches of the fixed shape."""
+        size = self.encoder.spec.batch_size
+        if modality == "report":
+            return self.encoder.encode_reports([str(report) for report in block["report"][rows]], size)
+        whole = rows.dtype == bool and rows.all()  # selecting all rows would copy them
+        return self.encoder.encode_images(block["pixels"] if whole else block["pixels"][rows], size)
 
 
 class UnitWorker:

@@ -1,8 +1,9 @@
 """The items that are not embedded yet, cut into units before any work starts.
 
-A plan is a Parquet file with one row group a unit: manifest rows that have no embedding, with their fingerprints, in
-item order. A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs. So the same work
-has the same name in every run, and the names alone tell which units may hold an item.
+A plan is a Parquet file with one row group a unit: what is to be read of each item that has no embedding, in item
+order. It lies in the job's scratch folder and goes with it, because reports of a table stand in it as they were given.
+A unit is named by the keys it spans and the sha256 of its (item_id, fingerprint) pairs. So the same work has the same
+name in every run, and the names alone tell which units may hold an item.
 """
 
 import io
@@ -19,6 +20,9 @@ from mcmfh.archive.manifest import Fault
 from mcmfh.archive.order import KeyRange, in_order, keys
 from mcmfh.store import files, layout
 
+PLANNED = ("item_id", "row", "image_uri", "report", "report_uri", "fingerprint")
+EARLIER = ("earlier_encoder", "earlier_unit", "earlier_row")  # the embedding that an item had before, if it had one
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -30,7 +34,7 @@ class Unit:
     rows: int
 
     def items(self) -> pa.Table:
-        """The unit's manifest rows with their `fingerprint`."""
+        """The unit's rows, with the columns PLANNED and EARLIER."""
         with files.open_file(self.plan) as file:
             return pq.ParquetFile(file).read_row_group(self.row_group)
 
@@ -48,8 +52,8 @@ def usable_items(manifest: pa.Table, faults: Sequence[Fault]) -> pa.Table:
     return in_order(manifest.filter(pa.array(~np.isin(manifest["row"].to_numpy(), fatal))))
 
 
-def write_plan(items: pa.Table, unit_items: int, embeddings: str, earlier: Sequence[str] = ()) -> list[Unit]:
-    """Cut `items` (in item order) into units of `unit_items` rows and store the plan below `embeddings`, create-only.
+def write_plan(items: pa.Table, unit_items: int, scratch: str, earlier: Sequence[str] = ()) -> list[Unit]:
+    """Cut `items` (in item order, with PLANNED and EARLIER) into units of `unit_items` rows and store the plan.
 
     earlier: names of units in which some of the items failed. They enter the new units' names, which are new thereby.
     """
@@ -58,9 +62,10 @@ def write_plan(items: pa.Table, unit_items: int, embeddings: str, earlier: Seque
     starts = np.arange(0, items.num_rows, unit_items)
     names = unit_names(items, starts, "".join(earlier))
     sink = io.BytesIO()
-    pq.write_table(items.combine_chunks(), sink, row_group_size=unit_items, compression="zstd")
+    planned = items.select([*PLANNED, *EARLIER]).combine_chunks()
+    pq.write_table(planned, sink, row_group_size=unit_items, compression="zstd")
     # Named by its content: the names of its units would be the same where an archive was moved, the addresses are not.
-    uri = layout.plan_uri(embeddings, files.digest(sink.getvalue()))
+    uri = layout.scratch_plan(scratch, files.digest(sink.getvalue()))
     files.put(uri, sink.getvalue())
     rows = np.diff(starts, append=items.num_rows).tolist()
     return [Unit(uri, i, name, count) for i, (name, count) in enumerate(zip(names, rows))]

@@ -12,7 +12,7 @@ from mcmfh.embeddings import units
 from mcmfh.embeddings.table import EmbeddingTable, label_matrix
 from mcmfh.errors import InputError
 
-_KEYS = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string()), ("reason", pa.string())])
+_KEYS = pa.schema([(name, pa.string()) for name in ("item_id", "fingerprint", "reason", "note")])
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Addresses:
     """Where the items' embeddings are stored: in row `position[i]` of unit `units[unit[i]]`; unit -1: not embedded yet.
 
     `reason[i]` says why an item could not be embedded; it is null where it could. Only changed files change that.
+    `note[i]` says what had to be done to show its picture.
     `earlier_unit` and `earlier_position` address the embedding that the item had under another fingerprint.
     """
 
@@ -27,6 +28,7 @@ class Addresses:
     unit: np.ndarray  # int64[N]
     position: np.ndarray  # int64[N]
     reason: pa.ChunkedArray  # string[N]
+    note: pa.ChunkedArray  # string[N]
     earlier_unit: np.ndarray  # int64[N]
     earlier_position: np.ndarray  # int64[N]
 
@@ -63,8 +65,8 @@ def locate(folder: str, items: pa.Table, within: KeyRange | None = None) -> Addr
 
     row = last(pc.fill_null(same, False).to_numpy())
     earlier = last(pc.fill_null(pc.invert(same), False).to_numpy() & good)
-    reason = stored["reason"].take(pa.array(row, mask=row < 0))
-    return Addresses(names, number[row], position[row], reason, number[earlier], position[earlier])
+    reason, note = (stored[name].take(pa.array(row, mask=row < 0)) for name in ("reason", "note"))
+    return Addresses(names, number[row], position[row], reason, note, number[earlier], position[earlier])
 
 
 def load_embeddings(folder: str, items: pa.Table, widths: tuple[int, int]) -> EmbeddingTable:

@@ -40,9 +40,16 @@ def done_units(folder: str, within: KeyRange | None = None) -> list[str]:
 
 
 def read_unit(folder: str, unit: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The results of a finished unit, all or some columns."""
+    """The results of a finished unit, all or some columns. A text column that an older unit lacks is null."""
     with files.open_file(layout.unit_uri(folder, unit)) as file:
-        return pq.read_table(file, columns=list(columns) if columns else None)
+        parquet = pq.ParquetFile(file)
+        names = list(columns or parquet.schema_arrow.names)
+        stored = [name for name in names if name in parquet.schema_arrow.names]
+        table = parquet.read(stored)
+    for name in names:
+        if name not in stored:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table.select(names)
 
 
 def read_units(

@@ -1,5 +1,6 @@
 """The identity of an encoder without its networks: cheap to make, to send and to compare. Does not import torch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -8,20 +9,16 @@ from typing import Any
 from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.archive.reports import REPORT_POLICY
 from mcmfh.encoders.preprocessing import ImagePreprocessing
-from mcmfh.store.files import digest
+from mcmfh.store.files import canonical_json, digest
 
 # Rows of a batch in bulk jobs, by device. It is no setting, because it changes the last bits of an embedding.
 _BATCH = {"cpu": 16, "cuda": 128}
 # Part of the digest. Raise it with every change of how pictures are resampled or texts are batched.
 _ARITHMETIC = 3
-# Every library that decodes or computes between a file's bytes and its embedding.
-_LIBRARIES = [
-    "torch",
-    "timm",
-    "transformers",
-    "tokenizers",
-    "open_clip_torch",
-    "numpy",
+# Every library that computes between pixels or text and an embedding.
+_ENCODING = ["torch", "timm", "transformers", "tokenizers", "open_clip_torch", "numpy"]
+# Every library that decodes between a file's bytes and its pixels or text.
+_READING = [
     "pillow",
     "simplejpeg",
     "tifffile",
@@ -41,12 +38,25 @@ _LIBRARIES = [
 def library_versions() -> dict[str, str | None]:
     """Version of every library that can change an embedding; None where it is not installed."""
     versions: dict[str, str | None] = {}
-    for name in _LIBRARIES:
+    for name in [*_ENCODING, *_READING]:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = None
     return versions
+
+
+def same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two identities are of one encoder: equal but for the policies of reading and for library versions."""
+    read = ("decode_policy", "report_policy", "libraries")
+    first, second = ({name: value for name, value in each.items() if name not in read} for each in (one, other))
+    return canonical_json(first) == canonical_json(second)  # one may have gone through JSON, where tuples are lists
+
+
+def same_arithmetic(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the libraries that compute embeddings have the same versions in two identities."""
+    first, second = (each.get("libraries", {}) for each in (one, other))
+    return all(first.get(name) == second.get(name) for name in _ENCODING)
 
 
 @dataclass(frozen=True)

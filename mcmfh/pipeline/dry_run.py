@@ -14,7 +14,7 @@ import ray
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.opened import Manifest
-from mcmfh.bulk.listing import listed, plan
+from mcmfh.bulk.listing import Listing, Planned, listed, plan
 from mcmfh.config import Config
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
@@ -69,10 +69,13 @@ class Estimate:
 
 
 def estimate(config: Config, manifest: Manifest) -> Estimate:
-    """List, plan and sample. Nothing is embedded or published; the stored plan is the one that the job will use."""
+    """List, plan and sample. Nothing is embedded or published."""
     spec = current_spec(config)
     with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
-        planned = plan(config, listing, spec)
+        return _estimate(config, spec, listing, plan(config, listing, spec))
+
+
+def _estimate(config: Config, spec: EncoderSpec, listing: Listing, planned: list[Planned]) -> Estimate:
     work = [unit for each in planned for unit in each.units]
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     asked = config.encoder.gpus(spec.device)

@@ -2,9 +2,10 @@
 
     <store>/
       embeddings/<encoder digest>/
-        plans/sha256-<sha256>.parquet          units of work, one row group each; named by its content
+        encoder.json                           the identity that the digest is taken of
         units/<unit>.parquet                   results of a unit, one row an item
         done/<unit>.json                       its marker: create-only, written after the results
+        textless/<sha256>                      the units of this list hold no report texts any more
       embeddings/devices/<sha256>.json         the kind of device on which an encoder embeds
       bundles/<bundle digest>/                 a trained model (see hashing/bundle.py)
       models/<number>.json                     the bundles in the order of their training
@@ -31,6 +32,7 @@
           parts/<range>/<part>                 rows of one part of the manifest, with fingerprints
           items/<range>                        the range's usable rows in item order
           faults/<range>                       quarantine rows of the others
+          plans/<sha256>.parquet               units of work of one range, one row group each
           wanted/<range>                       rows to hash, with the unit and row of their embeddings
 
 Every function returns a URI. `store` is a store's address, `root` an archive's, `embeddings` an encoder's folder.
@@ -56,9 +58,14 @@ def _below(store: str, *parts: str) -> str:
 # Embeddings
 
 
+def embeddings_root(store: str) -> str:
+    """The embeddings of all encoders, each in a folder named by its digest."""
+    return _below(store, "embeddings")
+
+
 def embeddings_folder(store: str, encoder_digest: str) -> str:
     """The embeddings of one encoder."""
-    return _below(store, "embeddings", encoder_digest)
+    return files.join(embeddings_root(store), encoder_digest)
 
 
 def device_kind(store: str, encoder: str) -> str:
@@ -66,9 +73,24 @@ def device_kind(store: str, encoder: str) -> str:
     return _below(store, "embeddings", "devices", f"{encoder}.json")
 
 
-def plan_uri(embeddings: str, name: str) -> str:
-    """A stored plan; `name`: the sha256 of its content."""
-    return files.join(embeddings, "plans", f"sha256-{name}.parquet")
+def embeddings_beside(embeddings: str, encoder_digest: str) -> str:
+    """The embeddings of another encoder of the same store."""
+    return files.join(files.parent(embeddings), encoder_digest)
+
+
+def encoder_identity(embeddings: str) -> str:
+    """What the encoder's digest is taken of."""
+    return files.join(embeddings, "encoder.json")
+
+
+def earlier_plans(embeddings: str) -> str:
+    """The folder in which earlier versions left the plans of their runs."""
+    return files.join(embeddings, "plans")
+
+
+def textless_marker(embeddings: str, name: str) -> str:
+    """The marker of a list of units whose texts were removed."""
+    return files.join(embeddings, "textless", name)
 
 
 def unit_uri(embeddings: str, unit: str) -> str:
@@ -248,6 +270,11 @@ def scratch_items(scratch: str, keys: str) -> str:
 def scratch_faults(scratch: str, keys: str) -> str:
     """The quarantine rows of a range."""
     return files.join(scratch, "faults", keys)
+
+
+def scratch_plan(scratch: str, name: str) -> str:
+    """The units of work of a range."""
+    return files.join(scratch, "plans", f"{name}.parquet")
 
 
 def scratch_wanted(scratch: str, keys: str) -> str:

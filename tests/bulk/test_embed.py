@@ -32,9 +32,9 @@ def embedded(root: str, monkeypatch) -> tuple[list[str], list[int], EmbeddingTab
     spec, load = contestant("trivial")
     config = load_config([f"store={files.join(root, 'store')}", "embed.workers=2"], read_default=False)
     items = in_order(with_fingerprints(read_manifest(manifest)))
-    items = items.append_column("earlier_unit", pa.array([""] * ITEMS)).append_column(
-        "earlier_row", pa.array([0] * ITEMS)
-    )
+    for name in ("earlier_encoder", "earlier_unit"):
+        items = items.append_column(name, pa.array([""] * ITEMS))
+    items = items.append_column("earlier_row", pa.array([0] * ITEMS))
     plan = write_plan(items, 16, files.join(root, "plan"))
     done = list(embed(config, spec, plan, load))
     assert sum(unit.quarantined for unit in done) == chaos_jobs.BROKEN

@@ -51,7 +51,7 @@ def embed(new_job, tmp_path):
         opened, encoder = open_manifest(config.archive), Counting()
         for number, part in enumerate(opened.parts):
             take_in(scratch, key_ranges(ITEMS, 1000), number, opened.uri, part, ())
-        planned = plan_range(scratch, key_ranges(ITEMS, 1000)[0], folder, 16, False)
+        planned = plan_range(scratch, key_ranges(ITEMS, 1000)[0], [folder], 16, False)
         once_planned()
         step = UnitEncoder(lambda: encoder, SPEC.digest)
         for unit in planned.units:
