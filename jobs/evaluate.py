@@ -12,7 +12,7 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.evaluation import headline_table, score_table
+from mcmfh.evaluation import family_table, headline_table, score_table
 from mcmfh.pipeline.archive import read_archive
 
 
@@ -36,6 +36,8 @@ def main(config: Config) -> None:
         console.print(score_table(found.evaluations, ("R@1", "R@5", "R@10", "P@10", "P@50")))
     else:
         console.print(headline_table(found.evaluations))
+    if families := family_table(found.evaluations):
+        console.print(families)
     print(f"report: {found.report}")
 
 

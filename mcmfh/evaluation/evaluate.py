@@ -2,11 +2,11 @@
 
 Shapes: N items of the table · Q queries. A table without labels gets R@K and nothing else.
 
-A *condition* is (protocol, direction, database): what a score is measured under.
+A condition is (protocol, direction, database): what a score is measured under.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,13 +16,18 @@ from mcmfh.errors import InputError
 from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
-from mcmfh.evaluation.intervals import bootstrap_interval
+from mcmfh.evaluation.condition import Condition
+from mcmfh.evaluation.families import label_families
+from mcmfh.evaluation.family_scores import family_scores
+from mcmfh.evaluation.gain import inverse_frequency
+from mcmfh.evaluation.graded_scores import graded_scores
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
 from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
 from mcmfh.evaluation.radius import lookup_precision, radius_curve
-from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
+from mcmfh.evaluation.ranking import TIES
+from mcmfh.evaluation.score_rows import score_rows
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
 from mcmfh.learning.validation import CUTOFFS
 
@@ -39,8 +44,6 @@ RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
 COLUMNS = ("has_image", "has_report", "split", "group", "study", "text_key", "labels")
 LOOKUP = "lookup ≤ 2"
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-# Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.
-_CELLS = 500_000
 
 
 def evaluate(
@@ -53,11 +56,13 @@ def evaluate(
     query_split: str = "test",
     databases: Sequence[str] = DATABASES,
     resamples: int = 1000,
+    families: Sequence[str] | None = None,
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
-    Rows are the items of `table`. Raises InputError when the codes do not fit it, `query_split` is empty, or a group
-    stands on two sides of the split.
+    Rows are the items of `table`. `families` are label families from fine to coarse (see `label_families`); None finds
+    them in the labels' names. Raises InputError when the codes do not fit it, `query_split` is empty, a family has no
+    labels, or a group stands on two sides of the split.
     """
     table.refuse_straddling()
     for name, rows in codes.items():
@@ -65,6 +70,9 @@ def evaluate(
             raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")
     if not (table.split == query_split).any():
         raise InputError(f"no item is in split '{query_split}'; name a split that the manifest has")
+    by_family = label_families(table.label_names, table.labels, families)
+    trained = table.split == "train"
+    idf = inverse_frequency(table.labels[trained] if table.labels[trained].any() else table.labels)
     scores: list[Score] = []
     curves: list[Curve] = []
     for protocol in PROTOCOLS:
@@ -74,38 +82,25 @@ def evaluate(
             query = np.flatnonzero((table.split == query_split) & present(table, asked))
             for database in databases:
                 rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
-                condition = (protocol.name, direction, database)
-                if table.labels.any():
-                    more_scores, more_curves = _label_scores(
-                        codes[asked], codes[stored], table, query, rows, bits, condition, resamples
-                    )
+                where = (protocol.name, direction, database)
+                if condition := Condition.of(where, table, (codes[asked], codes[stored]), bits, query, rows):
+                    more_scores, more_curves = _label_scores(condition, resamples)
                     scores += more_scores
+                    scores += family_scores(condition, by_family, resamples)
+                    scores += graded_scores(condition, idf, resamples)
                     curves += more_curves
             if protocol.name == SINGLE:
-                condition = (protocol.name, direction, "own split")
-                scores += _pair_scores(codes[asked], codes[stored], table, query_split, condition, resamples)
+                where = (protocol.name, direction, "own split")
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, where, resamples)
     return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves))
 
 
-def _label_scores(
-    asked: np.ndarray,
-    stored: np.ndarray,
-    table: EmbeddingTable,
-    query: np.ndarray,
-    rows: np.ndarray,
-    bits: int | None,
-    condition: tuple[str, str, str],
-    resamples: int,
-) -> tuple[list[Score], list[Curve]]:
-    # Whether an item without labels is relevant is unknown, so it is neither query nor database item.
-    all_queries, all_rows = len(query), len(rows)
-    query, rows = (each[table.labelled[each]] for each in (query, rows))
-    if not len(query) or not len(rows):
-        return [], []
-    ranks = [rank for rank in CURVE_RANKS if rank <= len(rows)]
+def _label_scores(condition: Condition, resamples: int) -> tuple[list[Score], list[Curve]]:
+    """Scores and curves in which an item is relevant when it shares any label with the query."""
+    ranks = [rank for rank in CURVE_RANKS if rank <= len(condition.rows)]
     values: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     precisions, pairs, relevant, balls = [], 0, 0, []
-    for ranking in _rankings(asked, stored, table, query, rows, bits):
+    for ranking in condition.rankings(condition.table.labels):
         for name, (measure, depth) in RANKED.items():
             seen = ranking if depth is None else ranking.head(depth)
             for view in TIES:
@@ -113,34 +108,23 @@ def _label_scores(
             values[name, "random"].append(measure(ranking.shuffled()))
         precisions.append(precision_by_rank(ranking, ranks))
         pairs, relevant = pairs + ranking.items.sum(), relevant + ranking.relevant.sum()
-        if bits is not None:
+        if condition.bits is not None:
             balls.append(ranking)
     chance = relevant / max(1, pairs)
-    curves = [
-        Curve("precision by rank", *condition, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))
-    ]
+    by_rank = np.concatenate(precisions).mean(0)
+    curves = [Curve("precision by rank", *condition.name, tuple(map(float, ranks)), _floats(by_rank))]
     for ranking in balls:
         # Lookup counts the items of a ball, so ties cannot change it. In random order its value is chance.
         values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
-        values[LOOKUP, "random"] = [np.full(len(query), chance)]
+        values[LOOKUP, "random"] = [np.full(len(condition.query), chance)]
         curve = radius_curve(ranking)
-        curves.append(Curve("precision by recall", *condition, curve.recall, curve.precision))
+        curves.append(Curve("precision by recall", *condition.name, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
-    items = round(pairs / len(query))
-    unlabelled = all_queries - len(query), all_rows - len(rows)
-    return score_rows(names, joined, table.group[query], condition, float(chance), items, resamples, unlabelled), curves
-
-
-def _rankings(
-    asked: np.ndarray, stored: np.ndarray, table: EmbeddingTable, query: np.ndarray, rows: np.ndarray, bits: int | None
-) -> Iterator[TiedRanking]:
-    """The rankings of all queries without each query's own study: codes in one pass, vectors in blocks of queries."""
-    blocks = 1 if bits is not None else -(-len(query) * len(rows) // _CELLS)
-    for part in np.array_split(query, blocks):
-        arguments = asked[part], stored[rows], table.labels[part], table.labels[rows]
-        own = table.study[part], table.study[rows]
-        yield rank_vectors(*arguments, own=own) if bits is None else rank_codes(*arguments, bits, own=own)
+    items = round(pairs / len(condition.query))
+    groups = condition.table.group[condition.query]
+    scores = score_rows(names, joined, groups, condition.name, float(chance), items, resamples, condition.unlabelled)
+    return scores, curves
 
 
 def _pair_scores(
@@ -162,43 +146,6 @@ def _pair_scores(
     values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
     names = [f"R@{at}" for at in CUTOFFS]
     return score_rows(names, values, table.group[rows], condition, 1 / answers, answers, resamples)
-
-
-def score_rows(
-    names: list[str],
-    values: dict[tuple[str, str], np.ndarray],
-    groups: np.ndarray,
-    condition: tuple[str, str, str],
-    chance: float,
-    items: int,
-    resamples: int,
-    unlabelled: tuple[int, int] = (0, 0),
-) -> list[Score]:
-    """One score for each measure in `names`.
-
-    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"). `unlabelled`: queries
-    and database items that were left out.
-    """
-    low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
-    means = {key: float(column.mean()) for key, column in values.items()}
-    return [
-        Score(
-            *condition,
-            measure=name,
-            value=means[name, "expected"],
-            worst=means[name, "worst"],
-            best=means[name, "best"],
-            low=float(low[column]),
-            high=float(high[column]),
-            chance=chance,
-            random_order=means[name, "random"],
-            queries=len(groups),
-            items=items,
-            unlabelled_queries=unlabelled[0],
-            unlabelled_items=unlabelled[1],
-        )
-        for column, name in enumerate(names)
-    ]
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:

@@ -4,6 +4,8 @@ import html
 from collections.abc import Sequence
 
 from mcmfh.evaluation import plots
+from mcmfh.evaluation.family_table import TITLE as FAMILIES
+from mcmfh.evaluation.family_table import family_rows
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
@@ -16,12 +18,18 @@ _EXPLANATION = {
     "value": "expectation over the order of ties (McSherry & Najork 2008); mean over seeds, ± their sample deviation",
     "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
-    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one",
+    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one; for nDCG and "
+    "ACG the mean gain of a random item",
     "random order": "the value of the same measure for a database in random order (exact; R@K: simulated)",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
     "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items among them: not comparable with mAP@50",
     "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",
     "lookup ≤ 2": "precision within Hamming radius 2; an empty lookup counts 0",
+    "… finding within region": "only items that share a region with the query are ranked, and those that share "
+    "a finding too are relevant; queries whose candidates are all relevant, or none of them, are left out",
+    "nDCG, ACG": "graded: the gain of an item is Σ idf of the labels that it shares with the query / Σ idf of the "
+    "query's labels, idf from the training items; nDCG with gain g, and with 2^g − 1; ACG@k is the mean gain of the "
+    "first k",
     "R@K": "the query's own partner among the first K answers; items of one study or with equal texts are one answer",
     "unlabelled": "queries × database items without any label. Whether they are relevant is unknown, so every measure "
     "but R@K leaves them out (condensed lists, Sakai 2007)",
@@ -68,6 +76,9 @@ def report_html(evaluations: Sequence[Evaluation], title: str, note: str = "") -
     if headline := headline_rows(evaluations):
         columns = [(name, i == 0) for i, name in enumerate(headline[0])]
         parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:])]
+    if families := family_rows(evaluations):
+        columns = [(name, i == 0) for i, name in enumerate(families[0])]
+        parts += [f"<h2>{html.escape(FAMILIES)}</h2>", _table(columns, families[1:])]
     parts += [f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations)]
     rows = summarise(evaluations)
     for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):

@@ -19,7 +19,8 @@ def compare_on_archive(config: Config, archive: Archive, progress: Progress | No
     refuse_towers_that_saw(spec, table)
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
     evaluations: list[Evaluation] = []
-    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, config.store), 1):
+    results = compare(rows, asked.seeds, table, spec, config.train.all_bits, config.store, asked.families)
+    for done, more in enumerate(results, 1):
         evaluations += more
         if progress:
             progress(done, len(rows) * asked.seeds)

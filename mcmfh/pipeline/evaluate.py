@@ -43,16 +43,16 @@ def evaluate_archive(config: Config, archive: Archive, bundle_uri: str, spec: En
         )
     refuse_towers_that_saw(spec, table)
     refuse_seen(bundle.seen, table, f"the model at '{bundle_uri}'", "train on this split, or evaluate what it left out")
-    note = f"encoder: {spec.name}; {covered(table)}"
+    note, families = f"encoder: {spec.name}; {covered(table)}", config.evaluate.families
     if bundle.seen is None:
         note += "; whom the model saw was not recorded when it was trained"
-    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, evaluation_code()]
+    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, families, evaluation_code()]
     name = files.digest(what)[:16]
     folder = evaluation_folder(config.store, name)
     page = evaluation_page(folder)
     if files.exists(page):
         return Evaluated(read_evaluations(folder), page)
-    evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
+    evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"], families)
     return Evaluated(evaluations, write_report(evaluations, folder, note=note))
 
 
@@ -67,7 +67,9 @@ def evaluate_encoder(config: Config, archive: Archive) -> Evaluated:
     if spec.image_width != spec.report_width:
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
-    evaluations = [evaluate({"image": image, "report": report}, table, None, method=method)]
+    evaluations = [
+        evaluate({"image": image, "report": report}, table, None, method=method, families=config.evaluate.families)
+    ]
     note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     return Evaluated(evaluations, write_report(evaluations, evaluation_folder(config.store, name), note=note))
