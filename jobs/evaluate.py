@@ -12,7 +12,7 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.console import stage_bar
-from mcmfh.evaluation import headline_table, score_table
+from mcmfh.evaluation import family_table, headline_table, score_table
 from mcmfh.pipeline.archive import read_archive
 
 
@@ -38,6 +38,8 @@ def main(config: Config) -> None:
         )
     else:
         console.print(headline_table(found.evaluations, found.provenance))
+        if families := family_table(found.evaluations):
+            console.print(families)
     print(f"report: {found.report}")
 
 

@@ -90,6 +90,7 @@ class EvaluateConfig(Section):
     compare: Literal["model", "methods", "ablation", "bits", "encoder", "pretraining"] = "model"
     rows: tuple[str, ...] = ()
     seeds: int = Field(3, ge=1)
+    families: tuple[str, ...] | None = None
     train_until: date | None = None
     train_manifest: str | None = None
     train_archive: str | None = None

@@ -11,6 +11,10 @@ from mcmfh.evaluation import Evaluation
 if TYPE_CHECKING:
     from mcmfh.pipeline.hash import Published
 
+# Coarse and fine: without the second, a score says little more than that the part of the body is right.
+MEASURES = ("mAP@all", "mAP@all finding within region")
+WAYS = ("image→report", "report→image")
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -18,7 +22,7 @@ class Hit:
     report: str
     labels: tuple[str, ...]
     distance: int
-    relevant: bool  # shares a label with the query
+    shared: str  # "finding", "region" or "": the finest family of which it shares a label with the query
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def write_page(
     environment = Environment(loader=PackageLoader("mcmfh.demo", "."), autoescape=select_autoescape())
     page = environment.get_template("page.html").render(
         answers=answers,
-        scores=[evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image")],
+        scores=[evaluation.score(measure, way, "unseen") for measure in MEASURES for way in WAYS],
         bits=evaluation.bits,
         published=published,
         url=url,

@@ -1,6 +1,7 @@
 """The demo's queries: held-out images and reports, sent to the running endpoint over HTTP."""
 
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcmfh.store import files
 
 EACH_WAY = 4
 SHOWN = 5
+FAMILIES = ("finding", "region")  # of the phantom's labels, from fine to coarse
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def send(url: str, query: DemoQuery) -> AnsweredQuery:
             report=hit["report"] or "",
             labels=tuple(hit["labels"]),
             distance=hit["distance"],
-            relevant=bool(query.labels & set(hit["labels"])),
+            shared=finest_shared(query.labels, hit["labels"]),
         )
         for hit in answer["hits"]
         if hit["item_id"] != query.item_id
@@ -81,6 +83,12 @@ def send(url: str, query: DemoQuery) -> AnsweredQuery:
         code=answer["code"][query.modality],
         hits=tuple(hits[:SHOWN]),
     )
+
+
+def finest_shared(asked: Collection[str], labels: Collection[str]) -> str:
+    """The first of FAMILIES of which both have a label in common; "" for none."""
+    families = [label.partition(":")[0] for label in {*asked} & {*labels}]
+    return next((family for family in FAMILIES if family in families), "")
 
 
 def _picture(jpeg: bytes) -> str:

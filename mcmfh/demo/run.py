@@ -18,9 +18,10 @@ from rich.text import Text
 from mcmfh import ray_session
 from mcmfh.config import Config, load_config
 from mcmfh.console import stage_bar
-from mcmfh.demo.page import AnsweredQuery, write_page
-from mcmfh.demo.queries import choose_queries, send
+from mcmfh.demo.page import MEASURES, WAYS, AnsweredQuery, write_page
+from mcmfh.demo.queries import FAMILIES, choose_queries, send
 from mcmfh.encoders import packaged
+from mcmfh.evaluation.scores import Score
 from mcmfh.phantom import write_phantom
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.store import files
@@ -39,6 +40,7 @@ def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Con
         f"archive.manifest={manifest}",
         f"archive.name=phantom-{studies}",
         "archive.filters=[modality, region]",
+        f"evaluate.families=[{', '.join(FAMILIES)}]",
         "embed.unit_items=128",
         f"train.bits={BITS}",
         f"train.seed={SEED}",
@@ -87,16 +89,14 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     page = folder / "index.html"
     write_page(page, answers, evaluation, published, url)
 
-    forward, backward = (evaluation.score("mAP@all", way, "unseen") for way in ("image→report", "report→image"))
+    scores = [evaluation.score(measure, way, "unseen") for measure in MEASURES for way in WAYS]
     table = Table(
         title=f"{BITS}-bit codes, {studies} phantom studies, held-out patients, unseen database",
         caption=Text(evaluated.provenance.line()) if evaluated.provenance else None,
         show_header=False,
     )
     for name, value in (
-        ("chance", f"{forward.chance:.3f}"),
-        ("mAP@all image→report", f"{forward.value:.3f}  (ties: {forward.worst:.3f}–{forward.best:.3f})"),
-        ("mAP@all report→image", f"{backward.value:.3f}  (ties: {backward.worst:.3f}–{backward.best:.3f})"),
+        *((f"{each.measure} {each.direction}", _score(each)) for each in scores),
         ("items + quarantined = inputs", f"{published.items} + {published.failed} = {published.inputs}"),
         ("embedded now, reused", f"{embedded.encoded}, {embedded.reused}"),
         ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
@@ -108,6 +108,10 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     console.print(f"[dim]{packaged.NOTICE}[/dim]")
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
     _finish(console, url, answers, keep)
+
+
+def _score(score: Score) -> str:
+    return f"{score.value:.3f}  (ties: {score.worst:.3f}–{score.best:.3f}; chance {score.chance:.3f})"
 
 
 def _finish(console: Console, url: str, answers: list[AnsweredQuery], keep: bool) -> None:

@@ -2,6 +2,7 @@
 
 from mcmfh.evaluation.average_precision import mean_average_precision
 from mcmfh.evaluation.evaluate import evaluate
+from mcmfh.evaluation.family_table import family_table
 from mcmfh.evaluation.hasher import Hasher
 from mcmfh.evaluation.null import permutation_null
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
@@ -20,6 +21,7 @@ __all__ = [
     "cross_dataset_split",
     "evaluate",
     "evaluate_reranking",
+    "family_table",
     "headline_table",
     "mean_average_precision",
     "pair_ranks",

@@ -2,11 +2,11 @@
 
 Shapes: N items of the table · Q queries. A table without labels gets R@K and nothing else.
 
-A *condition* is (protocol, direction, database): what a score is measured under.
+A condition is (protocol, direction, database): what a score is measured under.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,14 +16,19 @@ from mcmfh.errors import InputError
 from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
-from mcmfh.evaluation.intervals import bootstrap_interval
+from mcmfh.evaluation.condition import Condition
+from mcmfh.evaluation.families import label_families
+from mcmfh.evaluation.family_scores import family_scores
+from mcmfh.evaluation.gain import inverse_frequency
+from mcmfh.evaluation.graded_scores import graded_scores
 from mcmfh.evaluation.leaks import APART, met_in_train
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
 from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
 from mcmfh.evaluation.radius import lookup_precision, radius_curve
-from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
+from mcmfh.evaluation.ranking import TIES
+from mcmfh.evaluation.score_rows import score_rows
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
 from mcmfh.learning.validation import CUTOFFS
 
@@ -40,8 +45,6 @@ RANKED: dict[str, tuple[Callable[..., np.ndarray], int | None]] = {
 COLUMNS = ("has_image", "has_report", "split", "group", "study", "text_key", "labels")
 LOOKUP = "lookup ≤ 2"
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-# Query-item pairs ranked at a time: the tables of a cosine ranking are as wide as the database.
-_CELLS = 500_000
 
 
 def evaluate(
@@ -54,12 +57,14 @@ def evaluate(
     query_split: str = "test",
     databases: Sequence[str] = DATABASES,
     resamples: int = 1000,
+    families: Sequence[str] | None = None,
     settings: str = "",
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
-    Rows are the items of `table`. Raises InputError when the codes do not fit it, `query_split` is empty, or a group
-    stands on two sides of the split.
+    Rows are the items of `table`. `families` are label families from fine to coarse (see `label_families`); None finds
+    them in the labels' names. Raises InputError when the codes do not fit it, `query_split` is empty, a family has no
+    labels, or a group stands on two sides of the split.
     """
     table.refuse_straddling()
     for name, rows in codes.items():
@@ -67,6 +72,9 @@ def evaluate(
             raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")
     if not (table.split == query_split).any():
         raise InputError(f"no item is in split '{query_split}'; name a split that the manifest has")
+    by_family = label_families(table.label_names, table.labels, families)
+    trained = table.split == "train"
+    idf = inverse_frequency(table.labels[trained] if table.labels[trained].any() else table.labels)
     scores: list[Score] = []
     curves: list[Curve] = []
     for protocol in PROTOCOLS:
@@ -76,38 +84,25 @@ def evaluate(
             query = np.flatnonzero((table.split == query_split) & present(table, asked))
             for database in databases:
                 rows = np.flatnonzero(database_rows(table, database, query_split) & present(table, stored))
-                condition = (protocol.name, direction, database)
-                if table.labels.any():
-                    more_scores, more_curves = _label_scores(
-                        codes[asked], codes[stored], table, query, rows, bits, condition, resamples
-                    )
+                where = (protocol.name, direction, database)
+                if condition := Condition.of(where, table, (codes[asked], codes[stored]), bits, query, rows):
+                    more_scores, more_curves = _label_scores(condition, resamples)
                     scores += more_scores
+                    scores += family_scores(condition, by_family, resamples)
+                    scores += graded_scores(condition, idf, resamples)
                     curves += more_curves
             if protocol.name == SINGLE:
-                condition = (protocol.name, direction, "own split")
-                scores += _pair_scores(codes[asked], codes[stored], table, query_split, condition, resamples)
+                where = (protocol.name, direction, "own split")
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, where, resamples)
     return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings)
 
 
-def _label_scores(
-    asked: np.ndarray,
-    stored: np.ndarray,
-    table: EmbeddingTable,
-    query: np.ndarray,
-    rows: np.ndarray,
-    bits: int | None,
-    condition: tuple[str, str, str],
-    resamples: int,
-) -> tuple[list[Score], list[Curve]]:
-    # Whether an item without labels is relevant is unknown, so it is neither query nor database item.
-    all_queries, all_rows = len(query), len(rows)
-    query, rows = (each[table.labelled[each]] for each in (query, rows))
-    if not len(query) or not len(rows):
-        return [], []
-    ranks = [rank for rank in CURVE_RANKS if rank <= len(rows)]
+def _label_scores(condition: Condition, resamples: int) -> tuple[list[Score], list[Curve]]:
+    """Scores and curves in which an item is relevant when it shares any label with the query."""
+    ranks = [rank for rank in CURVE_RANKS if rank <= len(condition.rows)]
     values: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     precisions, items, relevant, balls = [], [], [], []
-    for ranking in _rankings(asked, stored, table, query, rows, bits):
+    for ranking in condition.rankings(condition.table.labels):
         for name, (measure, depth) in RANKED.items():
             seen = ranking if depth is None else ranking.head(depth)
             for view in TIES:
@@ -116,23 +111,24 @@ def _label_scores(
         precisions.append(precision_by_rank(ranking, ranks))
         items.append(ranking.items.sum(1))
         relevant.append(ranking.relevant.sum(1))
-        if bits is not None:
+        if condition.bits is not None:
             balls.append(ranking)
-    chance = np.concatenate(relevant).sum() / max(1, np.concatenate(items).sum())
-    curves = [
-        Curve("precision by rank", *condition, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))
-    ]
+    counts = np.concatenate(items), np.concatenate(relevant)
+    chance = counts[1].sum() / max(1, counts[0].sum())
+    by_rank = np.concatenate(precisions).mean(0)
+    curves = [Curve("precision by rank", *condition.name, tuple(map(float, ranks)), _floats(by_rank))]
     for ranking in balls:
         # Lookup counts the items of a ball, so ties cannot change it. In random order its value is chance.
         values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
-        values[LOOKUP, "random"] = [np.full(len(query), chance)]
+        values[LOOKUP, "random"] = [np.full(len(condition.query), chance)]
         curve = radius_curve(ranking)
-        curves.append(Curve("precision by recall", *condition, curve.recall, curve.precision))
+        curves.append(Curve("precision by recall", *condition.name, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
-    unlabelled = all_queries - len(query), all_rows - len(rows)
-    counts = np.concatenate(items), np.concatenate(relevant)
-    return _with_apart(names, joined, table, query, condition, counts, resamples, unlabelled), curves
+    scores = _with_apart(
+        names, joined, condition.table, condition.query, condition.name, counts, resamples, condition.unlabelled
+    )
+    return scores, curves
 
 
 def _with_apart(
@@ -169,17 +165,6 @@ def _with_apart(
     return scores
 
 
-def _rankings(
-    asked: np.ndarray, stored: np.ndarray, table: EmbeddingTable, query: np.ndarray, rows: np.ndarray, bits: int | None
-) -> Iterator[TiedRanking]:
-    """The rankings of all queries without each query's own study: codes in one pass, vectors in blocks of queries."""
-    blocks = 1 if bits is not None else -(-len(query) * len(rows) // _CELLS)
-    for part in np.array_split(query, blocks):
-        arguments = asked[part], stored[rows], table.labels[part], table.labels[rows]
-        own = table.study[part], table.study[rows]
-        yield rank_vectors(*arguments, own=own) if bits is None else rank_codes(*arguments, bits, own=own)
-
-
 def _pair_scores(
     asked: np.ndarray,
     stored: np.ndarray,
@@ -200,43 +185,6 @@ def _pair_scores(
     names = [f"R@{at}" for at in CUTOFFS]
     counts = np.full(len(rows), answers), np.ones(len(rows), int)
     return _with_apart(names, values, table, rows, condition, counts, resamples)
-
-
-def score_rows(
-    names: list[str],
-    values: dict[tuple[str, str], np.ndarray],
-    groups: np.ndarray,
-    condition: tuple[str, str, str],
-    chance: float,
-    items: int,
-    resamples: int,
-    unlabelled: tuple[int, int] = (0, 0),
-) -> list[Score]:
-    """One score for each measure in `names`.
-
-    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"). `unlabelled`: queries
-    and database items that were left out.
-    """
-    low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
-    means = {key: float(column.mean()) for key, column in values.items()}
-    return [
-        Score(
-            *condition,
-            measure=name,
-            value=means[name, "expected"],
-            worst=means[name, "worst"],
-            best=means[name, "best"],
-            low=float(low[column]),
-            high=float(high[column]),
-            chance=chance,
-            random_order=means[name, "random"],
-            queries=len(groups),
-            items=items,
-            unlabelled_queries=unlabelled[0],
-            unlabelled_items=unlabelled[1],
-        )
-        for column, name in enumerate(names)
-    ]
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation import plots
+from mcmfh.evaluation.family_table import TITLE as FAMILIES
+from mcmfh.evaluation.family_table import family_rows
 from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.scores import Evaluation, summarise
@@ -18,12 +20,18 @@ _EXPLANATION = {
     "value": "expectation over the order of ties (McSherry & Najork 2008); mean over seeds, ± their sample deviation",
     "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
-    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one",
+    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one; for nDCG and "
+    "ACG the mean gain of a random item",
     "random order": "the value of the same measure for a database in random order (exact; R@K: simulated)",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
     "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items among them: not comparable with mAP@50",
     "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",
     "lookup ≤ 2": "precision within Hamming radius 2; an empty lookup counts 0",
+    "… finding within region": "only items that share a region with the query are ranked, and those that share "
+    "a finding too are relevant; queries whose candidates are all relevant, or none of them, are left out",
+    "nDCG, ACG": "graded: the gain of an item is Σ idf of the labels that it shares with the query / Σ idf of the "
+    "query's labels, idf from the training items; nDCG with gain g, and with 2^g − 1; ACG@k is the mean gain of the "
+    "first k",
     "R@K": "the query's own partner among the first K answers; items of one study or with equal texts are one answer",
     "apart from train": "the same measure for those queries whose text is not in train, nor a twin of their picture",
     "settings": "digest of what the method was trained with; equal digests are equal settings but for seed and bits",
@@ -92,6 +100,9 @@ def report_html(
     if headline := headline_rows(evaluations):
         columns = [(name, i == 0) for i, name in enumerate(headline[0])]
         parts += [f"<h2>{html.escape(HEADLINE)}</h2>", _table(columns, headline[1:]) + below]
+    if families := family_rows(evaluations):
+        columns = [(name, i == 0) for i, name in enumerate(families[0])]
+        parts += [f"<h2>{html.escape(FAMILIES)}</h2>", _table(columns, families[1:]) + below]
     parts += [f"<figure>{svg}</figure>" for svg in plots.all_plots(evaluations)]
     rows = summarise(evaluations)
     for supervised, heading in ((False, "Unsupervised"), (True, "Supervised: labels were looked at")):

@@ -13,10 +13,10 @@ import numpy as np
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation.average_precision import average_precision
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
-from mcmfh.evaluation.evaluate import score_rows
 from mcmfh.evaluation.pairs import equal_pairs
 from mcmfh.evaluation.protocols import HEADLINE_DATABASES, PROTOCOLS, database_rows, present
 from mcmfh.evaluation.ranking import TIES, TiedRanking, cosine, rank_codes, rank_scores
+from mcmfh.evaluation.score_rows import score_rows
 from mcmfh.evaluation.scores import Score
 from mcmfh.hamming import hamming_distances
 

@@ -16,27 +16,32 @@ def sample(validation: EmbeddingTable) -> EmbeddingTable:
 
 
 def validation_scores(codes: Mapping[str, np.ndarray], table: EmbeddingTable) -> dict[str, dict[str, float]]:
-    """{"image_to_report" | "report_to_image" | "chance": {"R@1", "R@5", "R@10", and with labels "mAP"}}.
+    """{"image_to_report" | "report_to_image" | "chance": {"R@1" … "R@10", with labels "mAP", "mAP finding" … too}}.
 
     `codes`: by modality, uint8[N, K/8], one row an item of `table`. Every item has both modalities and is query and
     database item, in mAP every labelled one. R@K counts equal texts as one answer, mAP leaves out a query's own study,
-    ties are in expectation.
+    ties are in expectation. Label families are those that the labels' names show (see `label_families`).
     """
     # Imported late because they load numba, which only the worker that computes scores needs.
     from mcmfh.evaluation.average_precision import average_precision
+    from mcmfh.evaluation.condition import Condition
+    from mcmfh.evaluation.families import label_families
+    from mcmfh.evaluation.family_scores import family_rankings
     from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
     from mcmfh.evaluation.pairs import answer_groups
-    from mcmfh.evaluation.ranking import rank_codes
 
-    group = answer_groups(table)
-    labels, study = table.labels[table.labelled], table.study[table.labelled]
+    group, families = answer_groups(table), label_families(table.label_names, table.labels)
+    every = np.arange(len(table))
     scores: dict[str, dict[str, float]] = {}
     for way, (asked, stored) in DIRECTIONS.items():
         ranks = pair_ranks(codes[asked], codes[stored], group, group)
         scores[way] = {f"R@{k}": float(pair_recall(ranks, k).mean()) for k in CUTOFFS}
         chance = {f"R@{k}": min(1.0, k / len(np.unique(group))) for k in CUTOFFS}
-        if len(labels):
-            query, database = (codes[modality][table.labelled] for modality in (asked, stored))
-            ranking = rank_codes(query, database, labels, labels, 8 * query.shape[1], own=(study, study))
+        bits = 8 * codes[asked].shape[1]
+        if condition := Condition.of(("", way, ""), table, (codes[asked], codes[stored]), bits, every, every):
+            (ranking,) = condition.rankings(table.labels)
             scores[way]["mAP"], chance["mAP"] = float(average_precision(ranking).mean()), ranking.chance
+            for family in family_rankings(condition, families):
+                scores[way][f"mAP {family.name}"] = float(family.values(average_precision).mean())
+                chance[f"mAP {family.name}"] = family.chance
     return {**scores, "chance": chance}

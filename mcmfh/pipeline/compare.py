@@ -27,7 +27,8 @@ def compare_on_archive(
     store = results or config.store
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
     evaluations: list[Evaluation] = []
-    for done, more in enumerate(compare(rows, asked.seeds, table, spec, config.train.all_bits, store), 1):
+    measured = compare(rows, asked.seeds, table, spec, config.train.all_bits, store, asked.families)
+    for done, more in enumerate(measured, 1):
         evaluations += more
         if progress:
             progress(done, len(rows) * asked.seeds)

@@ -5,7 +5,7 @@ paper's recipe at a time.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -93,12 +93,13 @@ def compare(
     spec: EncoderSpec,
     bits: tuple[int, ...],
     store: str,
+    families: tuple[str, ...] | None = None,
     measure: Any = None,
 ) -> Iterator[list[Evaluation]]:
     """Yield the evaluations (one a code length) of each row and seed as they finish.
 
-    `bits`: the code lengths of baselines. Finished rows are stored in `store`, so that an interrupted comparison
-    resumes. `measure` is the Ray function that trains and evaluates one (row, seed).
+    `bits`: the code lengths of baselines; `families`: as `evaluate` takes them. Finished rows are stored in `store`, so
+    that an interrupted comparison resumes. `measure` is the Ray function that trains and evaluates one (row, seed).
     """
     # Models of a comparison are not kept, and running the encoder for their canary would cost more than training them.
     unused = replace(spec, name="precomputed")
@@ -108,14 +109,13 @@ def compare(
     for row in rows:
         for seed in range(seeds):
             settings = row.settings.work if row.settings else None
-            name = files.digest(
-                [evaluation_code(), row.name, settings, seed, bits, spec.digest, contents, table.split_digest]
-            )
+            what = [evaluation_code(), row.name, settings, seed, bits, families, spec.digest, contents]
+            name = files.digest([*what, table.split_digest])
             uri = comparison_row(store, name)
             if (finished := stored(uri)) is not None:
                 yield [Evaluation.from_json(each) for each in finished]
             else:
-                todo[(measure or _measure).remote(row, seed, shared, unused, bits)] = uri
+                todo[(measure or _measure).remote(row, seed, shared, unused, bits, families)] = uri
     while todo:
         (task, *_), _ = ray.wait(list(todo))
         evaluations: list[Evaluation] = ray.get(task)
@@ -127,7 +127,9 @@ def _as_json(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
     return [each.to_json() for each in evaluations]
 
 
-def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[Evaluation]:
+def evaluate_bundle(
+    bundle: Bundle, table: EmbeddingTable, method: str, families: Sequence[str] | None = None
+) -> list[Evaluation]:
     """One evaluation a code length of a trained model on `table`, under the name `method`.
 
     The evaluation of the shortest codes also has the scores of re-ranking a shortlist: by their own logits, by the
@@ -144,6 +146,7 @@ def evaluate_bundle(bundle: Bundle, table: EmbeddingTable, method: str) -> list[
             seed=bundle.shape.seed,
             supervised=bundle.config["training"]["supervised"],
             settings=_settings_digest(bundle.config["training"]["settings"]),
+            families=families,
         )
         for bits in bundle.bits
     ]
@@ -162,11 +165,22 @@ def _settings_digest(settings: dict[str, Any]) -> str:
 
 
 @ray.remote(num_cpus=1)
-def _measure(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec, bits: tuple[int, ...]) -> list[Evaluation]:
-    return _measure_baseline(row, seed, table, bits) if row.baseline else _measure_model(row, seed, table, spec)
+def _measure(
+    row: Row,
+    seed: int,
+    table: EmbeddingTable,
+    spec: EncoderSpec,
+    bits: tuple[int, ...],
+    families: tuple[str, ...] | None,
+) -> list[Evaluation]:
+    if row.baseline:
+        return _measure_baseline(row, seed, table, bits, families)
+    return _measure_model(row, seed, table, spec, families)
 
 
-def _measure_model(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec) -> list[Evaluation]:
+def _measure_model(
+    row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec, families: tuple[str, ...] | None
+) -> list[Evaluation]:
     from mcmfh.hashing import load_bundle
     from mcmfh.training.mcmfh import train
 
@@ -174,10 +188,12 @@ def _measure_model(row: Row, seed: int, table: EmbeddingTable, spec: EncoderSpec
     settings = row.settings.model_copy(update={"seed": seed})
     with tempfile.TemporaryDirectory() as folder:
         bundle = load_bundle(train(table, settings, spec, folder, "row").bundle_uri)
-    return evaluate_bundle(bundle, table, row.name)
+    return evaluate_bundle(bundle, table, row.name, families)
 
 
-def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[int, ...]) -> list[Evaluation]:
+def _measure_baseline(
+    row: Row, seed: int, table: EmbeddingTable, bits: tuple[int, ...], families: tuple[str, ...] | None
+) -> list[Evaluation]:
     from mcmfh.hashing.baselines import make_baseline
 
     evaluations = []
@@ -194,6 +210,7 @@ def _measure_baseline(row: Row, seed: int, table: EmbeddingTable, bits: tuple[in
                 seed=seed,
                 supervised=baseline.supervised,
                 settings=_settings_digest({"baseline": row.baseline, **vars(baseline)}),
+                families=families,
             )
         )
         if real_valued:

@@ -51,17 +51,17 @@ def evaluate_archive(
         )
     refuse_towers_that_saw(spec, table)
     refuse_seen(bundle.seen, table, f"the model at '{bundle_uri}'", "train on this split, or evaluate what it left out")
-    note = f"encoder: {spec.name}; {covered(table)}"
+    note, families = f"encoder: {spec.name}; {covered(table)}", config.evaluate.families
     if bundle.seen is None:
         note += "; whom the model saw was not recorded when it was trained"
-    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, evaluation_code()]
+    what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, families, evaluation_code()]
     name = files.digest(what)[:16]
     folder = evaluation_folder(results or config.store, name)
     page = evaluation_page(folder)
     if files.exists(page):
         return Evaluated(read_evaluations(folder), page, read_provenance(folder))
-    evaluations = evaluate_bundle(bundle, table, bundle.config["training"]["settings"]["method"])
     settings, uri = bundle.config["training"]["settings"], files.absolute(bundle_uri)
+    evaluations = evaluate_bundle(bundle, table, settings["method"], families)
     made = page_provenance(config, table, spec, settings, [bundle.shape.seed], evaluation_code(), uri)
     return Evaluated(evaluations, write_report(evaluations, folder, note=note, provenance=made), made)
 
@@ -78,8 +78,9 @@ def evaluate_encoder(config: Config, archive: Archive, results: str | None = Non
         image, report = canonical_space(table.of_split("train"), _CANONICAL)(table)
         method += ", ridge CCA"
     settings = {"dimensions": _CANONICAL}
-    vectors = {"image": image, "report": report}
-    evaluations = [evaluate(vectors, table, None, method=method, settings=files.digest(settings))]
+    vectors, families = {"image": image, "report": report}, config.evaluate.families
+    made_with = files.digest(settings)
+    evaluations = [evaluate(vectors, table, None, method=method, families=families, settings=made_with)]
     note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     made = page_provenance(config, table, spec, settings, [], evaluation_code())
