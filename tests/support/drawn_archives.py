@@ -48,15 +48,16 @@ class DrawnArchive:
     items: list[Item] = field(default_factory=list)
 
     @classmethod
-    def draw(cls, name: str, seed: int, size: int, splits: bool, pictures: int = 60) -> "DrawnArchive":
+    def draw(cls, name: str, seed: int, size: int, splits: bool) -> "DrawnArchive":
         rng = np.random.default_rng(seed)
-        side = {f"p{g}": str(rng.choice(["train", "train", "validation", "test", ""])) for g in range(size)}
+        seldom = rng.choice([1, 4, 12])  # how seldom a name, text or picture repeats
+        side = {f"p{g}": str(rng.choice(["train", "train", "validation", "test", ""])) for g in range(size * 6)}
         archive = cls(name)
         for i in range(size):
-            group = f"p{rng.integers(0, max(2, size // 2))}"
-            study = f"s{i}" if rng.random() < 0.6 else f"s{rng.integers(0, size)}"
-            text = f"T{rng.integers(0, 3 * size)}"
-            picture = int(rng.integers(0, pictures))
+            group = f"p{rng.integers(0, max(2, size * seldom // 2))}"
+            study = f"s{i}" if rng.random() < 0.6 else f"s{rng.integers(0, size * seldom)}"
+            text = f"T{rng.integers(0, 3 * size * seldom)}"
+            picture = int(rng.integers(0, 60 * seldom))
             kind = rng.random()
             labels = frozenset(label for label in LABELS if rng.random() < 0.35) if rng.random() < 0.7 else frozenset()
             archive.items.append(
