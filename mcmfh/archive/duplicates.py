@@ -52,16 +52,19 @@ def find_duplicates(table: pa.Table, limits: Limits = Limits()) -> list[Twins]: 
     return sorted([*images, *report_twins(texts.items())])
 
 
-def find_picture_twins(table: pa.Table, limits: Limits = Limits()) -> tuple[int, list[tuple[int, int]]]:  # noqa: B008 (frozen)
+def find_picture_twins(parts: Sequence[tuple[pa.Table, Limits]]) -> tuple[int, list[tuple[int, int]]]:
     """(number of pictures that were compared, their twins as row positions first < second).
 
-    Reads and decodes every picture once, and no report. Pictures that cannot be decoded are not compared.
+    Each part is a table with `image_uri` and the limits that its pictures are read within; row positions count through
+    all parts. Every picture is read and decoded once, and no report. Pictures that cannot be decoded are not compared.
     """
-    with_picture = np.flatnonzero(table["image_uri"].is_valid().to_numpy())
-    items = table.select(["image_uri"]).take(pa.array(with_picture)).to_pylist()
-    pictures = _Pictures()
-    for position, loaded in zip(with_picture.tolist(), load_items(items, limits)):
-        pictures.add(position, loaded)
+    pictures, start = _Pictures(), 0
+    for table, limits in parts:
+        with_picture = np.flatnonzero(table["image_uri"].is_valid().to_numpy())
+        items = table.select(["image_uri"]).take(pa.array(with_picture)).to_pylist()
+        for position, loaded in zip((start + with_picture).tolist(), load_items(items, limits)):
+            pictures.add(position, loaded)
+        start += table.num_rows
     return len(pictures.positions), pictures.twins()
 
 

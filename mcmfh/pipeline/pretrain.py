@@ -89,7 +89,7 @@ def pose(config: Config, archive: Archive) -> Problem:
     train, validation = (_pairs(divided.rows(role)) for role in ("train", "validation"))
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
-    what = [settings.work | weight_versions(settings), asdict(config.archive.limits), pretraining_code()]
+    what = [settings.work | weight_versions(settings), asdict(divided.limits), pretraining_code()]
     if settings.vocabulary:
         what.append(files.digest(_read_vocabulary(settings.vocabulary)))
     columns = (ARCHIVE, "item_id", "fingerprint", "group", "study_id")
@@ -97,12 +97,12 @@ def pose(config: Config, archive: Archive) -> Problem:
     fingerprint = files.digest([what, divided.split.digest, *sides])
     text = once_bytes(
         pretraining_vocabulary(config.store, fingerprint[:16]),
-        lambda: _make_vocabulary(settings, train, config.archive.limits).text.encode(),
+        lambda: _make_vocabulary(settings, train, divided.limits).text.encode(),
     )
     vocabulary = Vocabulary(text.decode(), settings.context)
     return Problem(
         settings,
-        config.archive.limits,
+        divided.limits,
         vocabulary,
         train.select(CONTENT),
         validation.select(CONTENT),

@@ -1,13 +1,14 @@
 """The split that a configuration asks for, made once from the manifests; everything that trains or scores takes it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcmfh.archive.duplicates import find_picture_twins
+from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.normalise import text_key
 from mcmfh.archive.opened import Archive
@@ -32,6 +33,7 @@ class Divided:
 
     split: Split
     archives: tuple[Archive, ...]
+    limits: Limits  # on the files of all archives: each has its own roots
 
     def rows(self, role: str) -> pa.Table:
         """The listed items of that role, with the archive that their names hold in as column ARCHIVE."""
@@ -51,17 +53,19 @@ def divide(config: Config, archive: Archive, straddling: bool = False) -> Divide
     """
     if not straddling:
         refuse_faults(archive)
-    asked = config.evaluate
-    target = _members(config, archive, config.archive.name)
-    if not asked.train_manifest:
-        split = make_split(target, asked.train_until, twins=_twins(config, [archive]), straddling=straddling)
-        return Divided(split, (archive,))
-    other = _training_archive(config.archive, asked.train_manifest)
-    refuse_faults(other)
-    name = asked.train_archive or f"not {config.archive.name}"
-    source = _members(config, other, name)
-    archives = (other, archive)
-    return Divided(make_split(target, asked.train_until, source, twins=_twins(config, archives)), archives)
+    asked, source = config.evaluate, None
+    listed = [_Listed(archive, config.archive)]
+    target = listed[0].members(config.store, config.archive.name)
+    if asked.train_manifest:
+        other = config.archive.model_copy(update={"manifest": asked.train_manifest})
+        listed.insert(0, _Listed(read_archive(other), other))
+        if not straddling:
+            refuse_faults(listed[0].archive)
+        source = listed[0].members(config.store, asked.train_archive or f"not {config.archive.name}")
+    split = make_split(target, asked.train_until, source, twins=_twins(config, listed), straddling=straddling)
+    roots = [each.config.allowed_roots for each in listed]
+    every = None if None in roots else tuple(dict.fromkeys(root for each in roots for root in each or ()))
+    return Divided(split, tuple(each.archive for each in listed), replace(config.archive.limits, roots=every))
 
 
 def refuse_towers_that_saw(spec: EncoderSpec, table: EmbeddingTable) -> None:
@@ -71,60 +75,68 @@ def refuse_towers_that_saw(spec: EncoderSpec, table: EmbeddingTable) -> None:
         refuse_seen(Seen.from_json(record), table, "the encoder", remedy)
 
 
-def _training_archive(config: ArchiveConfig, manifest: str) -> Archive:
-    return read_archive(config.model_copy(update={"manifest": manifest}))
+@dataclass(frozen=True)
+class _Listed:
+    """An archive and the configuration that it is read by: its own, where it is the one that trains."""
+
+    archive: Archive
+    config: ArchiveConfig
+
+    def members(self, store: str, name: str) -> Members:
+        """The listed items; names of patients and studies hold within the archive `name`."""
+        items = self.archive.items
+
+        def text(column: str) -> np.ndarray:
+            return np.array(pc.fill_null(items[column], "").to_pylist(), dtype=str)
+
+        return Members(
+            name,
+            item_id=text("item_id"),
+            group=text("group"),
+            study=text("study_id"),
+            text_key=_text_keys(store, items, self.config.limits),
+            date=text("date"),
+            split=text("split"),
+        )
 
 
-def _members(config: Config, archive: Archive, name: str) -> Members:
-    items = archive.items
-
-    def text(column: str) -> np.ndarray:
-        return np.array(pc.fill_null(items[column], "").to_pylist(), dtype=str)
-
-    return Members(
-        name,
-        item_id=text("item_id"),
-        group=text("group"),
-        study=text("study_id"),
-        text_key=_text_keys(config, items),
-        date=text("date"),
-        split=text("split"),
-    )
-
-
-def _twins(config: Config, archives: Sequence[Archive]) -> Twins:
+def _twins(config: Config, listed: Sequence[_Listed]) -> Twins:
     """The twins among the pictures of all archives together. The store keeps them, because every picture is read."""
-    items = pa.concat_tables([each.items.select(["item_id", "fingerprint", "image_uri"]) for each in archives])
-    most, pictures = config.evaluate.twins_up_to, items.num_rows - items["image_uri"].null_count
+    parts = [
+        (each.archive.items.select(["item_id", "fingerprint", "image_uri"]), each.config.limits) for each in listed
+    ]
+    most = config.evaluate.twins_up_to
+    pictures = sum(items.num_rows - items["image_uri"].null_count for items, _ in parts)
     if pictures > most:
         note = f"{pictures:,} pictures are more than evaluate.twins_up_to={most:,}"
         return Twins.none(f"nearly equal pictures were not looked for: {note}")
-    limits = config.archive.limits
-    contents = [items[column].to_pylist() for column in items.column_names]
-    name = files.digest([contents, asdict(limits), code_version("archive")])
-    compared, pairs = once(split_twins(config.store, name), lambda: find_picture_twins(items, limits))
+    contents = [
+        [[items[column].to_pylist() for column in items.column_names], asdict(limits)] for items, limits in parts
+    ]
+    name = files.digest([contents, code_version("archive")])
+    compared, pairs = once(split_twins(config.store, name), lambda: find_picture_twins(parts))
     note = f"{compared:,} of {pictures:,} pictures compared for near-duplicates"
     return Twins(np.array(pairs, np.int64).reshape(-1, 2), note)
 
 
-def _text_keys(config: Config, items: pa.Table) -> np.ndarray:
+def _text_keys(store: str, items: pa.Table, limits: Limits) -> np.ndarray:
     """str[N]: the `text_key` of each item's report, "" without one. The store keeps those of report files."""
 
     def read() -> list[str]:
-        return list(_read_text_keys(items.select(["report", "report_uri"]).to_pylist(), config))
+        return list(_read_text_keys(items.select(["report", "report_uri"]).to_pylist(), limits))
 
     if items["report_uri"].null_count == items.num_rows:
         keys = read()
     else:
         contents = [items[column].to_pylist() for column in ("item_id", "fingerprint")]
-        name = files.digest([contents, code_version("archive")])
-        keys = once(split_texts(config.store, name), read)
+        name = files.digest([contents, asdict(limits), code_version("archive")])
+        keys = once(split_texts(store, name), read)
     return np.array(keys, dtype=str)
 
 
-def _read_text_keys(rows: Sequence[dict[str, str | None]], config: Config) -> list[str]:
+def _read_text_keys(rows: Sequence[dict[str, str | None]], limits: Limits) -> list[str]:
     keys = [""] * len(rows)
     with_report = [i for i, row in enumerate(rows) if row["report"] or row["report_uri"]]
-    for i, loaded in zip(with_report, load_items((rows[i] for i in with_report), config.archive.limits)):
+    for i, loaded in zip(with_report, load_items((rows[i] for i in with_report), limits)):
         keys[i] = text_key(loaded.report) if loaded.report is not None else ""
     return keys

@@ -8,6 +8,7 @@ from PIL import Image
 from support.embedded import configured
 
 from mcmfh.archive import duplicates
+from mcmfh.archive.loading import load_items
 from mcmfh.phantom.files import hand_over
 from mcmfh.phantom.studies import sample_studies
 from mcmfh.pipeline.archive import read_archive
@@ -124,3 +125,31 @@ def test_pictures_that_cannot_be_decoded_are_not_counted(tmp_path, pictures):
     split, _ = split_of(tmp_path, manifest)
     assert "22 of 23 pictures compared" in split.line()
     assert len(np.unique(split.group)) == 20
+
+
+@pytest.mark.parametrize("column", ["image_uri", "report_uri"])
+def test_files_of_an_archive_in_another_folder_are_read_within_its_own_roots(tmp_path, pictures, column):
+    """Each archive's files lie beside its own manifest; neither may read the other's."""
+    items = {}
+    for name, chosen in (("target", pictures[:6]), ("source", [pictures[20], *pictures[6:12]])):
+        folder = tmp_path / name
+        folder.mkdir()
+        items[name] = folder / "manifest.csv"
+        lines = [f"item_id,image_uri,{'report_uri' if column == 'report_uri' else 'report'}"]
+        for i, picture in enumerate(chosen):
+            picture.save(folder / f"{i}.png")
+            text = "one text" if column == "report_uri" and i == 0 else f"{name} text {i}"
+            (folder / f"{i}.txt").write_text(text)
+            report = f"{i}.txt" if column == "report_uri" else text
+            lines.append(f"i{i},{i}.png,{report}")
+        items[name].write_text("\n".join(lines))
+    more = f"evaluate.train_manifest={items['source']}", "pretrain.size=tiny"
+    limit = ["evaluate.twins_up_to=0"] if column == "report_uri" else []
+    config = configured(tmp_path, items["target"], *more, *limit)
+    divided = divide(config, read_archive(config.archive))
+    own = divided.split.part(0)
+    left_out = divided.split.left_out[own] == "left out because what belongs to it is asked"
+    assert divided.split.item_id[own][left_out].tolist() == ["i0"]
+    for archive in divided.archives:
+        for loaded in load_items(archive.items.to_pylist(), divided.limits):
+            assert loaded.reason is None

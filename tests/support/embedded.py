@@ -52,7 +52,9 @@ def embed(config: Config, table: EmbeddingTable, rows: np.ndarray | None = None,
     reports = items["report"].to_pylist()
     texts = {
         "reason": [None] * len(at),
-        "image_sha256": [f"image of {table.item_id[i]}" if table.has_image[i] else None for i in at],
+        "image_sha256": [
+            hashlib.sha256(table.image[i].tobytes()).hexdigest() if table.has_image[i] else None for i in at
+        ],
         "report_sha256": [None if each is None else hashlib.sha256(each.encode()).hexdigest() for each in reports],
         "report": reports,
     }
