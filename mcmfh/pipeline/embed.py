@@ -10,7 +10,7 @@ from mcmfh.config import Config
 from mcmfh.embeddings.earlier import describe, finish_removal, old_texts, remove_text
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
-from mcmfh.pipeline.execution import ON_RAY, Execution
+from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -45,9 +45,10 @@ class Embedded:
 
 
 def embed_archive(
-    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution = ON_RAY
+    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution | None = None
 ) -> Embedded:
     """Embed the items that have no embedding yet. Raises InputError above the allowed failure rate."""
+    execution = execution or on_ray(config)
     files.probe(config.store)
     spec = execution.spec(config)
     root = archive_root(config.store, config.archive.name)
@@ -62,7 +63,7 @@ def embed_planned(
     listing: Listing,
     planned: list[Planned],
     progress: Progress | None,
-    execution: Execution = ON_RAY,
+    execution: Execution,
 ) -> Embedded:
     """Embed the units that are planned. Raises InputError above the allowed failure rate.
 

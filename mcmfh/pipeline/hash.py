@@ -18,7 +18,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.pipeline.embed import Progress, embed_planned
 from mcmfh.pipeline.encoder import on_device_of
-from mcmfh.pipeline.execution import ON_RAY, Execution
+from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.snapshots.compare import compare
 from mcmfh.snapshots.document import Model, Publication, SnapshotDocument
 from mcmfh.snapshots.publish import Quarantine, base, publish, quarantined, store_quarantine
@@ -65,9 +65,10 @@ class RangeDone:
 
 
 def hash_archive(
-    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution = ON_RAY
+    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution | None = None
 ) -> Published:
     """Embed what is new, hash it with the chosen bundle, publish the next snapshot."""
+    execution = execution or on_ray(config)
     files.probe(config.store)
     uri = registry.resolve(config.store, config.hash.bundle)
     bundle = load_bundle(uri)
@@ -92,14 +93,14 @@ def hash_archive(
     with listed(config, root, manifest, previous_rows, execution.each, execution.range_rows) as listing:
         planned = plan(config, listing, spec, execution.each)
         embed_planned(config, spec, listing, planned, progress, execution)
-        return publish_listing(publication, listing, execution=execution)
+        return publish_listing(publication, listing, execution)
 
 
 def publish_listing(
     publication: Publication,
     listing: Listing,
+    execution: Execution,
     read_unit: units.ReadUnit = units.read_unit,
-    execution: Execution = ON_RAY,
 ) -> Published:
     """Compare every range with the previous snapshot, hash what it needs, publish."""
     ranges = list(execution.each(compare_range, [(publication, listing.folder, within) for within in listing.ranges]))

@@ -117,7 +117,10 @@ def train_on_ray(
         train_loop_config={"problem": ray.put(problem), "device": device},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
+            num_workers=workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": cpus, "GPU": gpus, "memory": (settings.memory_mb or 0) * 2**20},
+            placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
             name=name,
