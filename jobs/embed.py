@@ -15,14 +15,14 @@ def main(config: Config) -> None:
     """Embed the archive that archive.manifest lists."""
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.waiting import waiting
     from mcmfh.pipeline.dry_run import estimate
     from mcmfh.pipeline.embed import embed_archive
 
-    if config.embed.dry_run:
-        print(estimate(config, manifest))
-        return
-
-    with stage_bar("embed") as progress:
+    with stage_bar("embed", waiting=waiting) as progress:
+        if config.embed.dry_run:
+            print(estimate(config, manifest))
+            return
         done = embed_archive(config, manifest, progress)
     print("\n".join(done.lines()))
 

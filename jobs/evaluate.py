@@ -20,12 +20,13 @@ def main(config: Config) -> None:
     """Evaluate on the test split of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.waiting import waiting
     from mcmfh.pipeline.compare import compare_on_archive
     from mcmfh.pipeline.compare_pretraining import compare_pretraining
     from mcmfh.pipeline.evaluate import evaluate_encoder, evaluate_latest
 
     asked, console = config.evaluate.compare, Console(width=140)
-    with stage_bar("evaluate") as progress:
+    with stage_bar("evaluate", waiting=waiting) as progress:
         if asked == "model":
             found = evaluate_latest(config, archive)
         elif asked == "encoder":

@@ -15,14 +15,14 @@ def main(config: Config) -> None:
     """Hash the archive that archive.manifest lists with the model hash.bundle and publish a snapshot."""
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.waiting import waiting
     from mcmfh.pipeline.dry_run import estimate
     from mcmfh.pipeline.hash import hash_archive
 
-    if config.embed.dry_run:
-        print(estimate(config, manifest))
-        return
-
-    with stage_bar("hash") as progress:
+    with stage_bar("hash", waiting=waiting) as progress:
+        if config.embed.dry_run:
+            print(estimate(config, manifest))
+            return
         done = hash_archive(config, manifest, progress)
     print(f"snapshot {done.snapshot}: {done.items} items + {done.failed} quarantined = {done.inputs} inputs")
     for reason, count in done.reasons.items():

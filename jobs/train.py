@@ -7,6 +7,7 @@ python jobs/train.py archive.manifest=… store=… train.method=itq     (closed
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.console import stage_bar
 from mcmfh.pipeline.archive import read_archive
 
 
@@ -14,9 +15,11 @@ def main(config: Config) -> None:
     """Train on the archive that archive.manifest lists; it must be embedded (jobs/embed.py)."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.waiting import waiting
     from mcmfh.pipeline.train import train_archive
 
-    trained = train_archive(config, archive)
+    with stage_bar("train", waiting=waiting):
+        trained = train_archive(config, archive)
     embedded, listed = trained.embedded
     if embedded < listed:
         print(

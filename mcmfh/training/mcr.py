@@ -86,15 +86,17 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
 def train_on_workers(problem: Problem, root: str, run: str) -> Trainee:
     import ray
 
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     blocks = [problem.train.slice(start, BLOCK).combine_chunks() for start in range(0, problem.train.num_rows, BLOCK)]
     stream = ray.data.from_arrow(blocks).map_batches(
         _decode_block,  # type: ignore[arg-type]
         fn_kwargs={"limits": problem.limits, "preprocessing": problem.preprocessing, "vocabulary": problem.vocabulary},
         batch_size=None,
-        num_cpus=0.5,
+        compute=ray.data.TaskPoolStrategy(2 * max(1, int(resources.get("CPU", 0)))),
+        num_cpus=0.01,
     )
-    # Half a core for each worker, so that a small machine has cores left to decode.
-    state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.5)
+    # Two workers share a core and leave room to decode, so that a machine of one core trains too.
+    state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.49)
     trainee = problem.first_trainee()
     unpack_state(state, problem.fingerprint, trainee)
     return trainee
