@@ -17,11 +17,11 @@ def main(config: Config) -> None:
     archive = read_archive(config.archive)
     if config.pretrain.workers:
         ray_session.connect(config.cluster)
-    from mcmfh.bulk.waiting import waiting
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.pretrain import pretrain_archive
 
-    with stage_bar("pretrain", waiting=waiting if config.pretrain.workers else None):
-        done = pretrain_archive(config, archive)
+    with stage(config, "pretrain") if config.pretrain.workers else stage_bar("pretrain") as progress:
+        done = pretrain_archive(config, archive, progress)
     for way, found in done.metrics.get("recall", {}).items():
         print(f"{way.replace('_', ' '):<16} {', '.join(f'{measure} {value:.3f}' for measure, value in found.items())}")
     print(f"encoder.name=mcr encoder.source={done.source}{' (trained before)' if done.reused else ''}")

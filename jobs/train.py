@@ -7,7 +7,6 @@ python jobs/train.py archive.manifest=… store=… train.method=itq     (closed
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import stage_bar
 from mcmfh.pipeline.archive import read_archive
 
 
@@ -15,11 +14,11 @@ def main(config: Config) -> None:
     """Train on the archive that archive.manifest lists; it must be embedded (jobs/embed.py)."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
-    from mcmfh.bulk.waiting import waiting
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.train import train_archive
 
-    with stage_bar("train", waiting=waiting):
-        trained = train_archive(config, archive)
+    with stage(config, "train") as progress:
+        trained = train_archive(config, archive, progress=progress)
     embedded, listed = trained.embedded
     if embedded < listed:
         print(

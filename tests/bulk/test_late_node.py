@@ -12,7 +12,7 @@ from support.head_node import REPOSITORY, further_node, head_node
 WAIT_S = 30
 
 
-@pytest.mark.ray
+@pytest.mark.cluster
 @pytest.mark.parametrize("apart", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_late_node_takes_work(tmp_path, s3_root, apart):
     manifest = chaos_jobs.write_archive(f"{s3_root if apart else f'file://{tmp_path}'}/archive", 90)

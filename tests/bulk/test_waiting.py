@@ -29,7 +29,7 @@ def test_a_queue_on_busy_nodes_is_named_only_when_nothing_moves():
     assert unmet([], [FULL], stalled=True) is None
 
 
-@pytest.mark.ray
+@pytest.mark.cluster
 def test_a_cluster_without_workers_is_named_and_its_first_worker_ends_the_wait(tmp_path):
     manifest = chaos_jobs.write_archive(f"file://{tmp_path}/archive", 20)
     settings = [f"store=file://{tmp_path}/store", f"archive.manifest={manifest}", "cluster.address=auto"]
