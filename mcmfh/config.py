@@ -59,6 +59,7 @@ class EncoderConfig(Section):
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     num_gpus: Gpus = None
     memory_mb: int | None = Field(None, ge=1)
 

@@ -66,7 +66,7 @@ def embed(
     """
     if not plan:
         return
-    load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source)
+    load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source, spec.dtype)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     apart = spec.device == "cuda" or config.encoder.gpus(spec.device) > 0 or not _on_disk(plan[0])
     pool = encoder_pool(config, spec, len(plan), resources, apart)

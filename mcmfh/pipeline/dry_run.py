@@ -96,7 +96,7 @@ def _estimate(config: Config, spec: EncoderSpec, listing: Listing, planned: list
 
 def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample:
     """Load and encode the first items of the chosen units twice; the second time is measured."""
-    encoder = load_encoder(spec.name, spec.device, spec.source)
+    encoder = load_encoder(spec.name, spec.device, spec.source, spec.dtype)
     items = [item for unit in chosen for item in unit.items().slice(0, SAMPLE_ITEMS).to_pylist()]
     sizes = [_size(item[name]) for item in items for name in ("image_uri", "report_uri") if item[name]]
     seconds = []
