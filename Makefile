@@ -1,4 +1,5 @@
 # make demo: archive to answered query, by the real parts.   make test: the fast tests.
+# make test-cluster: those with several Ray nodes.
 # All commands share one virtual environment in .venv; whichever comes first makes it.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +12,7 @@ EXTRAS := demo,dicom,test,bench
 # installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
 LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
-.PHONY: demo test test-quick test-all check docs bench lock clean
+.PHONY: demo test test-quick test-cluster test-all check docs bench lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
@@ -20,7 +21,10 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 test-quick: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not ray and not s3 and not browser"
+	$(BIN)/python -m pytest -m "not slow and not cluster and not ray and not s3 and not browser"
+
+test-cluster: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "cluster and not slow"
 
 test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or not slow"

@@ -7,7 +7,6 @@ python jobs/embed.py … embed.dry_run=true      only estimate rows, bytes, memo
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import stage_bar
 from mcmfh.pipeline.archive import open_manifest
 
 
@@ -15,14 +14,14 @@ def main(config: Config) -> None:
     """Embed the archive that archive.manifest lists."""
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.dry_run import estimate
     from mcmfh.pipeline.embed import embed_archive
 
-    if config.embed.dry_run:
-        print(estimate(config, manifest))
-        return
-
-    with stage_bar("embed") as progress:
+    with stage(config, "embed") as progress:
+        if config.embed.dry_run:
+            print(estimate(config, manifest))
+            return
         done = embed_archive(config, manifest, progress)
     print("\n".join(done.lines()))
 

@@ -11,7 +11,6 @@ from rich.console import Console
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import stage_bar
 from mcmfh.evaluation import family_table, headline_table, score_table
 from mcmfh.pipeline.archive import read_archive
 
@@ -20,12 +19,13 @@ def main(config: Config) -> None:
     """Evaluate on the test split of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.compare import compare_on_archive
     from mcmfh.pipeline.compare_pretraining import compare_pretraining
     from mcmfh.pipeline.evaluate import evaluate_encoder, evaluate_latest
 
     asked, console = config.evaluate.compare, Console(width=140)
-    with stage_bar("evaluate") as progress:
+    with stage(config, "evaluate") as progress:
         if asked == "model":
             found = evaluate_latest(config, archive)
         elif asked == "encoder":

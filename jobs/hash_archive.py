@@ -7,7 +7,6 @@ python jobs/hash_archive.py … embed.dry_run=true      only estimate rows, byte
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.console import stage_bar
 from mcmfh.pipeline.archive import open_manifest
 
 
@@ -15,14 +14,14 @@ def main(config: Config) -> None:
     """Hash the archive that archive.manifest lists with the model hash.bundle and publish a snapshot."""
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.dry_run import estimate
     from mcmfh.pipeline.hash import hash_archive
 
-    if config.embed.dry_run:
-        print(estimate(config, manifest))
-        return
-
-    with stage_bar("hash") as progress:
+    with stage(config, "hash") as progress:
+        if config.embed.dry_run:
+            print(estimate(config, manifest))
+            return
         done = hash_archive(config, manifest, progress)
     print(f"snapshot {done.snapshot}: {done.items} items + {done.failed} quarantined = {done.inputs} inputs")
     for reason, count in done.reasons.items():

@@ -8,6 +8,7 @@ python jobs/embed.py    archive.manifest=… store=… encoder.name=mcr encoder.
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.console import stage_bar
 from mcmfh.pipeline.archive import read_archive
 
 
@@ -16,9 +17,11 @@ def main(config: Config) -> None:
     archive = read_archive(config.archive)
     if config.pretrain.workers:
         ray_session.connect(config.cluster)
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.pretrain import pretrain_archive
 
-    done = pretrain_archive(config, archive)
+    with stage(config, "pretrain") if config.pretrain.workers else stage_bar("pretrain") as progress:
+        done = pretrain_archive(config, archive, progress)
     for way, found in done.metrics.get("recall", {}).items():
         print(f"{way.replace('_', ' '):<16} {', '.join(f'{measure} {value:.3f}' for measure, value in found.items())}")
     print(f"encoder.name=mcr encoder.source={done.source}{' (trained before)' if done.reused else ''}")

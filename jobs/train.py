@@ -14,9 +14,11 @@ def main(config: Config) -> None:
     """Train on the archive that archive.manifest lists; it must be embedded (jobs/embed.py)."""
     archive = read_archive(config.archive)
     ray_session.connect(config.cluster)
+    from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.train import train_archive
 
-    trained = train_archive(config, archive)
+    with stage(config, "train") as progress:
+        trained = train_archive(config, archive, progress=progress)
     embedded, listed = trained.embedded
     if embedded < listed:
         print(

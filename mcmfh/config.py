@@ -23,7 +23,9 @@ class Section(BaseModel):
 class ClusterConfig(Section):
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1)
+    max_cpus: int | None = Field(None, ge=1)
     max_gpus: int | None = Field(None, ge=0)
+    task_memory_mb: int | None = Field(None, ge=1)
     object_store_mb: int | None = Field(None, ge=100)
     worker_logs: bool = False
     forward_keys: bool = False
@@ -57,7 +59,9 @@ class EncoderConfig(Section):
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     num_gpus: Gpus = None
+    memory_mb: int | None = Field(None, ge=1)
 
     def gpus(self, device: str) -> float:
         """GPUs that each encoder asks Ray for, when its tensors are on `device`."""
@@ -118,6 +122,7 @@ class ServeConfig(Section):
     timeout_seconds: float = Field(30, gt=0)
     drain_seconds: float = Field(10, ge=0)
     num_gpus: Gpus = None
+    memory_mb: int | None = Field(None, ge=1)
 
     def gpus(self, device: str) -> float:
         """GPUs that whoever encodes queries asks Ray for, when its tensors are on `device`."""

@@ -39,9 +39,10 @@ ENVIRONMENT = {
 # On one machine nothing listens on an outside address.
 LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Ray's core logs a harmless error in every run about the way in which Ray Data starts its actors.
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+# Of the process that connects alone, so that the nodes' own logs stay whole. Ray's core logs a harmless error in every
+# run about the way in which Ray Data starts its actors.
+DRIVER_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 # HAProxy in front of Serve's replicas: several times as fast, but its statistics ports bind every address.
 HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 FAST_PROXY_ENVIRONMENT = {
@@ -74,6 +75,7 @@ def defaults(local: bool, fast_proxy: bool, environment: Mapping[str, str] = os.
     return {
         **ENVIRONMENT,
         **(NO_METADATA if KEYS[0] in environment else {}),
+        **DRIVER_ENVIRONMENT,
         **(LOCAL_ENVIRONMENT if local else {}),
         **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
     }

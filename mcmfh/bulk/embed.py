@@ -24,6 +24,7 @@ import ray.data
 from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.picture import WINDOW_SHOWS_NOTHING
+from mcmfh.bulk.pool import encoder_pool
 from mcmfh.bulk.reuse import SEEN, Reused, proven, stored_vectors
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import EARLIER, Unit
@@ -65,27 +66,25 @@ def embed(
     """
     if not plan:
         return
-    load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source)
-    gpus = config.encoder.gpus(spec.device)
+    load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source, spec.dtype)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    workers = config.embed.workers or int(resources.get("GPU", 0) / gpus if gpus else resources["CPU"])
-    workers = min(max(workers, 1), len(plan))
+    apart = spec.device == "cuda" or config.encoder.gpus(spec.device) > 0 or not _on_disk(plan[0])
+    pool = encoder_pool(config, spec, len(plan), resources, apart)
     rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     loading = {"limits": config.archive.limits, "preprocessing": spec.preprocessing}
     storing = {"folder": embeddings_folder(config.store, spec.digest), "keep_reports": config.archive.keep_reports}
-    pool: dict[str, Any] = {
+    encoders: dict[str, Any] = {
         "fn_constructor_args": (load, spec.digest),
-        "compute": ray.data.ActorPoolStrategy(size=workers),
-        # Two encoders and a loader share two cores; the loader is idle most of the time.
-        "num_cpus": 0.75,
-        "num_gpus": gpus,
+        "compute": pool.strategy,
+        **pool.encoder,
     }
-    if gpus or spec.device == "cuda" or not _on_disk(plan[0]):
-        loaded = blocks.map_batches(load_unit, fn_kwargs=loading, batch_size=1, num_cpus=0.5)  # type: ignore[arg-type]
-        done = loaded.map_batches(UnitEncoder, fn_kwargs=storing, batch_size=1, **pool)  # type: ignore[arg-type]
+    if apart:
+        loaders: dict[str, Any] = {"compute": pool.loading, **pool.loader}
+        loaded = blocks.map_batches(load_unit, fn_kwargs=loading, batch_size=1, **loaders)  # type: ignore[arg-type]
+        done = loaded.map_batches(UnitEncoder, fn_kwargs=storing, batch_size=1, **encoders)  # type: ignore[arg-type]
     else:
-        done = blocks.map_batches(UnitWorker, fn_kwargs=loading | storing, batch_size=1, **pool)  # type: ignore[arg-type]
+        done = blocks.map_batches(UnitWorker, fn_kwargs=loading | storing, batch_size=1, **encoders)  # type: ignore[arg-type]
     for summary in done.iter_rows():
         yield UnitDone(**summary)
 

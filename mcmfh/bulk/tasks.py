@@ -6,9 +6,12 @@ from typing import Any, Protocol, TypeVar
 
 import ray
 
+from mcmfh.config import ClusterConfig
 from mcmfh.errors import InputError
 
 T = TypeVar("T")
+# Calls that are submitted for each CPU of the cluster. More than one, so that an autoscaler sees what is to do.
+AHEAD = 4
 
 
 class Each(Protocol):
@@ -17,22 +20,34 @@ class Each(Protocol):
     def __call__(self, function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]: ...
 
 
-def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+def each(
+    function: Callable[..., T], calls: Iterable[tuple[Any, ...]], cluster: ClusterConfig | None = None
+) -> Iterator[T]:
     """`function(*call)` of each call, in order. Even a single call goes to a worker, so that the driver stays small.
 
     Calls lost with a worker or node, or failed by a store that did not answer, are repeated; so `function` must be
     idempotent. An InputError is raised as such.
+
+    cluster: what a task asks for, and up to which size the cluster may grow.
     """
-    task = ray.remote(num_cpus=1, max_retries=8, retry_exceptions=[OSError])(function)  # type: ignore[call-overload]
-    cores: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    width = 1 + int(cores.get("CPU", 1))
+    cluster = cluster or ClusterConfig()
+    asked: dict[str, float] = {"num_cpus": 1}
+    if cluster.task_memory_mb:
+        asked["memory"] = cluster.task_memory_mb * 2**20
+    task = ray.remote(max_retries=8, retry_exceptions=[OSError], **asked)(function)  # type: ignore[call-overload]
     running: deque[Any] = deque()
     for call in calls:
         running.append(task.remote(*call))
-        if len(running) >= width:
+        while len(running) > AHEAD * max(_cores(), cluster.max_cpus or 1):
             yield _result(running.popleft())
     while running:
         yield _result(running.popleft())
+
+
+def _cores() -> float:
+    """CPUs of the cluster at this moment; nodes come and go."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("CPU", 0)
 
 
 def _result(reference: Any) -> Any:

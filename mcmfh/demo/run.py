@@ -7,7 +7,7 @@ import json
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from mcmfh import ray_session
 from mcmfh.config import Config, load_config
-from mcmfh.console import stage_bar
+from mcmfh.console import Advance, stage_bar
 from mcmfh.demo.page import MEASURES, WAYS, AnsweredQuery, write_page
 from mcmfh.demo.queries import FAMILIES, choose_queries, send
 from mcmfh.encoders import packaged
@@ -57,7 +57,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(name: str) -> Iterator[Callable[[int, int], None]]:
+    def stage(name: str) -> Iterator[Advance]:
         begun = time.perf_counter()
         with stage_bar(name, console) as advance:
             yield advance

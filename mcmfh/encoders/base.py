@@ -39,10 +39,11 @@ class Encoder:
     @torch.inference_mode()
     def encode_images(self, pixels_BHW3: np.ndarray, fixed_batch: int | None = None) -> np.ndarray:
         """float32[B, D_I] of preprocessed pictures uint8[B, S, S, 3]. `fixed_batch`: rows a batch; None: one batch."""
-        parts = [
-            self.towers.image_features(torch.from_numpy(batch).to(self.spec.device)).float().cpu().numpy()[:rows]
-            for batch, rows in _batches(pixels_BHW3, fixed_batch)
-        ]
+        with self._precision():
+            parts = [
+                self.towers.image_features(torch.from_numpy(batch).to(self.spec.device)).float().cpu().numpy()[:rows]
+                for batch, rows in _batches(pixels_BHW3, fixed_batch)
+            ]
         return np.concatenate(parts) if parts else np.empty((0, self.spec.image_width), np.float32)
 
     @torch.inference_mode()
@@ -64,12 +65,17 @@ class Encoder:
                 mask[i, : len(tokens[row])] = 1
             done, size = 0, fixed_batch and max(1, fixed_batch * TOKEN_LENGTHS[0] // int(length))
             for (batch, count), (batch_mask, _) in zip(_batches(padded, size), _batches(mask, size)):
-                features = self.towers.report_features(
-                    torch.from_numpy(batch).to(self.spec.device), torch.from_numpy(batch_mask).to(self.spec.device)
-                )
+                with self._precision():
+                    features = self.towers.report_features(
+                        torch.from_numpy(batch).to(self.spec.device), torch.from_numpy(batch_mask).to(self.spec.device)
+                    )
                 embeddings[rows[done : done + count]] = features.float().cpu().numpy()[:count]
                 done += count
         return embeddings
+
+    def _precision(self) -> torch.autocast:
+        """With bfloat16, products of matrices round to 8 bits; weights, sums and what is sensitive stay float32."""
+        return torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
 
 
 def _batches(array: np.ndarray, fixed_batch: int | None) -> Iterator[tuple[np.ndarray, int]]:

@@ -73,8 +73,9 @@ class Bundle(Coder):
 
     @cached_property
     def _checked_encoder(self) -> Encoder:
-        self.check_identity(encoder_spec(self.encoder, self.device, self.encoder_source))
-        encoder = load_encoder(self.encoder, self.device, self.encoder_source)
+        which = self.encoder, self.device, self.encoder_source, self.encoder_identity.get("dtype", "float32")
+        self.check_identity(encoder_spec(*which))
+        encoder = load_encoder(*which)
         if encoder.spec.digest != self.config["encoder_digest"]:
             self._check_encoder_canary(encoder)
         return encoder

@@ -41,7 +41,7 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
             metrics["expert_load"] = expert_loads(model, few)
     fixed = canary.embedding_canary(coder.all_logits, prepared.image, prepared.report, prepared.shape.seed)
     if with_encoder and encoder.name != "precomputed":
-        towers = load_encoder(encoder.name, encoder.device, encoder.source)
+        towers = load_encoder(encoder.name, encoder.device, encoder.source, encoder.dtype)
         fixed["encoder"] = canary.encoder_canary(
             lambda images, k: coder.encode_and_hash_images(towers, images, k),
             lambda texts, k: coder.encode_and_hash_reports(towers, texts, k),

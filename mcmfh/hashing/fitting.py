@@ -81,6 +81,11 @@ def train_step(
     return {name: value.detach() for name, value in terms.items()}
 
 
+def steps_of_epoch(pairs: int, batch_size: int) -> int:
+    """Steps of an epoch over so many pairs; what does not fill a batch is left out."""
+    return max(1, pairs // min(pairs, batch_size))
+
+
 def fit(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -97,7 +102,7 @@ def fit(
 
     `module` is a Trainee, bare or wrapped in DistributedDataParallel. All workers must hold equally many rows.
     """
-    steps = max(1, len(pairs) // min(len(pairs), settings.batch_size // world_size()))
+    steps = steps_of_epoch(len(pairs), settings.batch_size // world_size())
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if pairs.image.is_cuda else []):
         for epoch in range(first_epoch, settings.epochs):
             torch.manual_seed((settings.seed * 100_003 + epoch) * 1_009 + rank())

@@ -37,6 +37,7 @@ class RunSettings(BaseModel):
     min_workers: int | None = Field(None, ge=1)  # fewer than `workers`: the run is elastic
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_gpus: Gpus = None  # that each worker asks Ray for; None: one where the device is cuda
+    memory_mb: int | None = Field(None, ge=1)  # that each worker asks Ray for; None: it asks for none
     log_dir: str | None = None  # folder on the first worker's machine for TensorBoard scalars
 
     @model_validator(mode="after")
@@ -51,7 +52,8 @@ class RunSettings(BaseModel):
     @property
     def work(self) -> dict[str, Any]:
         """The settings that the trained weights depend on, as JSON: all but where it runs and is logged."""
-        return self.model_dump(mode="json", exclude={"workers", "min_workers", "device", "num_gpus", "log_dir"})
+        where = {"workers", "min_workers", "device", "num_gpus", "memory_mb", "log_dir"}
+        return self.model_dump(mode="json", exclude=where)
 
     @property
     def checkpoint_every(self) -> int:

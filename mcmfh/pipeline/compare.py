@@ -2,9 +2,9 @@
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.console import Advance
 from mcmfh.evaluation import Evaluation, write_report
 from mcmfh.pipeline.comparison import ROWS, chosen_rows, compare
-from mcmfh.pipeline.embed import Progress
 from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.provenance import page_provenance
 from mcmfh.pipeline.split import refuse_towers_that_saw
@@ -15,7 +15,7 @@ from mcmfh.store.layout import evaluation_folder
 
 
 def compare_on_archive(
-    config: Config, archive: Archive, progress: Progress | None = None, results: str | None = None
+    config: Config, archive: Archive, progress: Advance | None = None, results: str | None = None
 ) -> Evaluated:
     """Train and evaluate the rows of evaluate.compare, several seeds each, on the configured split.
 

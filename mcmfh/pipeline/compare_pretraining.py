@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import ArchiveConfig, Config, EvaluateConfig
+from mcmfh.console import Advance
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.evaluation import Evaluation, evaluate, write_report
 from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.split import Split
 from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive
-from mcmfh.pipeline.embed import Progress, embed_archive
+from mcmfh.pipeline.embed import embed_archive
 from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.pretrain import pretrain_archive
 from mcmfh.pipeline.provenance import JOB, page_overrides
@@ -56,7 +57,7 @@ def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, Pret
 
 
 def compare_pretraining(
-    config: Config, archive: Archive, progress: Progress | None = None, measure: Measure | None = None
+    config: Config, archive: Archive, progress: Advance | None = None, measure: Measure | None = None
 ) -> Evaluated:
     """Pretrain and evaluate every row with evaluate.seeds seeds, by `measure`, or read what is finished."""
     divided = divide(config, archive)

@@ -19,6 +19,7 @@ from mcmfh.config import Config
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
 from mcmfh.pipeline.encoder import current_spec
+from mcmfh.pipeline.execution import on_ray
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -71,8 +72,9 @@ class Estimate:
 def estimate(config: Config, manifest: Manifest) -> Estimate:
     """List, plan and sample. Nothing is embedded or published."""
     spec = current_spec(config)
-    with listed(config, archive_root(config.store, config.archive.name), manifest) as listing:
-        return _estimate(config, spec, listing, plan(config, listing, spec))
+    each = on_ray(config).each
+    with listed(config, archive_root(config.store, config.archive.name), manifest, each=each) as listing:
+        return _estimate(config, spec, listing, plan(config, listing, spec, each))
 
 
 def _estimate(config: Config, spec: EncoderSpec, listing: Listing, planned: list[Planned]) -> Estimate:
@@ -94,7 +96,7 @@ def _estimate(config: Config, spec: EncoderSpec, listing: Listing, planned: list
 
 def take_sample(spec: EncoderSpec, chosen: list[Unit], limits: Limits) -> Sample:
     """Load and encode the first items of the chosen units twice; the second time is measured."""
-    encoder = load_encoder(spec.name, spec.device, spec.source)
+    encoder = load_encoder(spec.name, spec.device, spec.source, spec.dtype)
     items = [item for unit in chosen for item in unit.items().slice(0, SAMPLE_ITEMS).to_pylist()]
     sizes = [_size(item[name]) for item in items for name in ("image_uri", "report_uri") if item[name]]
     seconds = []

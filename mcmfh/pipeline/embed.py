@@ -1,20 +1,20 @@
 """Embedding an archive: items that have no embedding yet go through the configured encoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcmfh.archive.opened import Manifest
 from mcmfh.archive.picture import WINDOW_SHOWS_NOTHING
 from mcmfh.bulk.listing import Listing, Planned, listed, plan
 from mcmfh.config import Config
+from mcmfh.console import Advance
 from mcmfh.embeddings.earlier import describe, finish_removal, old_texts, remove_text
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
-from mcmfh.pipeline.execution import ON_RAY, Execution
+from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
-Progress = Callable[[int, int], None]  # (items done, items in all)
 ENOUGH = 200  # items after which a run can be given up
 
 
@@ -45,9 +45,10 @@ class Embedded:
 
 
 def embed_archive(
-    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution = ON_RAY
+    config: Config, manifest: Manifest, progress: Advance | None = None, execution: Execution | None = None
 ) -> Embedded:
     """Embed the items that have no embedding yet. Raises InputError above the allowed failure rate."""
+    execution = execution or on_ray(config)
     files.probe(config.store)
     spec = execution.spec(config)
     root = archive_root(config.store, config.archive.name)
@@ -61,8 +62,8 @@ def embed_planned(
     spec: EncoderSpec,
     listing: Listing,
     planned: list[Planned],
-    progress: Progress | None,
-    execution: Execution = ON_RAY,
+    progress: Advance | None,
+    execution: Execution,
 ) -> Embedded:
     """Embed the units that are planned. Raises InputError above the allowed failure rate.
 
@@ -80,7 +81,7 @@ def embed_planned(
         kept += unit.kept
         window_shows_nothing += unit.window_shows_nothing
         if progress:
-            progress(done, todo)
+            progress(done, todo, failed)
         if done >= ENOUGH:
             _check_failures(config, failed, done)
     items = sum(each.items for each in planned)

@@ -69,7 +69,8 @@ def _stored(config: Config, specs: dict[str, EncoderSpec]) -> str | None:
 
 
 def _spec(config: Config, device: str) -> EncoderSpec:
-    return encoder_spec(config.encoder.name, device, config.encoder.source)
+    encoder = config.encoder
+    return encoder_spec(encoder.name, device, encoder.source, encoder.dtype)
 
 
 def _uri(config: Config, spec: EncoderSpec) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from mcmfh.bulk.embed import UnitDone, embed
 from mcmfh.bulk.listing import RANGE_ROWS
@@ -26,4 +27,6 @@ class Execution:
     shard_rows: int = SHARD_ROWS
 
 
-ON_RAY = Execution()
+def on_ray(config: Config) -> Execution:
+    """How jobs run: on the connected cluster."""
+    return Execution(each=partial(each, cluster=config.cluster))

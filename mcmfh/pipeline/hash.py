@@ -13,12 +13,13 @@ from mcmfh.archive.quarantine import count_reasons
 from mcmfh.bulk.hash import hash_shard
 from mcmfh.bulk.listing import Listing, listed, plan
 from mcmfh.config import Config
+from mcmfh.console import Advance
 from mcmfh.embeddings import partitions, units
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
-from mcmfh.pipeline.embed import Progress, embed_planned
+from mcmfh.pipeline.embed import Embedded, embed_planned
 from mcmfh.pipeline.encoder import on_device_of
-from mcmfh.pipeline.execution import ON_RAY, Execution
+from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.snapshots.compare import compare
 from mcmfh.snapshots.document import Model, Publication, SnapshotDocument
 from mcmfh.snapshots.publish import Quarantine, base, publish, quarantined, store_quarantine
@@ -65,9 +66,10 @@ class RangeDone:
 
 
 def hash_archive(
-    config: Config, manifest: Manifest, progress: Progress | None = None, execution: Execution = ON_RAY
+    config: Config, manifest: Manifest, progress: Advance | None = None, execution: Execution | None = None
 ) -> Published:
     """Embed what is new, hash it with the chosen bundle, publish the next snapshot."""
+    execution = execution or on_ray(config)
     files.probe(config.store)
     uri = registry.resolve(config.store, config.hash.bundle)
     bundle = load_bundle(uri)
@@ -91,24 +93,38 @@ def hash_archive(
     previous_rows = publication.previous.rows if publication.previous else 0
     with listed(config, root, manifest, previous_rows, execution.each, execution.range_rows) as listing:
         planned = plan(config, listing, spec, execution.each)
-        embed_planned(config, spec, listing, planned, progress, execution)
-        return publish_listing(publication, listing, execution=execution)
+        embedded = embed_planned(config, spec, listing, planned, progress, execution)
+        return publish_listing(publication, listing, execution, progress=_after(embedded, progress))
+
+
+def _after(embedded: Embedded, progress: Advance | None) -> Advance | None:
+    """`progress` of the rows that are hashed, after those that were embedded."""
+    if progress is None:
+        return None
+    before = embedded.encoded + embedded.kept + embedded.failed
+    return lambda done, total, failed=0: progress(before + done, before + total, embedded.failed + failed)
 
 
 def publish_listing(
     publication: Publication,
     listing: Listing,
+    execution: Execution,
     read_unit: units.ReadUnit = units.read_unit,
-    execution: Execution = ON_RAY,
+    progress: Advance | None = None,
 ) -> Published:
-    """Compare every range with the previous snapshot, hash what it needs, publish."""
+    """Compare every range with the previous snapshot, hash what it needs, publish. progress: of the rows hashed."""
     ranges = list(execution.each(compare_range, [(publication, listing.folder, within) for within in listing.ranges]))
     hashing = replace(publication, previous=None)  # tasks that hash have no use for its long list of shards
+    groups = _groups([done for done in ranges if done.wanted], execution.shard_rows)
     calls = [
-        (hashing, [scratch_wanted(listing.folder, str(done.within)) for done in group], read_unit)
-        for group in _groups([done for done in ranges if done.wanted], execution.shard_rows)
+        (hashing, [scratch_wanted(listing.folder, str(done.within)) for done in group], read_unit) for group in groups
     ]
-    added = list(execution.each(hash_shard, calls))
+    hashed, wanted, added = 0, sum(done.wanted for done in ranges), []
+    for group, new in zip(groups, execution.each(hash_shard, calls)):
+        added.append(new)
+        hashed += sum(done.wanted for done in group)
+        if progress:
+            progress(hashed, wanted)
     reasons: Counter[str] = Counter()
     removed: dict[str, np.ndarray] = {}
     for done in ranges:
@@ -117,7 +133,6 @@ def publish_listing(
             removed[shard] = removed[shard] | bitmap if shard in removed else bitmap
     quarantine = Quarantine(tuple(done.quarantine for done in ranges if done.quarantine), reasons.total())
     number, document = publish(publication, added, removed, quarantine)
-    hashed = sum(done.wanted for done in ranges)
     return Published(publication.root, number, document, listing.inputs, hashed, dict(reasons.most_common()))
 
 

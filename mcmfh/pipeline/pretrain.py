@@ -12,6 +12,7 @@ from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.console import Advance
 from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders.mcr_towers.bundle import save_towers
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
@@ -36,7 +37,7 @@ from mcmfh.store.layout import (
 )
 from mcmfh.store.relative import named, sealed_address
 from mcmfh.store.sealed import once, once_bytes
-from mcmfh.training.mcr import CONTENT, Problem, train_here, train_on_workers
+from mcmfh.training.mcr import CONTENT, Problem, train
 
 SHOWN = 6  # validation pairs in the pictures
 MOST_REPORTS = 200_000  # that a vocabulary is learnt from
@@ -52,7 +53,7 @@ class Pretrained:
     reused: bool
 
 
-def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
+def pretrain_archive(config: Config, archive: Archive, progress: Advance | None = None) -> Pretrained:
     """Pretrain on the pairs of the archive's training split and store the towers below `store`/encoders.
 
     `pretrain.workers` = 0 runs here, otherwise Ray must be connected. Raises InputError when a group stands
@@ -65,10 +66,9 @@ def pretrain_archive(config: Config, archive: Archive) -> Pretrained:
     reused = files.exists(finished)
 
     def trained() -> dict[str, Any]:
-        train = train_here if problem.settings.workers == 0 else train_on_workers
         started = time.monotonic()
         settings = with_device(problem.settings, config.cluster)
-        trainee = train(replace(problem, settings=settings), pretraining_folder(store), run)
+        trainee = train(replace(problem, settings=settings), pretraining_folder(store), run, progress)
         seconds = time.monotonic() - started
         source, metrics = complete(trainee, problem, encoders_folder(store))
         for name, png in _pictures(trainee, problem, config.archive.keep_reports).items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
+from mcmfh.console import Advance
 from mcmfh.embeddings.stored import load_embeddings
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
@@ -46,7 +47,9 @@ def embedding_table(
     return spec, divided.split.apply([load_embeddings(folder, each.items, widths) for each in divided.archives])
 
 
-def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = None) -> Trained:
+def train_archive(
+    config: Config, archive: Archive, spec: EncoderSpec | None = None, progress: Advance | None = None
+) -> Trained:
     """Train on the archive's training split and register the bundle as the store's latest model.
 
     A run is named by all that it reads (see `training_digest`), its settings and the version of the code: a killed run
@@ -63,7 +66,7 @@ def train_archive(config: Config, archive: Archive, spec: EncoderSpec | None = N
     reused = files.exists(finished)
 
     def trained() -> dict[str, str]:
-        done = train(table, with_device(config.train, config.cluster), spec, config.store, run)
+        done = train(table, with_device(config.train, config.cluster), spec, config.store, run, progress)
         bundle = named(config.store, done.bundle_uri)
         return {"bundle": bundle, "bundle_digest": done.bundle_digest, "code_digest": done.code_digest}
 

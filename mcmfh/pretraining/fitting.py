@@ -80,6 +80,11 @@ def train_step(
     return mean
 
 
+def steps_of_epoch(pairs: int, settings: PretrainSettings) -> int:
+    """Steps of an epoch over so many pairs."""
+    return -(-max(1, pairs // settings.batch_size) // settings.accumulate)
+
+
 def fit(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -96,7 +101,7 @@ def fit(
     wrapped in DistributedDataParallel. `pairs`, the number of all workers together, sets the length of the learning
     rate's schedule; a few of them may turn out unreadable. Raises InputError when all are.
     """
-    steps = -(-max(1, pairs // settings.batch_size) // settings.accumulate)
+    steps = steps_of_epoch(pairs, settings)
     for epoch in range(first_epoch, settings.epochs):
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
         module.train()

@@ -151,15 +151,15 @@ def ingress_options(config: ServeConfig) -> dict[str, Any]:
 def serve_application(config: Config, device: str) -> Any:
     """The Serve application in the configured layout."""
     plain, settings = config.model_dump(mode="json"), config.serve
-    gpus = settings.gpus(device)
-    gpu = {"ray_actor_options": {"num_gpus": gpus}} if gpus else {}
+    asked = {"num_gpus": settings.gpus(device), "memory": (settings.memory_mb or 0) * 2**20}
+    actor = {"ray_actor_options": {name: amount for name, amount in asked.items() if amount}}
     spread = {"max_replicas_per_node": settings.max_replicas_per_node}
     ingress = ingress_options(settings) | spread
     if settings.layout == "single":
-        return Endpoint.options(**ingress, **gpu).bind(plain, device)  # type: ignore[attr-defined]
+        return Endpoint.options(**ingress, **actor).bind(plain, device)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
     root = archive_root(config.store, config.archive.name)
-    pool = Encoders.options(num_replicas=settings.encoders, **inside, **gpu).bind(plain, device)  # type: ignore[attr-defined]
+    pool = Encoders.options(num_replicas=settings.encoders, **inside, **actor).bind(plain, device)  # type: ignore[attr-defined]
     parts = [
         IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(  # type: ignore[attr-defined]
             root, part, settings.parts, settings.sweep_seconds

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from mcmfh.console import Advance
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing.bundle import load_bundle
 from mcmfh.hashing.coder import Model
 from mcmfh.hashing.completion import complete
-from mcmfh.hashing.fitting import Pairs, fit, make_optimizer
+from mcmfh.hashing.fitting import Pairs, fit, make_optimizer, steps_of_epoch
 from mcmfh.hashing.itq import fit_itq
 from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
@@ -29,7 +30,7 @@ from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.device import chosen_device
 from mcmfh.store import files
 from mcmfh.store.layout import bundles_folder, training_folder
-from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray, worker_device
+from mcmfh.training.runs import Run, reported, resume_here, resume_in_worker, train_on_ray, worker_device
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,25 @@ def train(
     encoder: EncoderSpec,
     store: str,
     run_name: str,
+    progress: Advance | None = None,
 ) -> TrainResult:
     """Train on the `train` items that have both modalities and write a bundle to `store`/bundles/<bundle digest>/.
 
     Checkpoints are in `store`/training/`run_name`; a call with the same name resumes from them. `settings.workers` = 0
-    trains in this process; otherwise Ray must be initialised.
+    trains in this process; otherwise Ray must be initialised. progress: of the steps.
     Raises InputError on unusable data, or when `run_name` belongs to other settings or data.
     """
     prepared = prepare(table, settings)
     started = time.monotonic()
     if settings.method == "itq":
         model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
-    elif settings.workers == 0:
-        model = _train_here(prepared, files.join(training_folder(store), run_name))
     else:
-        model = _train_on_ray(prepared, training_folder(store), run_name)
+        run = files.join(training_folder(store), run_name)
+        with reported(run, settings.epochs, steps_of_epoch(len(prepared.rows), settings.batch_size), progress):
+            if settings.workers == 0:
+                model = _train_here(prepared, run)
+            else:
+                model = _train_on_ray(prepared, training_folder(store), run_name)
     loop_seconds = time.monotonic() - started
     uri = complete(model, prepared, encoder, bundles_folder(store))
     bundle = load_bundle(uri)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcmfh.archive.images import Limits
+from mcmfh.console import Advance
 from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary
 from mcmfh.encoders.preprocessing import ImagePreprocessing
@@ -21,7 +22,7 @@ from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.device import chosen_device
 from mcmfh.learning.gather import rank, world_size
 from mcmfh.pretraining.feed import from_memory, from_stream
-from mcmfh.pretraining.fitting import bare, fit, make_optimizer
+from mcmfh.pretraining.fitting import bare, fit, make_optimizer, steps_of_epoch
 from mcmfh.pretraining.frozen_features import frozen_features
 from mcmfh.pretraining.metrics import WATCHED, watch
 from mcmfh.pretraining.pairs import Pairs, decode_pairs
@@ -29,8 +30,9 @@ from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import start_towers
 from mcmfh.processes import keep_freed_memory
+from mcmfh.store import files
 from mcmfh.store.layout import pretraining_checkpoints
-from mcmfh.training.runs import Run, resume_here, resume_in_worker, train_on_ray, worker_device
+from mcmfh.training.runs import Run, reported, resume_here, resume_in_worker, train_on_ray, worker_device
 
 CONTENT = ["image_uri", "report", "report_uri"]
 BLOCK = 64  # pairs decoded as one block of a stream
@@ -69,6 +71,14 @@ class Problem:
         return trainee
 
 
+def train(problem: Problem, root: str, run: str, progress: Advance | None = None) -> Trainee:
+    """The trained towers: on Ray, or with `workers` = 0 in this process. progress: of the steps."""
+    settings, here = problem.settings, problem.settings.workers == 0
+    checkpoints = pretraining_checkpoints(root, run) if here else files.join(root, run)
+    with reported(checkpoints, settings.epochs, steps_of_epoch(problem.train.num_rows, settings), progress):
+        return (train_here if here else train_on_workers)(problem, root, run)
+
+
 def train_here(problem: Problem, root: str, run: str) -> Trainee:
     settings = problem.settings
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
@@ -86,15 +96,17 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
 def train_on_workers(problem: Problem, root: str, run: str) -> Trainee:
     import ray
 
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     blocks = [problem.train.slice(start, BLOCK).combine_chunks() for start in range(0, problem.train.num_rows, BLOCK)]
     stream = ray.data.from_arrow(blocks).map_batches(
         _decode_block,  # type: ignore[arg-type]
         fn_kwargs={"limits": problem.limits, "preprocessing": problem.preprocessing, "vocabulary": problem.vocabulary},
         batch_size=None,
-        num_cpus=0.5,
+        compute=ray.data.TaskPoolStrategy(2 * max(1, int(resources.get("CPU", 0)))),
+        num_cpus=0.01,
     )
-    # Half a core for each worker, so that a small machine has cores left to decode.
-    state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.5)
+    # Two workers share a core and leave room to decode, so that a machine of one core trains too.
+    state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.49)
     trainee = problem.first_trainee()
     unpack_state(state, problem.fingerprint, trainee)
     return trainee

@@ -1,7 +1,10 @@
 """Runs of both trainings, in this process or on Ray Train: checkpoints, scalars and workers."""
 
+import re
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from mcmfh.console import Advance
 from mcmfh.errors import InputError
 from mcmfh.learning.checkpoint import pack_state, unpack_state
 from mcmfh.learning.run_settings import RunSettings, gpus_to_ask_for
@@ -16,6 +20,7 @@ from mcmfh.learning.scalars import scalar_writer
 from mcmfh.store import files
 
 STATE = "state.safetensors"
+EPOCH = re.compile(r"^epoch-(\d+)")  # names of checkpoints
 AfterEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -76,6 +81,33 @@ def resume_in_worker(run: Run) -> tuple[int, AfterEpoch]:
     return first_epoch, after_epoch
 
 
+@contextmanager
+def reported(uri: str, epochs: int, steps: int, progress: Advance | None, look_s: float = 5) -> Iterator[None]:
+    """Tell `progress` how many steps are done while a training runs in the block, by its checkpoints below `uri`.
+
+    steps: of an epoch.
+    """
+    if progress is None:
+        yield
+        return
+    end = threading.Event()
+
+    def look() -> None:
+        while not end.wait(look_s):
+            with suppress(OSError):  # the next look may see more
+                done = [int(number) for name in files.names(uri) for number in EPOCH.findall(name)]
+                progress((max(done, default=-1) + 1) * steps, epochs * steps)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        end.set()
+        looking.join()
+    progress(epochs * steps, epochs * steps)
+
+
 def worker_device(config: dict[str, Any]) -> Any:
     """The torch device of this worker's tensors. Ray's own `get_device` is a GPU wherever one is asked for."""
     import torch
@@ -117,7 +149,10 @@ def train_on_ray(
         train_loop_config={"problem": ray.put(problem), "device": device},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
+            num_workers=workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": cpus, "GPU": gpus, "memory": (settings.memory_mb or 0) * 2**20},
+            placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
             name=name,

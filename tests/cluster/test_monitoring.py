@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 from support.manifests import CLUSTER, REPOSITORY
 
+from mcmfh.bulk.stage import LABELS, ROWS, STEPS
 from mcmfh.serving.metrics import Metrics
 
 MONITORING = CLUSTER / "monitoring"
@@ -22,9 +23,8 @@ METRIC = re.compile(r"\b(?:ray_)?mcmfh_[a-z_]+")
 BY = re.compile(r"\bby \(([^)]*)\)")
 MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!~|!=|=)"')
 ROUTE = re.compile(r'route="([^"]+)"')
-# Of the jobs, by ray.util.metrics, which puts ray_ before each name.
-OF_JOBS = {f"ray_mcmfh_{name}" for name in ("rows_total", "rows_done", "rows_quarantined", "train_steps")}
-LABELS_OF_JOBS = {"archive", "stage"}
+OF_JOBS = {f"ray_{name}" for name in (*ROWS, *STEPS)}
+LABELS_OF_JOBS = set(LABELS)
 
 
 def exported() -> tuple[set[str], set[str]]:

@@ -74,6 +74,18 @@ def test_digest_depends_on_device_and_versions(monkeypatch):
     assert encoder_spec("packaged", "cpu").digest != cpu.digest
 
 
+def test_bfloat16_is_another_encoder_of_nearly_the_same_embeddings(encoder):
+    other = load_encoder("packaged", "cpu", dtype="bfloat16")
+    assert other.spec.digest == encoder_spec("packaged", "cpu", dtype="bfloat16").digest != encoder.spec.digest
+    assert encoder.spec.digest == encoder_spec("packaged", "cpu", dtype="float32").digest
+    for encode, inputs in (("encode_images", pictures(4)), ("encode_reports", REPORTS)):
+        exact, rounded = (getattr(each, encode)(inputs, 4) for each in (encoder, other))
+        assert rounded.dtype == np.float32
+        assert not np.array_equal(exact, rounded)
+        cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+        assert cosine.min() > 0.99
+
+
 def test_unknown_encoder_is_named():
     with pytest.raises(InputError, match="nonesuch"):
         encoder_spec("nonesuch", "cpu")

@@ -119,8 +119,8 @@ def drawn(table, tmp_path, monkeypatch):
     spec = replace(SPEC, name="drawn")
     encoder = Encoder(spec, DrawnTowers())
     for module in ("bundle", "completion"):
-        monkeypatch.setattr(f"mcmfh.hashing.{module}.load_encoder", lambda name, device, source: encoder)
-    monkeypatch.setattr(bundles, "encoder_spec", lambda name, device, source: encoder.spec)
+        monkeypatch.setattr(f"mcmfh.hashing.{module}.load_encoder", lambda *_: encoder)
+    monkeypatch.setattr(bundles, "encoder_spec", lambda *_: encoder.spec)
     return train(table, small("default"), spec, str(tmp_path), "run").bundle_uri, encoder
 
 

@@ -32,10 +32,10 @@ class Cuts:
 
 
 @contextmanager
-def cut_proxy(url: str) -> Iterator[tuple[str, Cuts]]:
-    """(URL of the proxy, its connections) in front of the server at `url`."""
+def cut_proxy(url: str, address: str = "127.0.0.1") -> Iterator[tuple[str, Cuts]]:
+    """(URL of the proxy, its connections) in front of the server at `url`. address: where the proxy listens."""
     server, cuts = urlsplit(url), Cuts()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server((address, 0))
 
     def accept() -> None:
         while True:
@@ -50,7 +50,7 @@ def cut_proxy(url: str) -> Iterator[tuple[str, Cuts]]:
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", cuts
+        yield f"http://{address}:{listener.getsockname()[1]}", cuts
     finally:
         listener.close()
         cuts.cut()

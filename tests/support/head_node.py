@@ -24,7 +24,7 @@ def free_port() -> int:
 
 @contextmanager
 def head_node(folder: Path, *options: str, light_encoder: bool = False, **variables: str) -> Iterator[dict[str, str]]:
-    """Start a head node of four (nominal) cores; yields the environment that reaches it.
+    """Start a head node, of four (nominal) cores unless options say otherwise; yields the environment that reaches it.
 
     RAY_API_SERVER_ADDRESS is its Jobs API, RAY_ADDRESS the cluster. options: of `ray start`; light_encoder: its workers
     and whoever has this environment take the encoder of tests/support/child for the configured one. variables: of the
@@ -45,7 +45,8 @@ def head_node(folder: Path, *options: str, light_encoder: bool = False, **variab
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}",
     }
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
-    command += [f"--port={port}", f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1", "--num-cpus=4"]
+    command += [f"--port={port}", f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1"]
+    command += [] if any(option.startswith("--num-cpus") for option in options) else ["--num-cpus=4"]
     command += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"]
     command += ["--object-store-memory=200000000", "--disable-usage-stats", *options]
     own = {name: value for name, value in environment.items() if not (variables and name.startswith("AWS_"))}
@@ -57,6 +58,28 @@ def head_node(folder: Path, *options: str, light_encoder: bool = False, **variab
         finally:
             os.killpg(head.pid, signal.SIGTERM)
             head.wait(60)
+
+
+@contextmanager
+def further_node(folder: Path, environment: dict[str, str], *options: str, **variables: str) -> Iterator[None]:
+    """A node of one CPU that joins the cluster of `environment`. options: of `ray start`; variables: of the node alone.
+
+    Its own lines of the light encoder go to folder/log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--node-ip-address=127.0.0.1"]
+    command += [f"--address={environment['RAY_ADDRESS']}", f"--dashboard-agent-listen-port={free_port()}"]
+    command += ["--object-store-memory=200000000", "--disable-usage-stats", *(options or ("--num-cpus=1",))]
+    own = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
+    if "CHAOS_FOLDER" in own:
+        own["CHAOS_FOLDER"] = str(folder)
+    with (folder / "node_log").open("wb") as log:
+        node = subprocess.Popen(command, stdout=log, stderr=log, env=own | variables, start_new_session=True)
+        try:
+            yield
+        finally:
+            os.killpg(node.pid, signal.SIGTERM)
+            node.wait(60)
 
 
 def _wait(url: str, head: "subprocess.Popen[bytes]") -> None:

@@ -31,6 +31,7 @@ from mcmfh.hashing.canary import embedding_canary
 from mcmfh.hashing.coder import Coder, Shape
 from mcmfh.hashing.settings import ModelSettings
 from mcmfh.pipeline.archive import PART_ROWS
+from mcmfh.pipeline.execution import Execution
 from mcmfh.pipeline.hash import publish_listing
 from mcmfh.processes import below, command_line, peak_resident_bytes
 from mcmfh.search.nearest import nearest_hits
@@ -84,7 +85,7 @@ def measure_archive(items: int, folder: str, modalities: Sequence[str] = MODALIT
         stage("list", lambda: list(each(list_part, parts)))
         stage("settle", lambda: list(each(settle_range, [(scratch, one, embeddings) for one in listing.ranges])))
         read_unit = read_drawn_unit if len(modalities) == 2 else read_drawn_images
-        published = stage("hash and publish", lambda: publish_listing(publication, listing, read_unit))
+        published = stage("hash and publish", lambda: publish_listing(publication, listing, Execution(), read_unit))
         driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         files.delete_tree(scratch)
         opened = stage("open", lambda: list(each(open_and_search, [(root, f"{folder}/cache")])))

@@ -1,5 +1,6 @@
 """An encoder that costs nothing: 8 × 8 pixels and letter counts, each through a fixed random matrix."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -35,7 +36,7 @@ class Towers:
 
 
 class Noted(Encoder):
-    """Tells `note` of every unit, before the work."""
+    """Tells `note` of every unit, before the work, which takes $CHAOS_PACE seconds."""
 
     def __init__(self, device: str, note: Callable[[str], None]):
         super().__init__(spec(device), Towers())
@@ -43,7 +44,7 @@ class Noted(Encoder):
 
     def encode_reports(self, reports: Sequence[str], fixed_batch: int | None = None) -> np.ndarray:
         self.note(f"encode {len(reports)}")
-        time.sleep(0.02)
+        time.sleep(float(os.environ.get("CHAOS_PACE", "0.02")))
         return super().encode_reports(reports, fixed_batch)
 
 

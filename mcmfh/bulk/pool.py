@@ -1,0 +1,73 @@
+"""How many encoders run side by side, and what each of them and each loader asks Ray for.
+
+Whatever the size of a node, and however many encoders wait for one, encoders never fill its CPUs: a loader always fits
+beside them. With 0.99 CPU each, n of them fit on n CPUs and leave room for n loaders of 0.01; a limit on the number of
+loaders keeps them from crowding a node whose encoders are still to come. A GPU's encoder asks for no CPU.
+
+Without a limit the pool starts with what is up and grows with the cluster, as far as Ray Data's budget goes. With a
+limit (cluster.max_cpus, max_gpus) the whole pool is asked for at once: an autoscaler sees the demand for all nodes,
+and encoders whose node is not up yet wait.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcmfh.config import Config
+from mcmfh.encoders import EncoderSpec
+
+MB = 2**20
+LEAST_LOADERS = 8
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Encoders side by side: `least` and `first` when the job starts, `most` at any time."""
+
+    least: int
+    first: int
+    most: int
+    encoder: dict[str, float]  # what each asks Ray for
+    loader: dict[str, float]
+    loaders: int | None  # at a time, at most
+
+    @property
+    def strategy(self) -> Any:
+        """As Ray Data's compute strategy."""
+        from ray.data import ActorPoolStrategy
+
+        return ActorPoolStrategy(min_size=self.least, max_size=self.most, initial_size=self.first)
+
+    @property
+    def loading(self) -> Any:
+        """Likewise of the loaders."""
+        from ray.data import TaskPoolStrategy
+
+        return TaskPoolStrategy(self.loaders)
+
+
+def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mapping[str, float], apart: bool) -> Pool:
+    """The pool for `units` units of work on a cluster of `resources` (Ray's names).
+
+    apart: loaders run beside the encoders; otherwise each encoder loads, and asks for a CPU.
+    """
+    cluster, gpus = config.cluster, config.encoder.gpus(spec.device)
+    loader, encoder = (0.5, 0.0) if gpus else (0.01, 0.99) if apart else (0.0, 1.0)
+    asked: dict[str, float] = {"num_cpus": encoder, "num_gpus": gpus}
+    if config.encoder.memory_mb:
+        asked["memory"] = config.encoder.memory_mb * MB
+    here = resources.get("GPU", 0) / gpus if gpus else resources.get("CPU", 0)
+    limit = cluster.max_gpus and cluster.max_gpus / gpus if gpus else cluster.max_cpus
+    loading: dict[str, float] = {"num_cpus": loader}
+    if cluster.task_memory_mb:
+        loading["memory"] = cluster.task_memory_mb * MB
+    fixed = config.embed.workers or (limit and max(int(limit), int(here)))
+    first = min(max(1, int(fixed or here)), units)
+    return Pool(
+        least=first if fixed else 1,
+        first=first,
+        most=first if fixed else units,
+        encoder=asked,
+        loader=loading,
+        loaders=None if gpus else max(2 * first, LEAST_LOADERS),
+    )
