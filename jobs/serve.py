@@ -1,9 +1,11 @@
 """Snapshot → endpoint: POST /v1/search with an image or a report; OpenAPI at /docs.
 
-python jobs/serve.py store=… archive.name=… serve.replicas=2
+python jobs/serve.py store=… archive.name=… serve.replicas=2        on this machine, until Ctrl-C
+mcmfh submit serve   store=… archive.name=… serve.host=0.0.0.0       on a cluster, where the endpoint outlives the job
 """
 
 import signal
+from contextlib import suppress
 
 from mcmfh import ray_session
 from mcmfh.command import run_job
@@ -14,21 +16,24 @@ from mcmfh.store.layout import archive_root
 
 
 def main(config: Config) -> None:
-    """Serve the newest snapshot of the archive archive.name until interrupted."""
+    """Serve the newest snapshot of the archive archive.name: here until interrupted, on a cluster until deleted."""
     newest_readable(archive_root(config.store, config.archive.name))
     check_start(config.serve)
+    here = ray_session.starts_here(config.cluster)
     ray_session.connect(config.cluster, fast_proxy=config.serve.guarded)
     from mcmfh.serving.deployment import start, state, stop
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    url = start(config)
-    print(f"{state()} at {url}; Ctrl-C stops", flush=True)
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        if config.cluster.address is None:  # on a cluster the endpoint outlives this job
-            stop()
-        ray_session.disconnect()
+    if here:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    url = start(config, print)
+    if not here:
+        print(f"{state()} at {url}, on each node with a replica and on the head; mcmfh serve status | delete")
+    else:
+        print(f"{state()} at {url}; Ctrl-C stops", flush=True)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+        stop()
+    ray_session.disconnect()
 
 
 if __name__ == "__main__":

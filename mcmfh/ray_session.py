@@ -116,12 +116,18 @@ def check_proxy(guarded: bool, environment: Mapping[str, str] = os.environ) -> N
         )
 
 
+def starts_here(cluster: ClusterConfig) -> bool:
+    """Whether `connect` starts a Ray of its own, which ends with this process, instead of joining a cluster."""
+    return cluster.address is None and "RAY_ADDRESS" not in os.environ
+
+
 def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
     """Join the cluster at `cluster.address`, or start Ray here; does nothing when already connected.
 
-    fast_proxy: see `prepare`.
+    fast_proxy: see `prepare`. On a cluster the variables go to every node with the processes of Serve that this one
+    starts: each node has a proxy of its own, which reads them.
     """
-    local = cluster.address is None and "RAY_ADDRESS" not in os.environ
+    local = starts_here(cluster)
     prepare(local, fast_proxy)
 
     import ray
@@ -141,7 +147,8 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
         sent = job.get("env_vars") or {}
         keys = cluster.forward_keys and KEYS[0] not in sent
-        variables = {name: value for name, value in forwarded(keys).items() if name not in sent}
+        proxy = {name: os.environ[name] for name in FAST_PROXY_ENVIRONMENT} if fast_proxy else {}
+        variables = {name: value for name, value in (forwarded(keys) | proxy).items() if name not in sent}
         ray.init(address=cluster.address or "auto", runtime_env={"env_vars": variables}, **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

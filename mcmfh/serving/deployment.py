@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.config import BackpressureConfig
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
+from ray.serve.schema import ApplicationStatus
 
 from mcmfh import ray_session
 from mcmfh.config import Config, ServeConfig, load_config
@@ -32,12 +34,14 @@ from mcmfh.serving.binding import check_binding, check_start
 from mcmfh.serving.encoding import LocalEncoding
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
+from mcmfh.serving.status import reason
 from mcmfh.snapshots.document import bundle_address
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
 APPLICATION = "mcmfh"
 TRIES = 3
+TELL_S = 30
 logger = logging.getLogger(__name__)
 
 
@@ -181,18 +185,37 @@ def query_device(config: Config) -> str:
     return device if ray_session.has_gpus(config.cluster) else "cpu"
 
 
-def start(config: Config) -> str:
-    """Deploy on the connected Ray and wait until a replica answers; returns the endpoint's URL. Raises InputError.
+def start(config: Config, say: Callable[[str], object] = logger.warning) -> str:
+    """Deploy on the connected Ray and wait until the replicas answer; returns the endpoint's URL. Raises InputError.
 
-    A Ray cluster has one HTTP proxy. Where it runs already, its address counts and not the configured one.
+    A Ray cluster has one HTTP proxy, on each of its nodes. Where it runs already, its address counts and not the
+    configured one. say: told every half minute what is still missing.
     """
     check_start(config.serve)
     # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
-    serve.run(checked_application(config), name=APPLICATION, route_prefix="/")
+    target = serve.RunTarget(checked_application(config), name=APPLICATION, route_prefix="/")
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    wait_until_running(say)
     http = listening()
     return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
+
+
+def wait_until_running(say: Callable[[str], object]) -> None:
+    """Return when all replicas run. Raises InputError, with the reason, where one does not start."""
+    told = time.monotonic()
+    while True:
+        application = serve.status().applications[APPLICATION]
+        if application.status == ApplicationStatus.RUNNING:
+            return
+        messages = [one.message for one in application.deployments.values() if one.message] or [application.message]
+        if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            raise InputError(f"the endpoint does not start: {reason(messages[0])}")
+        if time.monotonic() - told > TELL_S:
+            say(f"the endpoint is starting: {reason(messages[0])}")
+            told = time.monotonic()
+        time.sleep(0.1)
 
 
 class BuilderArguments(BaseModel):
@@ -247,7 +270,7 @@ def check_replaced(settings: ServeConfig) -> None:
     if settings.guarded or running is None or not running.deployments:
         return
     try:
-        guarded = serve.get_app_handle(APPLICATION).guarded.remote().result(timeout_s=10)
+        guarded = asked("guarded", 10)
     except Exception:  # an endpoint that does not answer may be a guarded one
         guarded = True
     if guarded:
@@ -259,7 +282,17 @@ def check_replaced(settings: ServeConfig) -> None:
 
 def state() -> str:
     """What a replica of the running endpoint serves, in words."""
-    return str(serve.get_app_handle(APPLICATION).state.remote().result(timeout_s=CALL_S))
+    return str(asked("state", CALL_S))
+
+
+def asked(method: str, seconds: float) -> Any:
+    """What `method` of a replica of the running endpoint returns. Raises TimeoutError where none answers in time."""
+
+    async def ask() -> Any:
+        return await getattr(serve.get_app_handle(APPLICATION), method).remote()
+
+    # With HAProxy's variables a handle works on an event loop alone.
+    return asyncio.run(asyncio.wait_for(ask(), seconds))
 
 
 def stop() -> None:

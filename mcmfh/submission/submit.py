@@ -29,6 +29,7 @@ JOBS = {
     "embed": "embed.py",
     "pretrain": "pretrain.py",
     "evaluate": "evaluate.py",
+    "serve": "serve.py",
 }
 _UPLOADED = ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml")
 _START_S = 60

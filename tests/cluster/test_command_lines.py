@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 from support.command_lines import (
-    PENDING_JOBS,
     PENDING_KEYS,
     documented,
     fault,
@@ -15,7 +14,6 @@ from support.command_lines import (
 )
 from support.manifests import CLUSTER, OVERLAYS, pods, ray_groups, render
 
-from mcmfh import submission
 from mcmfh.config import load_config
 from mcmfh.errors import InputError
 
@@ -133,7 +131,6 @@ def test_what_has_come_is_no_longer_pending(tmp_path):
         path.write_text(yaml.safe_dump({section: {key: 1}}))
         with pytest.raises(InputError, match=f"'{pending}' is not known"):
             load_config(path=str(path))
-    assert not PENDING_JOBS & set(submission.JOBS)
 
 
 def test_the_configurations_still_name_what_is_pending():

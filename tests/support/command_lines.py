@@ -18,7 +18,6 @@ from mcmfh.errors import InputError
 # What the files below cluster/ use and the code does not have yet. tests/cluster/test_command_lines.py fails on what
 # has come, so that this list ends empty.
 PENDING_KEYS: set[str] = set()
-PENDING_JOBS = {"serve"}
 
 WRITTEN = re.compile(r"`(mcmfh [^`]+)`")  # commands within a sentence
 
@@ -83,9 +82,9 @@ def _parse_mcmfh(words: list[str], config_file: Callable[[str], Path]) -> None:
     context = _parse_click(typer.main.get_command(cli.app), words)
     if context.command.name == "submit":
         job, overrides = context.params["job"], context.params["overrides"] or []
-        if job not in {*submission.JOBS, *PENDING_JOBS}:
+        if job not in submission.JOBS:
             raise InputError(f"there is no job '{job}'")
-        _parse_job([f"jobs/{submission.JOBS.get(job, f'{job}.py')}", *overrides], config_file)
+        _parse_job([f"jobs/{submission.JOBS[job]}", *overrides], config_file)
 
 
 def _parse_click(command: Any, words: list[str]) -> Any:

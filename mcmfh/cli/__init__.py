@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mcmfh.cli.cluster import Overrides, jobs_app, serve_app, submit
 from mcmfh.command import guarded
 from mcmfh.config import load_config
 from mcmfh.errors import InputError
@@ -19,11 +20,9 @@ snapshots_app = typer.Typer(
 app.add_typer(snapshots_app, name="snapshots")
 keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="key")
-jobs_app = typer.Typer(help="Jobs on a cluster: list, follow, stop.", no_args_is_help=True)
+app.command(context_settings={"ignore_unknown_options": True})(submit)
 app.add_typer(jobs_app, name="jobs")
-Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value …", show_default=False)]
-Address = Annotated[str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Jobs API of the cluster.")]
-JOBS_API = "http://127.0.0.1:8265"
+app.add_typer(serve_app, name="serve")
 
 
 def main() -> None:
@@ -45,19 +44,6 @@ def demo(
     from mcmfh.demo.run import run_demo
 
     run_demo(folder, studies, store, keep, port)
-
-
-@app.command(context_settings={"ignore_unknown_options": True})
-def submit(
-    job: Annotated[str, typer.Argument(help="embed, train, hash, pretrain or evaluate.")],
-    overrides: Overrides = None,
-    address: Address = JOBS_API,
-) -> None:
-    """Run a job on a cluster, follow its log and exit with its exit code; with 3 where it is left running (Ctrl-C)."""
-    from mcmfh.submission import submit as send
-
-    code = send(job, overrides or [], address, Path.cwd())
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -200,34 +186,6 @@ def search(
     print(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
-@jobs_app.command("list")
-def list_jobs(address: Address = JOBS_API) -> None:
-    """Name, stage, archive and status of every job, the newest first."""
-    from mcmfh.submission import job_client, job_table
-
-    rows = job_table(job_client(address))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:  # not cut to the terminal's width: names are there to be copied
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-@jobs_app.command()
-def logs(job: str, address: Address = JOBS_API) -> None:
-    """Print the log of JOB from its beginning, follow it and exit as `mcmfh submit` does."""
-    from mcmfh.submission import follow, job_client
-
-    raise typer.Exit(follow(job_client(address), job))
-
-
-@jobs_app.command()
-def stop(job: str, address: Address = JOBS_API) -> None:
-    """End JOB. What it has done stays; submitted again, it goes on from there."""
-    from mcmfh.submission import job_client
-    from mcmfh.submission import stop as end
-
-    print(f"{job} {'is being stopped' if end(job_client(address), job) else 'had ended before'}")
-
-
 @snapshots_app.command("list")
 def list_snapshots(overrides: Overrides = None) -> None:
     """Number, items, quarantined inputs and model of every snapshot of the configured archive."""
@@ -312,7 +270,3 @@ def new(
     rate = f"{line.requests_per_second:g}"
     print(f"key, shown this once:  {key}")
     print(f"line for serve.keys:   - {{name: {line.name}, sha256: {line.sha256}, requests_per_second: {rate}}}")
-
-
-if __name__ == "__main__":
-    main()
