@@ -11,12 +11,14 @@ from rich.table import Table
 from mcmfh.command import guarded
 from mcmfh.config import load_config
 from mcmfh.errors import InputError
+from mcmfh.subcommands import store as store_commands
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 snapshots_app = typer.Typer(
     help="An archive's snapshots: list, compare, publish an old one anew, clear away.", no_args_is_help=True
 )
 app.add_typer(snapshots_app, name="snapshots")
+app.add_typer(store_commands.app, name="store")
 keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="key")
 jobs_app = typer.Typer(help="Jobs on a cluster: list, follow, stop.", no_args_is_help=True)

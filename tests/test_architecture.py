@@ -13,7 +13,7 @@ FILES = sorted(path for folder in ("mcmfh", "jobs") for path in (ROOT / folder).
 IMPORT_ORDER = (
     "errors, processes, console, store, learning, hamming, client, archive, phantom, encoders, embeddings, snapshots, "
     "evaluation, hashing, pretraining, search, config, ray_session, bulk, training, pipeline, feed, serving, "
-    "submission, command, demo, benchmarks, cli, jobs"
+    "submission, command, demo, benchmarks, subcommands, cli, jobs"
 )
 ROOMS = IMPORT_ORDER.split(", ")
 MAY_USE_RAY = {"ray_session", "bulk", "training", "pipeline", "submission", "benchmarks", "serving/deployment.py"}

@@ -1,0 +1,1 @@
+"""Subcommands of `mcmfh`, one group a file; `cli` puts them together."""
