@@ -21,7 +21,7 @@ from mcmfh.hashing.codes import pack_codes
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.document import Publication
 from mcmfh.snapshots.shards import Shard
-from mcmfh.store import files, layout
+from mcmfh.store import documents, files, layout
 from mcmfh.store.sealed import stored
 
 # Every pass has this many rows, because matrix kernels round differently for different shapes.
@@ -38,7 +38,7 @@ def hash_shard(publication: Publication, wanted: Sequence[str], read_unit: units
         if all(files.exists(layout.archive_file(root, layout.SHARDS, name)) for name in shard.files()):
             return shard
     shard = shards.write_shard(root, _hashed(rows, bundle, publication, read_unit), publication.filters)
-    files.create(marker, files.canonical_json(shard.to_json()))
+    documents.create(marker, shard.to_json())
     return shard
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mcmfh.cli import store as store_commands
 from mcmfh.cli.cluster import Overrides, jobs_app, serve_app, submit
 from mcmfh.command import guarded
 from mcmfh.config import load_config
@@ -18,6 +19,7 @@ snapshots_app = typer.Typer(
     help="An archive's snapshots: list, compare, publish an old one anew, clear away.", no_args_is_help=True
 )
 app.add_typer(snapshots_app, name="snapshots")
+app.add_typer(store_commands.app, name="store")
 keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="key")
 app.command(context_settings={"ignore_unknown_options": True})(submit)

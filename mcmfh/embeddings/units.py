@@ -3,7 +3,7 @@
 A worker that dies before the marker leaves its results, and the next one computes the same results again.
 
     <embeddings>/units/<unit>.parquet      results, one row an item, failures with a `reason`
-    <embeddings>/done/<unit>.json          {"file": sha256, "rows": n, "quarantined": n}
+    <embeddings>/done/<unit>.json          {"file": sha256, "rows": n, "quarantined": n}, and its own digest
 """
 
 import io
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcmfh.archive.order import KeyRange, named_range
-from mcmfh.store import files, layout
+from mcmfh.store import documents, files, layout
 
 ReadUnit = Callable[[str, str, Sequence[str] | None], pa.Table]
 
@@ -29,7 +29,7 @@ def write_unit(folder: str, unit: str, table: pa.Table) -> dict[str, Any]:
     files.create(layout.unit_uri(folder, unit), data)
     quarantined = table.num_rows - table["reason"].null_count
     marker = {"file": files.digest(data), "rows": table.num_rows, "quarantined": quarantined}
-    files.create(layout.unit_marker(folder, unit), files.canonical_json(marker))
+    documents.create(layout.unit_marker(folder, unit), marker)
     return marker
 
 

@@ -11,7 +11,7 @@ from mcmfh.evaluation.protocols import SINGLE
 from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
-from mcmfh.store import files
+from mcmfh.store import documents, files
 from mcmfh.store.layout import evaluation_page, evaluation_scores
 
 FORMAT = 1
@@ -72,7 +72,7 @@ def write_report(
         "provenance": provenance.to_json() if provenance else None,
         "evaluations": [each.to_json() for each in evaluations],
     }
-    _replace(evaluation_scores(folder), files.canonical_json(document))
+    _replace(evaluation_scores(folder), documents.sealed(document))
     page = evaluation_page(folder)
     _replace(page, report_html(evaluations, title, note, provenance).encode())
     return page
@@ -80,7 +80,7 @@ def write_report(
 
 def read_evaluations(folder: str) -> list[Evaluation]:
     """The evaluations that `write_report` wrote below `folder`."""
-    document = files.read_json(evaluation_scores(folder))
+    document = documents.read(evaluation_scores(folder))
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 

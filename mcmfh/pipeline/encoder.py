@@ -11,7 +11,7 @@ from mcmfh import ray_session
 from mcmfh.config import ClusterConfig, Config
 from mcmfh.encoders import EncoderSpec, encoder_spec
 from mcmfh.learning.run_settings import RunSettings
-from mcmfh.store import files
+from mcmfh.store import documents, files
 from mcmfh.store.layout import device_kind, embeddings_folder
 
 DEVICES = ("cpu", "cuda")
@@ -32,7 +32,7 @@ def decided_spec(config: Config, has_gpus: HasGpus = ray_session.has_gpus) -> En
     """`current_spec` for a stage that embeds: if the store has no kind of device yet, it gets this one."""
     spec = current_spec(config, has_gpus)
     uri = _uri(config, spec)
-    if files.exists(uri) or files.create(uri, files.canonical_json({"device": spec.device})):
+    if files.exists(uri) or documents.create(uri, {"device": spec.device}):
         return spec
     return current_spec(config, has_gpus)  # another job has just decided
 
@@ -63,7 +63,7 @@ def _stored(config: Config, specs: dict[str, EncoderSpec]) -> str | None:
     """What was decided. Embeddings older than such decisions count as one where they are of one kind."""
     uri = _uri(config, specs["cpu"])
     if files.exists(uri):
-        return str(files.read_json(uri)["device"])
+        return str(documents.read(uri)["device"])
     embedded = [kind for kind in DEVICES if files.exists(embeddings_folder(config.store, specs[kind].digest))]
     return embedded[0] if len(embedded) == 1 else None
 

@@ -104,6 +104,16 @@ def sound(folder: Path, shards_folder: Path) -> bool:
         return all(threads.map(verified, paths))
 
 
+def damaged_files(cache: Path) -> list[str]:
+    """Names below `cache` of the files that are not what they were when they were written, sorted. Reads every byte."""
+    shared = [path for path in cache.glob("shards/*") if path.suffix != SEAL]
+    sealed = [folder / "complete" for folder in cache.iterdir() if (folder / "complete").exists()]
+    damaged = [path for path in sealed if completed(path.parent) is None]
+    derived = [path.parent / name for path in sealed for name in (completed(path.parent) or {}).get("derived", ())]
+    damaged += [path for path in [*shared, *derived] if not verified(path)]
+    return sorted(str(path.relative_to(cache)) for path in damaged)
+
+
 def inode_of(path: Path) -> int:
     """The number of the file behind a path, 0 where there is none. A file that is replaced has another number."""
     try:

@@ -21,6 +21,7 @@ from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.canary import check_against
 from mcmfh.snapshots.document import snapshot_numbers
 from mcmfh.store import files
+from mcmfh.store.documents import Damaged
 
 LONGEST_PAUSE_S = 600.0
 
@@ -179,7 +180,7 @@ class Watcher:
 
 def _why(error: Exception) -> str:
     """What is wrong with a snapshot. The error's message may hold addresses; operators see it with `mcmfh search`."""
-    if isinstance(error, InputError):
+    if isinstance(error, InputError) and not isinstance(error, Damaged):
         return "was refused"
     if isinstance(error, FileNotFoundError):
         return "lacks a file"

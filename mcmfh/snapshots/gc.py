@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
 from mcmfh.snapshots.shards import Shard
-from mcmfh.store import files, numbered
+from mcmfh.store import documents, files, numbered
 from mcmfh.store.layout import QUARANTINE, RUNS, SCRATCH, SHARDS, SNAPSHOTS, TOMBSTONES
 
 
@@ -27,7 +27,7 @@ def find_garbage(root: str, keep: int, grace_seconds: float) -> Garbage:
     numbers = snapshot_numbers(root)
     needed = {name for number in numbers[-keep:] for name in read_snapshot(root, number).files()}
     old = {numbered.name(number) for number in numbers[:-keep]}
-    documents: list[str] = []
+    superseded: list[str] = []
     markers: list[str] = []
     contents: list[str] = []  # what documents and markers name
     total = 0
@@ -36,15 +36,15 @@ def find_garbage(root: str, keep: int, grace_seconds: float) -> Garbage:
         if info["modified"] >= time.time() - grace_seconds:
             continue
         if folder == SNAPSHOTS and name in old:
-            documents.append(uri)
-        elif folder == RUNS and not Shard(**files.read_json(uri)).files() <= needed:
+            superseded.append(uri)
+        elif folder == RUNS and not Shard(**documents.read(uri)).files() <= needed:
             markers.append(uri)
         elif folder == SCRATCH or (folder in (SHARDS, TOMBSTONES, QUARANTINE) and name not in needed):
             contents.append(uri)
         else:
             continue
         total += info["size"]
-    return Garbage([*documents, *markers, *contents], total)
+    return Garbage([*superseded, *markers, *contents], total)
 
 
 def collect(garbage: Garbage) -> None:

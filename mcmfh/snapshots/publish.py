@@ -25,7 +25,7 @@ from mcmfh.snapshots.document import (
     snapshot_numbers,
 )
 from mcmfh.snapshots.shards import Shard
-from mcmfh.store import files, layout, numbered
+from mcmfh.store import files, layout, ledger, numbered
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,9 @@ def publish(
 def store_quarantine(root: str, table: pa.Table) -> str:
     """Store quarantine rows below the archive, named by what they say; returns the name."""
     name = files.digest([table.select(["item_id", "row", "reason"]).to_pylist()])
-    write_quarantine(table, layout.archive_file(root, layout.QUARANTINE, name, "parquet"))
+    uri = layout.archive_file(root, layout.QUARANTINE, name, "parquet")
+    write_quarantine(table, uri)
+    ledger.record_files(layout.store_of(root), {uri: files.read(uri)})  # its name covers the rows alone
     return name
 
 

@@ -161,12 +161,17 @@ def read_items(root: str, shard: Shard) -> pa.Table:
 
 def read_shown(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
     """Some columns of a shard's .parquet file, with absolute addresses."""
-    with files.open_file(layout.archive_file(root, layout.SHARDS, shard.shown, SUFFIXES["shown"])) as file:
-        table = pq.read_table(file, columns=list(columns))
+    table = read_shown_as_stored(root, shard, columns)
     if "image_uri" not in table.column_names:
         return table
     place = table.column_names.index("image_uri")
     return table.set_column(place, "image_uri", address_column(layout.store_of(root), table["image_uri"]))
+
+
+def read_shown_as_stored(root: str, shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """`read_shown`, where what lies below the store has its relative address."""
+    with files.open_file(layout.archive_file(root, layout.SHARDS, shard.shown, SUFFIXES["shown"])) as file:
+        return pq.read_table(file, columns=list(columns))
 
 
 def read_verified(root: str, folder: str, name: str, suffix: str) -> bytes:

@@ -21,6 +21,7 @@
       evaluations/rows/<sha256>.json           one finished row of a comparison of methods
       evaluations/pretraining-<digest>/        a comparison of pretrainings: as above, cost.json, rows/<row>-<seed>.json
       evaluations/held-out/<digest>.parquet    a manifest of the test split alone
+      digests/<sha256>.json                    digests of files that do not verify themselves (see ledger.py)
       phantom-<studies>/manifest.csv           the phantom archive of the demo, with its images and reports
       archives/<name>/
         snapshots/<number>.json                see snapshots/document.py
@@ -214,12 +215,30 @@ def held_out_manifest(store: str, name: str) -> str:
     return _below(store, "evaluations", "held-out", f"{name}.parquet")
 
 
+# Digests of files that do not verify themselves
+
+
+def ledger_folder(store: str) -> str:
+    """The lists of digests."""
+    return _below(store, "digests")
+
+
+def ledger_uri(store: str, name: str) -> str:
+    """One list of digests, named by its content."""
+    return files.join(ledger_folder(store), f"{name}.json")
+
+
 # Archives
 
 
 def phantom_manifest(store: str, studies: int) -> str:
     """The manifest of the demo's phantom archive."""
     return _below(store, f"phantom-{studies}", "manifest.csv")
+
+
+def archives_folder(store: str) -> str:
+    """All archives."""
+    return _below(store, "archives")
 
 
 def archive_root(store: str, name: str) -> str:

@@ -7,7 +7,7 @@ the race for a number reads the winner, builds on it and tries the next number. 
 from collections.abc import Callable
 from typing import Any
 
-from mcmfh.store import files
+from mcmfh.store import documents, files
 
 
 def name(number: int) -> str:
@@ -28,8 +28,8 @@ def head(folder: str) -> tuple[int, dict[str, Any]] | None:
 
 
 def get(folder: str, number: int) -> dict[str, Any]:
-    """The document of `number`. Raises FileNotFoundError."""
-    document: dict[str, Any] = files.read_json(files.join(folder, name(number)))
+    """The document of `number`, verified. Raises FileNotFoundError and Damaged."""
+    document: dict[str, Any] = documents.read(files.join(folder, name(number)))
     return document
 
 
@@ -47,5 +47,5 @@ def append(
             assert newest is not None, "nothing to publish and nothing published"
             return newest
         number = newest[0] + 1 if newest else 1
-        if files.create(files.join(folder, name(number)), files.canonical_json(document)):
+        if documents.create(files.join(folder, name(number)), document):
             return number, document

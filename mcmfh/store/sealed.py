@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from mcmfh.errors import InputError
-from mcmfh.store import files
+from mcmfh.store import documents, files
 
 CONFIG = "config.json"
 
@@ -96,9 +96,9 @@ def folder_digest(digests: Mapping[str, str], config: bytes) -> str:
 
 
 def stored(uri: str) -> Any | None:
-    """The JSON document at `uri`, or None where there is none."""
+    """The JSON document at `uri`, verified, or None where there is none. Raises Damaged."""
     try:
-        return files.read_json(uri)
+        return documents.read(uri)
     except FileNotFoundError:
         return None
 
@@ -108,7 +108,7 @@ def once(uri: str, make: Callable[[], Any]) -> Any:
 
     The document is read back: of racing writers all return what the first of them stored.
     """
-    return json.loads(once_bytes(uri, lambda: files.canonical_json(make())))
+    return documents.opened(uri, once_bytes(uri, lambda: documents.sealed(make())))
 
 
 def once_bytes(uri: str, make: Callable[[], bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """A node keeps two snapshots and those that are open; what it keeps can be opened without the store."""
 
 import os
+import random
 import resource
 import shutil
 import stat
@@ -172,3 +173,20 @@ def test_the_cache_and_the_store_are_their_owner_s_alone(root, tmp_path, umask):
     assert len(created) > 20
     for path in created:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_every_flip_in_a_cache_is_found(root, tmp_path):
+    """In 200 random places; only the empty lock files hold nothing to flip."""
+    publish_and_open(root, tmp_path, 1)
+    home = tmp_path / "cache"
+    assert cache.damaged_files(home) == []
+    rng = random.Random(0)
+    paths = sorted(path for path in home.rglob("*") if path.is_file() and path.stat().st_size)
+    for path in rng.choices(paths, k=200):
+        whole = path.read_bytes()
+        bit = rng.randrange(8 * len(whole))
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert cache.damaged_files(home) == [str(path.relative_to(home)).removesuffix(".sha256")]
+        path.write_bytes(whole)

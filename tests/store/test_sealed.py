@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from mcmfh.errors import InputError
-from mcmfh.store import files
+from mcmfh.store import documents, files
 from mcmfh.store.sealed import Kind, once, once_bytes, stored
 
 KIND = Kind("test-1", ("a.bin", "b.json"), "parcel", "pack again")
@@ -73,7 +73,7 @@ def test_once_computes_once(tmp_path):
         assert once(uri, lambda: calls.append(1) or {"b": 1, "a": (2,)}) == {"a": [2], "b": 1}
     assert len(calls) == 1
     assert stored(uri) == {"a": [2], "b": 1}
-    assert files.read(uri) == files.canonical_json({"a": [2], "b": 1})
+    assert files.read(uri) == documents.sealed({"a": [2], "b": 1})
 
 
 def test_once_that_fails_stores_nothing(tmp_path):
