@@ -83,6 +83,6 @@ def new_job(bundles: tuple[str, str], tmp_path: Path) -> Callable[..., Job]:
     """Makes a Job with a store of its own."""
 
     def make(name: str = "job", **portions: int) -> Job:
-        return Job(f"file://{tmp_path}/{name}", bundles[0], **portions)
+        return Job(f"file://{tmp_path}/{name}", bundles[0], SPEC, **portions)
 
     return make

@@ -1,6 +1,6 @@
 """Planning, loading and encoding units by the real steps, in one process and without Ray."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Counting(Encoder):
         self.images += len(pixels)
         return super().encode_images(pixels, fixed_batch) + self.shift
 
-    def encode_reports(self, reports: list[str], fixed_batch: int | None = None) -> np.ndarray:
+    def encode_reports(self, reports: Sequence[str], fixed_batch: int | None = None) -> np.ndarray:
         self.reports += len(reports)
         return super().encode_reports(reports, fixed_batch) + self.shift
 
@@ -52,7 +52,8 @@ class Steps:
     def __init__(self, job: Job, scratch: Path):
         self.job, self.scratch, self.runs = job, scratch, 0
         self.folder = embeddings_folder(job.store, SPEC.digest)
-        self.kept = 0
+        self.kept = self.noted = 0  # of the last run
+        self.noted_before = 0  # as its plan says
 
     def __call__(
         self,
@@ -74,9 +75,16 @@ class Steps:
         planned = plan_range(scratch, whole[0], [embeddings_folder(config.store, name) for name in digests], 16, False)
         once_planned()
         step = UnitEncoder(lambda: encoder, spec.digest)
-        self.kept = 0
+        self.kept = self.noted = 0
+        self.noted_before = planned.window_shows_nothing if planned else 0
         for unit in planned.units if planned else []:
-            row = {"plan": [unit.plan], "row_group": [unit.row_group], "unit": [unit.digest], "rows": [unit.rows]}
+            row: dict[str, Any] = {
+                "plan": [unit.plan],
+                "row_group": [unit.row_group],
+                "unit": [unit.digest],
+                "rows": [unit.rows],
+            }
             done = step(load_unit(row, Limits(), spec.preprocessing), folder, keep_reports)
             self.kept += done["kept"][0]
+            self.noted += done["window_shows_nothing"][0]
         return encoder.images, encoder.reports
