@@ -26,6 +26,9 @@ def main(config: Config) -> None:
     print(f"snapshot {done.snapshot}: {done.items} items + {done.failed} quarantined = {done.inputs} inputs")
     for reason, count in done.reasons.items():
         print(f"  {count} × {reason}")
+    if done.retired:
+        numbers = ", ".join(map(str, done.retired))
+        print(f"removed with their report texts, which an earlier version had parsed: snapshots {numbers}")
 
 
 if __name__ == "__main__":

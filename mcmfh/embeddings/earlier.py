@@ -17,6 +17,8 @@ from mcmfh.embeddings import units
 from mcmfh.encoders.spec import EncoderSpec, same_arithmetic, same_encoder
 from mcmfh.store import files, layout
 
+_DIGEST_LENGTH = 64  # of a sha256 in hex; other names below embeddings/ are no encoders
+
 
 def describe(store: str, spec: EncoderSpec) -> None:
     """Store what the digest of `spec` is taken of beside its embeddings, for later versions to compare."""
@@ -62,14 +64,30 @@ class OldTexts:
 
 
 def old_texts(store: str, spec: EncoderSpec) -> Iterator[OldTexts]:
-    """What is left of texts that were parsed by another policy than today's; `spec` is of today."""
+    """What is left of texts that an earlier policy parsed; `spec` is of today."""
     root = layout.embeddings_root(store)
     for digest in files.names(root):
-        folder = files.join(root, digest)
-        if digest != spec.digest and identity_of(folder).get("report_policy") != REPORT_POLICY:
+        if len(digest) == _DIGEST_LENGTH and has_old_texts(store, digest, spec):
+            folder = files.join(root, digest)
             old = OldTexts(folder, units.done_units(folder))
             if not files.exists(old.marker):
                 yield old
+
+
+def has_old_texts(store: str, digest: str, spec: EncoderSpec) -> bool:
+    """Whether texts with the embeddings of the encoder `digest` were parsed by an earlier policy; `spec` is of today.
+
+    A version of this software that stored no identity counts as earlier. A later version's texts are not touched.
+    """
+    if digest == spec.digest:
+        return False
+    policy = str(identity_of(layout.embeddings_folder(store, digest)).get("report_policy", ""))
+    return _number(policy) < _number(REPORT_POLICY)
+
+
+def _number(policy: str) -> int:
+    number = policy.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def remove_text(embeddings: str, unit: str) -> bool:
@@ -81,10 +99,10 @@ def remove_text(embeddings: str, unit: str) -> bool:
         table = units.read_unit(embeddings, unit)
     except FileNotFoundError:
         return False
-    place = table.schema.get_field_index("report")
-    if place < 0 or table["report"].null_count == table.num_rows:
+    column = table.schema.get_field_index("report")
+    if column < 0 or table["report"].null_count == table.num_rows:
         return False
-    table = table.set_column(place, "report", pa.nulls(table.num_rows, pa.string()))
+    table = table.set_column(column, "report", pa.nulls(table.num_rows, pa.string()))
     files.delete(layout.unit_marker(embeddings, unit))
     files.delete(layout.unit_uri(embeddings, unit))
     units.write_unit(embeddings, unit, table)

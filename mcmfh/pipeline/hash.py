@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from mcmfh.bulk.listing import Listing, listed, plan
 from mcmfh.config import Config
 from mcmfh.console import Advance
 from mcmfh.embeddings import partitions, units
+from mcmfh.embeddings.earlier import has_old_texts
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.pipeline.embed import Embedded, embed_planned
@@ -23,6 +24,7 @@ from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.snapshots.compare import compare
 from mcmfh.snapshots.document import Model, Publication, SnapshotDocument
 from mcmfh.snapshots.publish import Quarantine, base, publish, quarantined, store_quarantine
+from mcmfh.snapshots.retire import retire
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root, embeddings_folder, scratch_wanted
 
@@ -37,6 +39,7 @@ class Published:
     inputs: int
     hashed: int
     reasons: dict[str, int]  # of the quarantined, the most frequent first
+    retired: tuple[int, ...] = ()  # snapshots that were removed, because an earlier version had parsed their reports
 
     @property
     def items(self) -> int:
@@ -94,7 +97,9 @@ def hash_archive(
     with listed(config, root, manifest, previous_rows, execution.each, execution.range_rows) as listing:
         planned = plan(config, listing, spec, execution.each)
         embedded = embed_planned(config, spec, listing, planned, progress, execution)
-        return publish_listing(publication, listing, execution, progress=_after(embedded, progress))
+        published = publish_listing(publication, listing, execution, progress=_after(embedded, progress))
+    retired = retire(root, published.snapshot, partial(has_old_texts, config.store, spec=spec))
+    return replace(published, retired=tuple(retired))
 
 
 def _after(embedded: Embedded, progress: Advance | None) -> Advance | None:

@@ -9,6 +9,7 @@ every file before it maps it, and a file that was changed is fetched or derived 
 kept.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Snapshot:
     item_rows: ItemRows
     row_filter: RowFilter
     used: TextIO  # while it is open, the cache folder is not removed
+    cache: Path
     inodes: dict[Path, int]  # the cached files that are mapped
 
     @property
@@ -55,7 +57,12 @@ class Snapshot:
         return self.document.bits
 
     def damaged(self) -> list[str]:
-        """Names of cached files that are not what they were when they were verified; reads every byte."""
+        """Names of cached files that are not what they were when they were verified; reads every byte.
+
+        Before that, the cache gives up what it need not keep: this snapshot's predecessor was open when it was filled.
+        """
+        with contextlib.suppress(Exception):  # a store that does not answer damages nothing
+            sweep(self.cache, self.root, snapshot_numbers(self.root))
         return [path.name for path, inode in self.inodes.items() if inode_of(path) != inode or not verified(path)]
 
     def row(self, item_id: str) -> int | None:
@@ -135,7 +142,7 @@ def open_snapshot(
             if not sound(folder, shards_folder):
                 file_names = fill(root, document, mine, first, shards_folder, folder)
                 complete(folder, root, number, file_names)
-                sweep(home, root)
+                sweep(home, root, snapshot_numbers(root))
     inodes = inodes_of(folder, shards_folder)
     items, presentable, codes = mapped_shards(mine, shards_folder)
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)
@@ -153,6 +160,7 @@ def open_snapshot(
         item_rows=ItemRows(folder / "names.npy", items, int(live.sum())),
         row_filter=RowFilter(document.filters, items, live),
         used=used,
+        cache=home,
         inodes=inodes,
     )
 

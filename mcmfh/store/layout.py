@@ -261,9 +261,14 @@ def archive_file(root: str, folder: str, name: str, suffix: str = "") -> str:
     return files.join(root, folder, f"{name}.{suffix}" if suffix else name)
 
 
+def shard_markers(root: str, code_digest: str) -> str:
+    """The markers of the shards that the model `code_digest` hashed."""
+    return files.join(root, RUNS, code_digest, "done")
+
+
 def shard_marker(root: str, code_digest: str, name: str) -> str:
     """The marker of a shard that the model `code_digest` hashed."""
-    return files.join(root, RUNS, code_digest, "done", f"{name}.json")
+    return files.join(shard_markers(root, code_digest), f"{name}.json")
 
 
 def scratch_folder(root: str, name: str) -> str:

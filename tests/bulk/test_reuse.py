@@ -1,66 +1,26 @@
 """Files that look new and hold the same are not encoded again; by the real loader and encoder step, without Ray."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import chaos_jobs
-from support.child import light_encoder
+from support.unit_steps import SPEC, Steps
 
-from mcmfh.archive.images import Limits
 from mcmfh.archive.manifest import read_manifest
-from mcmfh.archive.order import key_ranges
-from mcmfh.bulk.embed import UnitEncoder, load_unit
-from mcmfh.bulk.listing import plan_range, take_in
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import with_fingerprints
 from mcmfh.embeddings.stored import load_embeddings
-from mcmfh.encoders.base import Encoder
-from mcmfh.pipeline.archive import open_manifest
 from mcmfh.store import files
-from mcmfh.store.layout import embeddings_folder, unit_marker, unit_uri
+from mcmfh.store.layout import unit_marker, unit_uri
 
-SPEC = light_encoder.spec()
 ITEMS = 40
 
 
-class Counting(Encoder):
-    def __init__(self):
-        super().__init__(SPEC, light_encoder.Towers())
-        self.images = self.reports = 0
-
-    def encode_images(self, pixels, fixed_batch=None):
-        self.images += len(pixels)
-        return super().encode_images(pixels, fixed_batch)
-
-    def encode_reports(self, reports, fixed_batch=None):
-        self.reports += len(reports)
-        return super().encode_reports(reports, fixed_batch)
-
-
 @pytest.fixture
-def embed(new_job, tmp_path):
-    """Embeds what a manifest lists; (pictures, reports) that went through the encoder."""
-    job, runs = new_job(), iter(range(100))
-
-    def run(manifest: str, once_planned: Callable[[], object] = lambda: None) -> tuple[int, int]:
-        config = job.config(manifest)
-        folder, scratch = embeddings_folder(config.store, SPEC.digest), f"file://{tmp_path}/scratch/{next(runs)}"
-        opened, encoder = open_manifest(config.archive), Counting()
-        for number, part in enumerate(opened.parts):
-            take_in(scratch, key_ranges(ITEMS, 1000), number, opened.uri, part, ())
-        planned = plan_range(scratch, key_ranges(ITEMS, 1000)[0], [folder], 16, False)
-        once_planned()
-        step = UnitEncoder(lambda: encoder, SPEC.digest)
-        for unit in planned.units:
-            row = {"plan": [unit.plan], "row_group": [unit.row_group], "unit": [unit.digest], "rows": [unit.rows]}
-            step(load_unit(row, Limits(), SPEC.preprocessing), folder, False)
-        return encoder.images, encoder.reports
-
-    run.folder = embeddings_folder(job.config("none").store, SPEC.digest)
-    return run
+def embed(new_job, tmp_path) -> Steps:
+    return Steps(new_job(), tmp_path / "scratch")
 
 
 def stored(folder: str, manifest: str):

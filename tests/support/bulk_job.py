@@ -29,11 +29,11 @@ SPEC = light_encoder.spec()
 class Job:
     """hash_archive over a manifest; counts what is encoded. `portions`: range_rows and shard_rows."""
 
-    def __init__(self, folder: str, bundle: str, **portions: int):
+    def __init__(self, folder: str, bundle: str, spec: EncoderSpec = SPEC, **portions: int):
         self.folder, self.bundle = folder, bundle
         self.store = files.join(folder, "store")
         self.encoded = 0
-        self.execution = Execution(inline, self.embed, lambda config: SPEC, **portions)
+        self.execution = Execution(inline, self.embed, lambda config: spec, **portions)
 
     def config(self, manifest: str, *more: str) -> Config:
         settings = [f"store={self.store}", f"archive.manifest={manifest}", f"hash.bundle={self.bundle}"]
@@ -83,6 +83,6 @@ def new_job(bundles: tuple[str, str], tmp_path: Path) -> Callable[..., Job]:
     """Makes a Job with a store of its own."""
 
     def make(name: str = "job", **portions: int) -> Job:
-        return Job(f"file://{tmp_path}/{name}", bundles[0], **portions)
+        return Job(f"file://{tmp_path}/{name}", bundles[0], SPEC, **portions)
 
     return make

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from support.child import light_encoder
 
+from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing.bundle import save_bundle
 from mcmfh.hashing.canary import embedding_canary
 from mcmfh.hashing.coder import Coder, Shape
@@ -56,9 +57,9 @@ def read_rows(manifest: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(files.read(manifest).decode())))
 
 
-def save_model(root: str, seed: int = 0) -> str:
-    """A bundle with random hash heads for the light encoder; its URI."""
-    spec = light_encoder.spec()
+def save_model(root: str, seed: int = 0, spec: EncoderSpec | None = None) -> str:
+    """A bundle with random hash heads for the light encoder, or for `spec`, which has its shape; its URI."""
+    spec = spec or light_encoder.spec()
     shape = Shape(ModelSettings(hidden=16), spec.image_width, spec.report_width, (16, 32), seed)
     model = shape.build().eval()
     image, report = np.random.default_rng(seed).standard_normal((2, 64, light_encoder.WIDTH)).astype(np.float32)
