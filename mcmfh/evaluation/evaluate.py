@@ -18,11 +18,11 @@ from mcmfh.evaluation.average_precision_dcmht import average_precision_dcmht
 from mcmfh.evaluation.average_precision_ucmfh import average_precision_ucmfh
 from mcmfh.evaluation.intervals import bootstrap_interval
 from mcmfh.evaluation.leaks import APART, met_in_train
-from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recalls
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
 from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
-from mcmfh.evaluation.radius import lookup_precision, radius_curve
+from mcmfh.evaluation.radius import lookup_precision, radius_curve, random_lookup
 from mcmfh.evaluation.ranking import TIES, TiedRanking, rank_codes, rank_vectors
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
 from mcmfh.learning.validation import CUTOFFS
@@ -85,7 +85,7 @@ def evaluate(
                     curves += more_curves
             if protocol.name == SINGLE:
                 condition = (protocol.name, direction, "own split")
-                scores += _pair_scores(codes[asked], codes[stored], table, query_split, condition, resamples)
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, bits, condition, resamples)
     return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings)
 
 
@@ -118,14 +118,13 @@ def _label_scores(
         relevant.append(ranking.relevant.sum(1))
         if bits is not None:
             balls.append(ranking)
-    chance = np.concatenate(relevant).sum() / max(1, np.concatenate(items).sum())
     curves = [
         Curve("precision by rank", *condition, tuple(map(float, ranks)), _floats(np.concatenate(precisions).mean(0)))
     ]
     for ranking in balls:
-        # Lookup counts the items of a ball, so ties cannot change it. In random order its value is chance.
+        # Lookup counts the items of a ball, so ties cannot change it.
         values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
-        values[LOOKUP, "random"] = [np.full(len(query), chance)]
+        values[LOOKUP, "random"] = [random_lookup(ranking)]
         curve = radius_curve(ranking)
         curves.append(Curve("precision by recall", *condition, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
@@ -185,6 +184,7 @@ def _pair_scores(
     stored: np.ndarray,
     table: EmbeddingTable,
     query_split: str,
+    bits: int | None,
     condition: tuple[str, str, str],
     resamples: int,
 ) -> list[Score]:
@@ -196,7 +196,7 @@ def _pair_scores(
     ranks = pair_ranks(asked[rows], stored[rows], group, group)
     answers = len(np.unique(group))
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in CUTOFFS for ties in TIES}
-    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
+    values |= {(f"R@{at}", "random"): value for at, value in random_recalls(stored[rows], group, CUTOFFS, bits).items()}
     names = [f"R@{at}" for at in CUTOFFS]
     counts = np.full(len(rows), answers), np.ones(len(rows), int)
     return _with_apart(names, values, table, rows, condition, counts, resamples)
@@ -207,15 +207,16 @@ def score_rows(
     values: dict[tuple[str, str], np.ndarray],
     groups: np.ndarray,
     condition: tuple[str, str, str],
-    chance: float,
+    relevant_pairs: float,
     items: int,
     resamples: int,
     unlabelled: tuple[int, int] = (0, 0),
 ) -> list[Score]:
     """One score for each measure in `names`.
 
-    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"). `unlabelled`: queries
-    and database items that were left out.
+    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"); "random" is what the
+    query would get from codes without knowledge. `relevant_pairs`: P(a random query-item pair is relevant).
+    `unlabelled`: queries and database items that were left out.
     """
     low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
     means = {key: float(column.mean()) for key, column in values.items()}
@@ -228,8 +229,8 @@ def score_rows(
             best=means[name, "best"],
             low=float(low[column]),
             high=float(high[column]),
-            chance=chance,
-            random_order=means[name, "random"],
+            chance=means[name, "random"],
+            relevant_pairs=relevant_pairs,
             queries=len(groups),
             items=items,
             unlabelled_queries=unlabelled[0],

@@ -28,7 +28,7 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
     assert not re.findall(r"<script|<link|<img|@import|(?:src|href)=\"(?!#)", text)
     for word in (
         "chance",
-        "random order",
+        "relevant pairs",
         "leaky, for comparison only",
         "Supervised",
         "heads &lt;b&gt;",
