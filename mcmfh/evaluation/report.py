@@ -72,8 +72,10 @@ def write_report(
 
 
 def read_evaluations(folder: str) -> list[Evaluation]:
-    """The evaluations that `write_report` wrote below `folder`."""
+    """The evaluations that `write_report` wrote below `folder`. Raises InputError for those of another format."""
     document = files.read_json(evaluation_scores(folder))
+    if document["format"] != FORMAT:
+        raise InputError(f"the page in '{folder}' has format {document['format']}, not {FORMAT}; evaluate again")
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 
