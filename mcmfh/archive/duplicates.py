@@ -7,7 +7,7 @@ lower neighbour. Pictures within RADIUS bits of each other, by the project's own
 are candidates whose 16 × 16 thumbnails also correlate.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from mcmfh.hamming import HammingIndex
 
 BITS, RADIUS, CORRELATION = 128, 10, 0.99
 _GRID, _THUMBNAIL, _NEIGHBOURS = 8, 16, 16
+_BLOCK = 500_000  # pairs of pictures compared at a time
 _STEP = 2  # grey levels that count as an edge; compression noise on a flat background is smaller
 _CLEANEST = ("train", "validation", "test")  # a group on several sides takes the first of these
 
@@ -104,15 +105,38 @@ def perceptual_code(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def image_twins(codes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of codes uint8[N, 16] within RADIUS whose thumbnails float32[N, 256] correlate.
 
-    Each picture is compared with its _NEIGHBOURS nearest only.
+    Of pictures that are equal in both, the first one is paired with each other one and with what resembles it. The
+    pairs connect every set of twins, however many pictures share a code. A picture without any contrast has no twins.
     """
-    distances, neighbours = HammingIndex(codes, bits=BITS).search(codes, k=min(_NEIGHBOURS, len(codes)))
-    first = np.repeat(np.arange(len(codes)), neighbours.shape[1])
-    second = neighbours.ravel()
-    near = (distances.ravel() <= RADIUS) & (first != second)
-    pairs = np.unique(np.sort(np.stack([first[near], second[near]], axis=1), axis=1), axis=0)
-    alike = np.einsum("pd,pd->p", thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]]) >= CORRELATION
-    return [(int(low), int(high)) for low, high in pairs[alike]]
+    whole = np.concatenate([codes, np.ascontiguousarray(thumbnails).view(np.uint8)], axis=1)
+    _, first, of_item = np.unique(whole, axis=0, return_index=True, return_inverse=True)
+    item, equal = np.arange(len(codes)), first[of_item.ravel()]
+    contrast = np.any(thumbnails != 0, axis=1)
+    copies = (item != equal) & contrast
+    kept = np.sort(first[contrast[first]])
+    found = [np.stack([equal[copies], item[copies]], axis=1)]
+    for one, other in _near(codes[kept]):
+        pairs = np.stack([kept[one], kept[other]], axis=1)
+        alike = np.einsum("pd,pd->p", thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]]) >= CORRELATION
+        found.append(pairs[alike])
+    return [(int(low), int(high)) for low, high in np.unique(np.concatenate(found), axis=0)]
+
+
+def _near(codes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of all pairs (i, j), i < j, of codes within RADIUS, as int64[P] each."""
+    index, rows, k = HammingIndex(codes, bits=BITS), np.arange(len(codes)), min(_NEIGHBOURS, len(codes))
+    while len(rows):
+        crowded = []
+        for block in np.array_split(rows, -(-len(rows) * k // _BLOCK)):
+            distances, neighbours = index.search(codes[block], k=k)
+            # Where all k neighbours are near there may be more of them.
+            more = (distances[:, -1] <= RADIUS) & (k < len(codes))
+            crowded.append(block[more])
+            one = np.repeat(block[~more], k)
+            other = neighbours[~more].ravel()
+            near = (distances[~more].ravel() <= RADIUS) & (one < other)
+            yield one[near], other[near]
+        rows, k = np.concatenate(crowded), min(4 * k, len(codes))
 
 
 def report_twins(texts: Iterable[tuple[int, str]]) -> list[Twins]:

@@ -22,11 +22,11 @@ from mcmfh.evaluation.family_scores import family_scores
 from mcmfh.evaluation.gain import inverse_frequency
 from mcmfh.evaluation.graded_scores import graded_scores
 from mcmfh.evaluation.leaks import APART, met_in_train
-from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recall
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recalls
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
 from mcmfh.evaluation.protocols import DATABASES, PROTOCOLS, SINGLE, database_rows, present
-from mcmfh.evaluation.radius import lookup_precision, radius_curve
+from mcmfh.evaluation.radius import lookup_precision, radius_curve, random_lookup
 from mcmfh.evaluation.ranking import TIES
 from mcmfh.evaluation.score_rows import score_rows
 from mcmfh.evaluation.scores import Curve, Evaluation, Score
@@ -93,7 +93,7 @@ def evaluate(
                     curves += more_curves
             if protocol.name == SINGLE:
                 where = (protocol.name, direction, "own split")
-                scores += _pair_scores(codes[asked], codes[stored], table, query_split, where, resamples)
+                scores += _pair_scores(codes[asked], codes[stored], table, query_split, bits, where, resamples)
     return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings)
 
 
@@ -114,13 +114,12 @@ def _label_scores(condition: Condition, resamples: int) -> tuple[list[Score], li
         if condition.bits is not None:
             balls.append(ranking)
     counts = np.concatenate(items), np.concatenate(relevant)
-    chance = counts[1].sum() / max(1, counts[0].sum())
     by_rank = np.concatenate(precisions).mean(0)
     curves = [Curve("precision by rank", *condition.name, tuple(map(float, ranks)), _floats(by_rank))]
     for ranking in balls:
-        # Lookup counts the items of a ball, so ties cannot change it. In random order its value is chance.
+        # Lookup counts the items of a ball, so ties cannot change it.
         values |= {(LOOKUP, view): [lookup_precision(ranking)] for view in TIES}
-        values[LOOKUP, "random"] = [np.full(len(condition.query), chance)]
+        values[LOOKUP, "random"] = [random_lookup(ranking)]
         curve = radius_curve(ranking)
         curves.append(Curve("precision by recall", *condition.name, curve.recall, curve.precision))
     names = [*RANKED, *([LOOKUP] if balls else [])]
@@ -170,6 +169,7 @@ def _pair_scores(
     stored: np.ndarray,
     table: EmbeddingTable,
     query_split: str,
+    bits: int | None,
     condition: tuple[str, str, str],
     resamples: int,
 ) -> list[Score]:
@@ -181,7 +181,7 @@ def _pair_scores(
     ranks = pair_ranks(asked[rows], stored[rows], group, group)
     answers = len(np.unique(group))
     values = {(f"R@{at}", ties): pair_recall(ranks, at, ties) for at in CUTOFFS for ties in TIES}
-    values |= {(f"R@{at}", "random"): random_recall(stored[rows], group, at) for at in CUTOFFS}
+    values |= {(f"R@{at}", "random"): value for at, value in random_recalls(stored[rows], group, CUTOFFS, bits).items()}
     names = [f"R@{at}" for at in CUTOFFS]
     counts = np.full(len(rows), answers), np.ones(len(rows), int)
     return _with_apart(names, values, table, rows, condition, counts, resamples)

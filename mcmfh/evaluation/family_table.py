@@ -14,10 +14,7 @@ _MAP, _NDCG = "mAP@all", "nDCG@10"
 
 
 def family_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
-    """A header, one row a method and code length (mean ± sd over seeds), and at the end chance; [] without families.
-
-    The chance of mAP is the share of relevant candidates, that of nDCG its value in random order.
-    """
+    """A header, one row a method and code length (mean ± sd over seeds), and at the end chance; [] without families."""
     measures = _measures(evaluations)
     if not any(" " in measure for measure in measures):
         return []
@@ -28,10 +25,7 @@ def family_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
         name = method + (" (supervised)" if supervised else "")
         rows.append([name, "real" if bits is None else str(bits), *(_value(own, measure) for measure in measures)])
     first = {measure: _unseen(evaluations[0], measure) for measure in measures}
-    chances = [
-        np.mean([score.random_order if measure == _NDCG else score.chance for score in scores])
-        for measure, scores in first.items()
-    ]
+    chances = [np.mean([score.chance for score in scores]) for scores in first.values()]
     return [*rows, ["chance", "", *(f"{chance:.3f}" for chance in chances)]]
 
 

@@ -24,7 +24,7 @@ EXPONENTIAL = " (2^g − 1)"
 def graded_scores(condition: Condition, idf: np.ndarray, resamples: int) -> list[Score]:
     """The scores of a condition; idf float64[C] weighs the labels.
 
-    `chance` is the mean gain of an item that counts, in the mean over the queries.
+    `relevant_pairs` is the mean gain of an item that counts, in the mean over the queries.
     """
     table, rows = condition.table, condition.rows
     values: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
@@ -42,9 +42,9 @@ def graded_scores(condition: Condition, idf: np.ndarray, resamples: int) -> list
             values[name].append(value)
     joined = {key: np.concatenate(parts) for key, parts in values.items()}
     names = list(dict.fromkeys(name for name, _ in joined))
-    chance, items = float(np.concatenate(means).mean()), round(float(np.concatenate(counted).mean()))
+    gain_of_pairs, items = float(np.concatenate(means).mean()), round(float(np.concatenate(counted).mean()))
     groups = table.group[condition.query]
-    return score_rows(names, joined, groups, condition.name, chance, items, resamples, condition.unlabelled)
+    return score_rows(names, joined, groups, condition.name, gain_of_pairs, items, resamples, condition.unlabelled)
 
 
 def _values(ranking: GradedRanking, suffix: str, average: bool) -> dict[tuple[str, str], np.ndarray]:

@@ -5,10 +5,15 @@ than the right one and t tied with it (itself included), the right one is among 
 (K − c)/t, clipped to 0 … 1.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from mcmfh.evaluation.ranking import cosine
 from mcmfh.hamming import hamming_distances
+
+_DRAWN_CLOCKS = 500_000  # random numbers of one simulation
 
 
 def pair_recall(ranks: tuple[np.ndarray, np.ndarray], at: int, ties: str = "expected") -> np.ndarray:
@@ -49,19 +54,55 @@ def pair_ranks(
     return closer, tied
 
 
-def random_recall(database: np.ndarray, group: np.ndarray, at: int, draws: int = 200, seed: int = 0) -> np.ndarray:
-    """float64[N]: `pair_recall` of each database row's group when the database is in random order (simulated).
+def random_recall(
+    database: np.ndarray, group: np.ndarray, at: int, draws: int | None = None, seed: int = 0, bits: int | None = None
+) -> np.ndarray:
+    """float64[N]: `random_recalls` for one cut-off."""
+    return random_recalls(database, group, (at,), bits, draws, seed)[at]
 
+
+def random_recalls(
+    database: np.ndarray,
+    group: np.ndarray,
+    cutoffs: Sequence[int],
+    bits: int | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> dict[int, np.ndarray]:
+    """{K: float64[N]}: what `pair_recall` of each database row's group is without any knowledge (simulated).
+
+    With `bits` the rows have random codes of that length, which tie as codes do. Without, they are in random order.
     A group with many members comes first more often than others. Equal rows count as one member, because they tie.
+    `draws`: how often a random order is drawn; None: as often as a tenth of a second allows.
     """
     groups, own = np.unique(group, return_inverse=True)
     members = np.unique(np.column_stack([own, np.unique(database, axis=0, return_inverse=True)[1].ravel()]), axis=0)
+    size = np.bincount(members[:, 0]).astype(float)
+    if bits is not None:
+        # Of s random codes some are equal: as many draws as are expected to give this many distinct codes.
+        drawn = -(2.0**bits) * np.log1p(-np.minimum(size / 2.0**bits, 1 - 1e-9))
+        size = np.clip(drawn, size, np.bincount(own))
     # The rank of each group's first member in a random order: exponential clocks whose rate is the size of the group.
-    size = np.bincount(members[:, 0])
+    draws = draws or max(200, _DRAWN_CLOCKS // len(groups))
     first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
-    last = np.partition(first, min(at, len(groups)) - 1, axis=1)[:, [min(at, len(groups)) - 1]]
-    recall: np.ndarray = (first <= last).mean(0)[own]
-    return recall
+    if bits is None:
+        ranks = np.argsort(np.argsort(first, axis=1), axis=1), np.ones(1, int)
+    else:
+        step = np.searchsorted(_distance_clocks(bits), first) + np.arange(draws)[:, None] * (bits + 1)
+        count = np.bincount(step.ravel(), minlength=draws * (bits + 1)).reshape(draws, bits + 1)
+        ranks = (np.cumsum(count, 1) - count).ravel()[step], count.ravel()[step]
+    return {at: pair_recall(ranks, at).mean(0)[own] for at in cutoffs}
+
+
+def _distance_clocks(bits: int) -> np.ndarray:
+    """float64[bits + 1]: the time by which a clock of rate 1 has rung with probability P(distance ≤ d), d = 0 … bits.
+
+    The least distance of s random codes is the first d whose time has come for a clock of rate s."""
+    below = np.cumsum([math.comb(bits, d) for d in range(bits + 1)], dtype=object)
+    every = 2**bits
+    return np.array(
+        [-math.log1p(-(n / every)) if 2 * n < every else -math.log((every - n) / every) for n in below[:-1]] + [np.inf]
+    )
 
 
 def _distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
                 if row.method == method and row.bits is None:
                     axes.axhline(row.score.value, linestyle="--", linewidth=1, color="grey")
                     axes.annotate(method, (0.01, row.score.value), xycoords=("axes fraction", "data"), fontsize=7)
-        axes.axhline(here[0].score.random_order, linestyle=":", color="black", label="random order")
+        axes.axhline(here[0].score.chance, linestyle=":", color="black", label="chance")
         axes.set(title=direction, xlabel="bits", ylabel=f"{measure} ({here[0].score.database})")
         lengths = sorted({row.bits for row in here if row.bits})
         if lengths:

@@ -14,6 +14,13 @@ def lookup_precision(ranking: TiedRanking, radius: int = 2) -> np.ndarray:
     return share
 
 
+def random_lookup(ranking: TiedRanking, radius: int = 2) -> np.ndarray:
+    """float64[Q]: `lookup_precision` in expectation when each ball keeps its size and its items are drawn at random."""
+    answered = ranking.items[:, : radius + 1].any(1)
+    share: np.ndarray = answered * ranking.relevant.sum(1) / np.maximum(ranking.items.sum(1), 1)
+    return share
+
+
 @dataclass(frozen=True)
 class RadiusCurve:
     """Entry d is for radius d. Precision is the mean over the queries whose ball is not empty, recall over all."""

@@ -14,15 +14,16 @@ from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
 from mcmfh.store import documents, files
 from mcmfh.store.layout import evaluation_page, evaluation_scores
 
-FORMAT = 1
+FORMAT = 2
 
 _EXPLANATION = {
     "value": "expectation over the order of ties (McSherry & Najork 2008); mean over seeds, ± their sample deviation",
     "worst – best": "the same measure when every tie falls as badly, or as well, as it can",
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
-    "chance": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one; for nDCG and "
-    "ACG the mean gain of a random item",
-    "random order": "the value of the same measure for a database in random order (exact; R@K: simulated)",
+    "chance": "what codes without knowledge get in the same measure: a database in random order (exact), for lookups "
+    "with balls of the same sizes (exact), for R@K random codes of the same length (simulated)",
+    "relevant pairs": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one; for "
+    "nDCG and ACG the mean gain of a random item",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
     "mAP@50 UCMFH": "AP of the first 50, divided by the relevant items among them: not comparable with mAP@50",
     "mAP@5000 DCMHT": "mean precision at the first 5000 relevant items",
@@ -79,8 +80,10 @@ def write_report(
 
 
 def read_evaluations(folder: str) -> list[Evaluation]:
-    """The evaluations that `write_report` wrote below `folder`."""
+    """The evaluations that `write_report` wrote below `folder`. Raises InputError for those of another format."""
     document = documents.read(evaluation_scores(folder))
+    if document["format"] != FORMAT:
+        raise InputError(f"the page in '{folder}' has format {document['format']}, not {FORMAT}; evaluate again")
     return [Evaluation.from_json(each) for each in document["evaluations"]]
 
 

@@ -13,15 +13,16 @@ def score_rows(
     values: Mapping[tuple[str, str], np.ndarray],
     groups: np.ndarray,
     condition: tuple[str, str, str],
-    chance: float,
+    relevant_pairs: float,
     items: int,
     resamples: int,
     unlabelled: tuple[int, int] = (0, 0),
 ) -> list[Score]:
     """One score for each measure in `names`.
 
-    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"). `unlabelled`: queries
-    and database items that were left out.
+    `values`: float64[Q], one value a query, by (name, "expected" | "worst" | "best" | "random"); "random" is what the
+    query would get from codes without knowledge. `relevant_pairs`: P(a random query-item pair is relevant).
+    `unlabelled`: queries and database items that were left out.
     """
     low, high = bootstrap_interval(np.stack([values[name, "expected"] for name in names], 1), groups, resamples)
     means = {key: float(column.mean()) for key, column in values.items()}
@@ -34,8 +35,8 @@ def score_rows(
             best=means[name, "best"],
             low=float(low[column]),
             high=float(high[column]),
-            chance=chance,
-            random_order=means[name, "random"],
+            chance=means[name, "random"],
+            relevant_pairs=relevant_pairs,
             queries=len(groups),
             items=items,
             unlabelled_queries=unlabelled[0],

@@ -16,9 +16,10 @@ class Score:
     """One measure of one direction against one database.
 
     `value` is the expectation over the order of ties; `worst` and `best` are its bounds; `low` to `high` is the 95 %
-    bootstrap interval over queries. `chance` is P(a random pair is relevant). `random_order` is the value that the
-    measure gives to a database in random order (exact; for R@K simulated). `unlabelled_queries` and `unlabelled_items`
-    are left out, because their relevance is unknown.
+    bootstrap interval over queries. `chance` is what the same measure gives to codes without knowledge, under its own
+    conventions: a database in random order (exact), for lookups with balls of the same sizes (exact), for R@K random
+    codes of the same length (simulated). `relevant_pairs` is P(a random query-item pair is relevant).
+    `unlabelled_queries` and `unlabelled_items` are left out, because their relevance is unknown.
     """
 
     protocol: str
@@ -31,7 +32,7 @@ class Score:
     low: float
     high: float
     chance: float
-    random_order: float
+    relevant_pairs: float
     queries: int
     items: int
     unlabelled_queries: int = 0
@@ -75,8 +76,15 @@ class Evaluation:
 
     def mean(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
         """Mean of the single/single scores of `measure` over both directions and `databases`; nan without labels."""
+        return self._mean("value", measure, databases)
+
+    def chance(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
+        """The chance of `mean`: the mean of the chances of the same scores."""
+        return self._mean("chance", measure, databases)
+
+    def _mean(self, field: str, measure: str, databases: Sequence[str]) -> float:
         values = [
-            score.value
+            getattr(score, field)
             for score in self.scores
             if score.protocol == SINGLE and score.measure == measure and score.database in databases
         ]

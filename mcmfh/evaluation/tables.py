@@ -26,7 +26,7 @@ COLUMNS = (
     ("worst – best", False),
     ("95 % interval", False),
     ("chance", False),
-    ("random order", False),
+    ("relevant pairs", False),
     ("queries × items", False),
     ("settings", True),
 )
@@ -49,7 +49,7 @@ def cells(row: Summary) -> list[str]:
         f"{score.worst:.3f} – {score.best:.3f}",
         f"{score.low:.3f} – {score.high:.3f}",
         f"{score.chance:.3f}",
-        f"{score.random_order:.3f}",
+        f"{score.relevant_pairs:.3f}",
         f"{score.queries:,} × {score.items:,}{left_out}",
         row.settings[:SHOWN],
     ]
@@ -73,7 +73,7 @@ def score_table(
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
-    in brackets the mean of the two unseen ones; chance; and a digest of its settings. [] without labels.
+    in brackets the mean of the two unseen ones; the chance of both; and a digest of its settings. [] without labels.
 
     Where training has met some of the queries, a method has a second row, for the others alone.
     """
@@ -85,11 +85,11 @@ def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
         own = [each for each, kind in zip(labelled, kinds) if kind == (method, supervised, settings)]
         for suffix in ("", APART):
             measure = MEASURE + suffix
-            chances = [s.chance for s in own[0].scores if s.protocol == SINGLE and s.measure == measure]
-            if chances:
+            chance, of_unseen = own[0].chance(measure), own[0].chance(measure, ("unseen",))
+            if not np.isnan(chance):
                 values = [_headline([each for each in own if each.bits == bits], measure) for bits in lengths]
                 name = method + (" (supervised)" if supervised else "") + suffix
-                rows.append([name, *values, f"{np.mean(chances):.3f}", settings[:SHOWN]])
+                rows.append([name, *values, f"{chance:.3f} ({of_unseen:.3f})", settings[:SHOWN]])
     return rows if labelled else []
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mcmfh.archive.modality import MODALITIES
 from mcmfh.hashing.model import Logits, Standardise, fit_standard
+from mcmfh.hashing.spread import spread
 from mcmfh.hashing.teachers import ridge_cca, unit
 
 
@@ -58,9 +59,7 @@ def fit_itq(image_ND: np.ndarray, report_ND: np.ndarray, bits: Sequence[int], se
     """Fit the hash of each K, with its own CCA directions and rotation, on embeddings as the encoder gives them."""
     model = LinearHash(image_ND.shape[1], report_ND.shape[1], bits)
     fit_standard(model.standardise, image_ND, report_ND)
-    image, report = (
-        (x - x.mean(0, dtype=np.float64)) / (x.std(0, dtype=np.float64) + 1e-6) for x in (image_ND, report_ND)
-    )
+    image, report = ((x - x.mean(0, dtype=np.float64)) / spread(x) for x in (image_ND, report_ND))
     cca = ridge_cca(image, report)
     for k in bits:
         maps = [side[:, :k] * cca.correlation[:k] for side in (cca.image, cca.report)]

@@ -9,11 +9,9 @@ from torch.nn import functional as F
 
 from mcmfh.hashing.experts import gating_loss
 from mcmfh.hashing.model import Logits, Views
-from mcmfh.hashing.settings import TrainSettings
-from mcmfh.learning.contrast import contrast
+from mcmfh.hashing.settings import MAX_SCALE, TrainSettings
+from mcmfh.learning.contrast import contrast, learnt_scale
 from mcmfh.learning.gather import gather_rows
-
-MAX_SCALE = 40.0
 
 
 class Objective(nn.Module):
@@ -29,7 +27,7 @@ class Objective(nn.Module):
 
         `views` are this worker's rows; `target_BB` belongs to the global batch."""
         s = self.settings
-        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        scale = learnt_scale(self.log_scale, MAX_SCALE)
         image, report, fused = (_gathered(logits) for logits in (views.image, views.report, views.fused))
         terms: dict[str, list[Tensor]] = {}
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from mcmfh.hashing.fusion import FusionTransformer
 from mcmfh.hashing.heads import HashHead
 from mcmfh.hashing.settings import ModelSettings
+from mcmfh.hashing.spread import spread
 from mcmfh.hashing.voting import DropoutVoting
 
 Logits = dict[int, Tensor]
 
 
 class Standardise(nn.Module):
-    """(x − mean) / sd of the train split. Both are buffers, so that they are stored with the weights."""
+    """(x − mean) / sd, by the train split. Both are buffers, so that they are stored with the weights."""
 
     mean_D: Tensor
     sd_D: Tensor
@@ -35,12 +36,12 @@ class Standardise(nn.Module):
 
 
 def fit_standard(standardise: nn.ModuleDict, image_ND: np.ndarray, report_ND: np.ndarray) -> None:
-    """Set mean and sd to those of the train pairs."""
+    """Set mean and sd to those of the train pairs; see `spread` for a small sd."""
     for name, x in (("image", image_ND), ("report", report_ND)):
         part = standardise[name]
         assert isinstance(part, Standardise)
         part.mean_D.copy_(torch.from_numpy(x.mean(0, dtype=np.float64)))
-        part.sd_D.copy_(torch.from_numpy(x.std(0, dtype=np.float64)) + 1e-6)
+        part.sd_D.copy_(torch.from_numpy(spread(x)))
 
 
 @dataclass

@@ -13,6 +13,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing.coder import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
+from mcmfh.hashing.spread import spread
 from mcmfh.hashing.teachers import choose_teacher
 from mcmfh.hashing.validation import sample
 from mcmfh.learning.run_settings import LEAST_PAIRS
@@ -148,5 +149,5 @@ def _labelled_as_chosen(table: EmbeddingTable, settings: TrainSettings) -> Embed
 
 
 def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    standard: np.ndarray = (x - train.mean(0)) / (train.std(0) + 1e-6)
+    standard: np.ndarray = (x - train.mean(0)) / spread(train).astype(train.dtype)
     return standard

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mcmfh.learning.run_settings import RunSettings
 
 Bits = int | tuple[int, ...]
+MAX_SCALE = 40.0  # of the contrast
 
 # Each recipe's differences from the defaults of the fields.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -80,7 +81,7 @@ class TrainSettings(RunSettings, ModelSettings):
     targets: Literal["graded", "onehot"] = "graded"
     teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
-    logit_scale: float = Field(5.0, gt=0)
+    logit_scale: float = Field(5.0, gt=0, le=MAX_SCALE)
     intra: float = Field(0.5, ge=0)
     fusion_weight: float = Field(1.0, ge=0)
     distillation: float = Field(0.0, ge=0)
@@ -112,6 +113,8 @@ class TrainSettings(RunSettings, ModelSettings):
         for part in ("experts", "gating_loss", "distillation", "missing_token"):
             if not self.fusion and getattr(self, part) not in (0, False, 1):
                 raise ValueError(f"{part} needs fusion: true")
+        if 1 < self.experts < self.top_k:
+            raise ValueError(f"top_k {self.top_k} is more than experts {self.experts}")
         if self.gating_loss and self.experts == 1:
             raise ValueError("gating_loss needs experts: 2 or more")
         return self

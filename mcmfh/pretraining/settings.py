@@ -25,7 +25,7 @@ class PretrainSettings(RunSettings, TowerSettings):
     image_mask: float = Field(0.75, ge=0, lt=1)
     report_mask: float = Field(0.5, ge=0, lt=1)
     decoder_layers: int = Field(2, ge=1)
-    temperature: float = Field(0.07, gt=0)  # first value; it is learnt
+    temperature: float = Field(0.07, ge=0.01)  # first value; it is learnt, and its reciprocal is 100 at most
 
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers

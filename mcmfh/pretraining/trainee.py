@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mcmfh.encoders.mcr_towers.masking import Mask, all_present, mask_patches, mask_tokens, see_all
 from mcmfh.encoders.mcr_towers.model import Mcr
 from mcmfh.encoders.mcr_towers.vocabulary import PAD, Vocabulary
+from mcmfh.learning.contrast import learnt_scale
 from mcmfh.pretraining import losses
 from mcmfh.pretraining.decoders import Decoder
 from mcmfh.pretraining.settings import PretrainSettings
@@ -85,6 +86,6 @@ class Trainee(nn.Module):
         if s.stream == "masked":
             image, report = seen_image.vector_BD, seen_report.vector_BD
         key_b = (tokens_bL * self.salt_L[: tokens_bL.shape[1]]).sum(1)
-        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        scale = learnt_scale(self.log_scale, MAX_SCALE)
         terms["contrast"] = losses.image_report_contrast(image, report, key_b, scale)
         return terms

@@ -99,3 +99,40 @@ def test_the_command_reports_and_writes(archive, tmp_path):
     assert f"archive.roots=[file://{tmp_path}, file://{archive.parent}]" in run.stdout
     run = CliRunner().invoke(app, ["check", merged, "--duplicates", "--root", str(archive.parent)])
     assert run.exit_code == 0, run.stdout
+
+
+def crowd(items, seed=0, blank=0):
+    """Codes and thumbnails of pictures that all have one code; each third one is a near copy of the first."""
+    random = np.random.default_rng(seed)
+    thumbnails = random.standard_normal((items, 256))
+    thumbnails[::3] = thumbnails[0] + 0.01 * random.standard_normal((len(thumbnails[::3]), 256))
+    thumbnails -= thumbnails.mean(1, keepdims=True)
+    thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True)
+    thumbnails[items - blank :] = 0
+    return np.zeros((items, 16), np.uint8), thumbnails.astype(np.float32)
+
+
+def brute_force(codes, thumbnails):
+    near = np.bitwise_count(codes[:, None] ^ codes).sum(2) <= RADIUS
+    alike = thumbnails @ thumbnails.T >= CORRELATION
+    return {(i, j) for i, j in zip(*np.nonzero(near & alike)) if i < j}
+
+
+@pytest.mark.parametrize(("items", "blank"), [(40, 0), (90, 0), (90, 30), (17, 0), (1, 0), (3, 3)])
+def test_every_twin_is_found_however_many_pictures_share_a_code(items, blank):
+    codes, thumbnails = crowd(items, blank=blank)
+    assert set(image_twins(codes, thumbnails)) == brute_force(codes, thumbnails)
+
+
+def test_equal_pictures_are_connected_and_found_by_what_resembles_them():
+    codes, thumbnails = crowd(60)
+    thumbnails[3:33:3] = thumbnails[0]
+    codes[30:, 0] = 0b111
+    pairs = image_twins(codes, thumbnails)
+    assert set(pairs) <= brute_force(codes, thumbnails)
+    group = np.arange(60)
+    for _ in range(60):
+        for low, high in pairs:
+            group[[low, high]] = min(group[low], group[high])
+    assert group[::3].tolist() == [0] * 20
+    assert len(np.unique(group)) == 41

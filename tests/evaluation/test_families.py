@@ -72,7 +72,7 @@ def test_family_scores_are_those_of_random_tie_orders():
     assert score.queries == len(alone)
     score = found.score("mAP@all finding within region", "image→report", "unseen")
     assert score.value == pytest.approx(np.mean(inside), abs=0.01)
-    assert score.chance == pytest.approx(np.mean(chances))
+    assert score.relevant_pairs == pytest.approx(np.mean(chances))
     assert (score.queries, score.items) == (len(inside), round(ranked / len(inside)))
     assert score.worst < score.value < score.best
 
@@ -89,9 +89,9 @@ def test_chance_of_a_family_is_what_random_vectors_reach():
             values.append(found.score(name, "image→report", "unseen"))
     for values in drawn.values():
         mean, error = np.mean([score.value for score in values]), np.std([score.value for score in values]) / 6
-        assert values[0].random_order == pytest.approx(mean, abs=4 * error)
+        assert values[0].chance == pytest.approx(mean, abs=4 * error)
     region = drawn["P@10 region"][0]
-    assert region.random_order == pytest.approx(region.chance)
+    assert region.chance == pytest.approx(region.relevant_pairs)
 
 
 def test_codes_and_vectors_with_the_same_order_have_the_same_scores():
@@ -138,7 +138,7 @@ def test_the_table_shows_coarse_and_fine_beside_chance():
     assert row[:2] == ["m", "8"]
     inside = [each.mean("mAP@all finding within region", ("unseen",)) for each in found]
     assert row[5] == f"{np.mean(inside):.3f} ± {np.std(inside, ddof=1):.3f}"
-    ways = [found[0].score("nDCG@10", way, "unseen").random_order for way in ("image→report", "report→image")]
+    ways = [found[0].score("nDCG@10", way, "unseen").chance for way in ("image→report", "report→image")]
     assert chance[0] == "chance"
     assert chance[-1] == f"{np.mean(ways):.3f}"
     assert family_rows([evaluate(codes_of(table), table, 8, resamples=2, families=())]) == []

@@ -137,9 +137,9 @@ def test_evaluate_states_graded_scores_with_idf_of_the_training_items(table):
         means.append(gain.mean())
     score = found.score("nDCG@10", "report→image", "unseen")
     assert score.value == pytest.approx(np.mean(scores), abs=0.01)
-    assert score.chance == pytest.approx(np.mean(means))
+    assert score.relevant_pairs == pytest.approx(np.mean(means))
     assert score.queries == len(rows)
-    assert found.score("ACG@10", "report→image", "unseen").random_order == pytest.approx(np.mean(means), rel=0.01)
+    assert found.score("ACG@10", "report→image", "unseen").chance == pytest.approx(np.mean(means), rel=0.01)
 
 
 def test_ties_are_named():

@@ -3,8 +3,10 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 
+from mcmfh.errors import InputError
 from mcmfh.evaluation import evaluate, headline_table, read_evaluations, score_table, write_report
 from mcmfh.evaluation.plots import score_by_bits
 
@@ -28,7 +30,7 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
     assert not re.findall(r"<script|<link|<img|@import|(?:src|href)=\"(?!#)", text)
     for word in (
         "chance",
-        "random order",
+        "relevant pairs",
         "leaky, for comparison only",
         "Supervised",
         "heads &lt;b&gt;",
@@ -39,6 +41,14 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
     score = made[2].score("mAP@all", "image→report", "unseen")
     assert f"{score.value:.3f}" in text
     assert read_evaluations(str(tmp_path)) == made
+
+
+def test_a_page_of_another_format_is_refused_by_name(table, tmp_path):
+    write_report(evaluations(table)[:1], str(tmp_path))
+    path = tmp_path / "evaluations.json"
+    path.write_bytes(path.read_bytes().replace(b'"format":2', b'"format":1'))
+    with pytest.raises(InputError, match="format 1, not 2; evaluate again"):
+        read_evaluations(str(tmp_path))
 
 
 def test_nothing_of_the_page_lies_beside_the_screen(browser, table, tmp_path):

@@ -24,6 +24,9 @@ def test_what_is_given_wins_over_the_recipe():
         ({"experts": 4}, "needs fusion"),
         ({"fusion": True, "gating_loss": 0.1}, "experts"),
         ({"epoch": 3}, "epoch"),
+        ({"fusion": True, "experts": 2, "top_k": 3}, "top_k 3 is more than experts 2"),
+        ({"recipe": "paper", "top_k": 5}, "top_k 5 is more than experts 4"),
+        ({"logit_scale": 41}, "40"),
     ],
 )
 def test_what_cannot_work_is_refused(given, reason):

@@ -153,7 +153,7 @@ def test_the_own_study_counts_as_little_as_in_the_evaluation(items, pictures):
 
 
 def test_calibration_has_the_population_of_the_evaluation():
-    """The relevant share of all pairs is the chance that the evaluation states."""
+    """The relevant share of all pairs is the one that the evaluation states."""
     from support.planted import planted_table
 
     table = planted_table().of_split("validation")
@@ -162,7 +162,7 @@ def test_calibration_has_the_population_of_the_evaluation():
     score = evaluate(codes, table, 16, query_split="validation", databases=("unseen",), resamples=2)
     counted = calibrate(codes, table.labels, table.study)["image-report"]
     share = sum(counted["positives"]) / sum(counted["pairs"])
-    assert share == pytest.approx(score.score("mAP@all", "image→report", "unseen").chance)
+    assert share == pytest.approx(score.score("mAP@all", "image→report", "unseen").relevant_pairs)
 
 
 def test_a_single_study_has_no_rate_of_others():

@@ -1,31 +1,43 @@
-"""The contrastive loss against a loop that follows its definition."""
+"""The learnt scale of a contrast stays below its bound and can always come back from it."""
+
+import math
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.planted import small
+from torch import nn
 
-from mcmfh.learning.contrast import contrast
-
-
-def expected_contrast(a, b, target, scale):
-    """Mean over both directions and all rows of −Σⱼ target · log softmax(scale · cos)."""
-    loss = 0.0
-    for left, right in ((a, b), (b, a)):
-        for i, row in enumerate(target):
-            cosines = np.array([float(left[i] @ each / left[i].norm() / each.norm()) for each in right])
-            loss -= float(row @ (scale * cosines - np.log(np.exp(scale * cosines).sum()))) / (2 * len(target))
-    return loss
+from mcmfh.hashing.losses import MAX_SCALE, Objective
+from mcmfh.hashing.model import Views
+from mcmfh.learning.contrast import learnt_scale
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 7), graded=st.booleans())
-def test_contrast_is_the_cross_entropy_of_both_directions(seed, rows, graded):
-    random = np.random.default_rng(seed)
-    a, b = torch.from_numpy(random.standard_normal((2, rows, 8)))
-    target = np.eye(rows)  # one-hot rows: NT-Xent
-    if graded:
-        target = random.random((rows, rows))
-        target /= target.sum(1, keepdims=True)
-    loss = contrast(a, b, torch.from_numpy(target), torch.tensor(5.0))
-    assert abs(float(loss) - expected_contrast(a, b, target, 5.0)) < 1e-9
+@pytest.mark.parametrize(("start", "scale"), [(60.0, 40.0), (40.0, 40.0), (3.0, 3.0)])
+def test_a_scale_beyond_its_bound_is_brought_back_and_has_a_gradient(start, scale):
+    log_scale = nn.Parameter(torch.tensor(start).log())
+    found = learnt_scale(log_scale, 40.0)
+    found.backward()
+    assert found.item() == pytest.approx(scale, rel=1e-6)
+    assert log_scale.exp().item() == pytest.approx(scale, rel=1e-6)
+    assert log_scale.grad.item() == pytest.approx(scale, rel=1e-6)
+
+
+def test_the_scale_of_a_training_comes_back_once_the_codes_ask_for_less():
+    """Codes that agree with their targets drive the scale up to its bound; shuffled ones must drive it down again."""
+    objective = Objective(small("default", bits=16, intra=0.0, balance=0.0, decorrelation=0.0))
+    optimizer = torch.optim.SGD(objective.parameters(), 0.5)
+    logits = torch.from_numpy(np.random.default_rng(0).standard_normal((24, 16))).float()
+
+    def steps(report, count):
+        for _ in range(count):
+            terms = objective(Views({16: logits}, {16: report}), torch.eye(24))
+            optimizer.zero_grad()
+            torch.stack(list(terms.values())).sum().backward()
+            optimizer.step()
+        return objective.log_scale.exp().item()
+
+    with torch.no_grad():
+        objective.log_scale.fill_(math.log(MAX_SCALE) + 2)
+    assert steps(logits, 3) == pytest.approx(MAX_SCALE, rel=0.2)
+    assert steps(logits.roll(1, 0), 60) < MAX_SCALE / 2

@@ -12,6 +12,7 @@ import numpy as np
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.evaluation.hasher import Hasher
+from mcmfh.hashing.spread import spread
 
 
 class Baseline(Protocol):
@@ -32,7 +33,7 @@ class Standardisation:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> "Standardisation":
-        return cls(rows.mean(0), np.maximum(rows.std(0), 1e-6))
+        return cls(rows.mean(0), spread(rows).astype(rows.dtype))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         standard: np.ndarray = (rows - self.mean) / self.deviation

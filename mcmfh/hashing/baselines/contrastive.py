@@ -12,7 +12,9 @@ from mcmfh.evaluation.hasher import Hasher
 from mcmfh.hashing.baselines.base import Pairs
 from mcmfh.hashing.baselines.fitting import apply, fit, mlp
 from mcmfh.hashing.baselines.itq import Space, joint_itq
+from mcmfh.hashing.settings import MAX_SCALE
 from mcmfh.hashing.teachers import unit
+from mcmfh.learning.contrast import learnt_scale
 
 
 class Heads(nn.Module):
@@ -34,7 +36,7 @@ def contrastive_space(train: EmbeddingTable, seed: int, width: int = 128, epochs
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         left, right = F.normalize(heads.image(image[rows])), F.normalize(heads.report(report[rows]))
-        return info_nce(left, right, heads.log_scale.clamp(max=np.log(40.0)).exp())
+        return info_nce(left, right, learnt_scale(heads.log_scale, MAX_SCALE))
 
     fit(heads, loss, len(image), seed, epochs, batch)
 

@@ -1,0 +1,1 @@
+"""How good codes and statements are, on an archive with labels. `jobs/measure.py` prints it."""
