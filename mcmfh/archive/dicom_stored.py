@@ -271,6 +271,11 @@ def _decoded(pixels: bytes, syntax: str, layout: Layout, index: int = 0, vr: str
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     allocated = 1 if layout.allocated == 1 else 8 * values.itemsize
     layout = replace(layout, photometric=str(found["photometric_interpretation"]), allocated=allocated)
+    if layout.stored == 1 < layout.allocated and values.dtype.kind in "iu":
+        if ((values != values.min()) & (values != values.max())).any():  # words of more than two values are no mask
+            layout = replace(layout, stored=allocated, high_bit=allocated - 1)
+        else:
+            values, layout = values.view(f"u{values.itemsize}"), replace(layout, signed=False)
     return _meaningful_bits(values, layout), layout
 
 

@@ -350,7 +350,20 @@ def test_colours_of_eight_bits_that_are_said_to_have_sixteen():
     assert_shown(dicom(colours), colours)
 
 
+@pytest.mark.parametrize("values", [RAMP, (RAMP.astype(np.int16) - 2048)])
+def test_one_stored_bit_is_not_believed_where_the_words_hold_a_picture(values):
+    file = dicom(values, BitsStored=1, HighBit=15)
+    assert_shown(file, scaled(values, values.min(), values.max()))
+
+
 # Masks
+
+
+@pytest.mark.parametrize("white", [1, -1, -32768])
+def test_a_mask_in_signed_words_has_no_sign(white):
+    mask = np.zeros((16, 16), np.int16)
+    mask[:8] = white
+    assert_shown(dicom(mask, BitsStored=1, HighBit=15 if white == -32768 else 0), (mask != 0) * 255, within=0)
 
 
 @pytest.mark.parametrize("value", [0, 1])
