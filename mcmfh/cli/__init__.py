@@ -164,7 +164,9 @@ def search(
     k: Annotated[int, typer.Option(min=1, max=1000)] = 10,
     target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
     where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
-    endpoint: Annotated[str | None, typer.Option(help="URL of a running endpoint.")] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="URL of a running endpoint; given again, the next one to ask.")
+    ] = None,
     key: Annotated[str | None, typer.Option(envvar="MCMFH_KEY", help="The endpoint's access key.")] = None,
     snapshot: Annotated[
         str | None, typer.Option(help="URI of an archive (store/archives/NAME): no server needed.")
@@ -179,7 +181,7 @@ def search(
     fields = {"report": report, "k": k, "target": target, "where": json.loads(where) if where else {}}
     fields = {name: value for name, value in fields.items() if value is not None}
     picture = image.read_bytes() if image else None
-    if (endpoint is None) == (snapshot is None):
+    if bool(endpoint) == bool(snapshot):
         raise InputError("name where to search: either --endpoint URL or --snapshot URI")
     if endpoint:
         answer = search_endpoint(endpoint, picture, fields, key)

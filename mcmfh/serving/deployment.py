@@ -41,7 +41,6 @@ from mcmfh.store.layout import archive_root
 
 APPLICATION = "mcmfh"
 TRIES = 3
-TELL_S = 30
 logger = logging.getLogger(__name__)
 
 
@@ -185,11 +184,11 @@ def query_device(config: Config) -> str:
     return device if ray_session.has_gpus(config.cluster) else "cpu"
 
 
-def start(config: Config, say: Callable[[str], object] = logger.warning) -> str:
+def start(config: Config, say: Callable[[str], object] = logger.warning, every_s: float = 30) -> str:
     """Deploy on the connected Ray and wait until the replicas answer; returns the endpoint's URL. Raises InputError.
 
     A Ray cluster has one HTTP proxy, on each of its nodes. Where it runs already, its address counts and not the
-    configured one. say: told every half minute what is still missing.
+    configured one. say: told every `every_s` seconds what is still missing.
     """
     check_start(config.serve)
     # Importing Serve resets its log level, at which it reports its own start.
@@ -197,12 +196,12 @@ def start(config: Config, say: Callable[[str], object] = logger.warning) -> str:
     serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
     target = serve.RunTarget(checked_application(config), name=APPLICATION, route_prefix="/")
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-    wait_until_running(say)
+    wait_until_running(say, every_s)
     http = listening()
     return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
 
 
-def wait_until_running(say: Callable[[str], object]) -> None:
+def wait_until_running(say: Callable[[str], object], every_s: float) -> None:
     """Return when all replicas run. Raises InputError, with the reason, where one does not start."""
     told = time.monotonic()
     while True:
@@ -212,8 +211,9 @@ def wait_until_running(say: Callable[[str], object]) -> None:
         messages = [one.message for one in application.deployments.values() if one.message] or [application.message]
         if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
             raise InputError(f"the endpoint does not start: {reason(messages[0])}")
-        if time.monotonic() - told > TELL_S:
-            say(f"the endpoint is starting: {reason(messages[0])}")
+        if time.monotonic() - told > every_s:
+            states = [f"{name} {one.replica_states}" for name, one in application.deployments.items()]
+            say(f"the endpoint is starting: {reason(messages[0]) if messages[0] else ', '.join(states)}")
             told = time.monotonic()
         time.sleep(0.1)
 

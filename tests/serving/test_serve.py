@@ -2,9 +2,12 @@
 new snapshot taken over while requests flow."""
 
 import json
+import shutil
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -111,5 +114,34 @@ def test_a_second_start_does_not_open_the_first_endpoint(archive, cluster, first
         again = start(served(archive, keys=KEYS, **second)).replace("0.0.0.0", "127.0.0.1")
         assert again == url
         assert ask(f"{again}/v1/version")["snapshot"] == 1
+    finally:
+        serve.shutdown()
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_cannot_start_says_why(archive, models, cluster, tmp_path):
+    from ray import serve
+
+    from mcmfh.serving import deployment
+
+    said = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "GPU" in line:
+            raise KeyboardInterrupt  # of a user who has read it
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deployment.start(served(archive, port=free_port(), num_gpus=0.5), say, every_s=0.5)
+        assert "STARTING" in said[0]
+        serve.delete(deployment.APPLICATION)
+        whole = Path(models[1].bundle.removeprefix("file://"))
+        bundle = shutil.copytree(whole, tmp_path / whole.name)
+        other = f"file://{tmp_path}/archives/other"
+        publish_rows(other, rows(["i1"]), model=replace(models[1], bundle=f"file://{bundle}"))
+        (bundle / "model.safetensors").write_bytes(b"damaged")
+        with pytest.raises(InputError, match=r"the endpoint does not start: .*model\.safetensors"):
+            deployment.start(served(other, port=free_port()))
     finally:
         serve.shutdown()
