@@ -10,6 +10,7 @@ import numpy as np
 from mcmfh.embeddings.seen import Seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
+from mcmfh.hashing.closed_form import closed_form_guide
 from mcmfh.hashing.coder import Shape
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
@@ -38,6 +39,7 @@ class Prepared:
     embedded: tuple[int, int] | None  # (embedded, listed) train and validation items of the archive, where there is one
     unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
+    group: np.ndarray  # str[N]: patient or case
 
     @property
     def image(self) -> np.ndarray:
@@ -46,6 +48,10 @@ class Prepared:
     @property
     def report(self) -> np.ndarray:
         return self.rows[:, self.widths[0] : sum(self.widths[:2])]
+
+    @property
+    def guide(self) -> np.ndarray:
+        return self.rows[:, sum(self.widths[:2]) : sum(self.widths[:3])]
 
     def first_model(self) -> Mcmfh:
         """The untrained model, with the standardisation of the train pairs."""
@@ -95,6 +101,12 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
             (_standard(held_out.image, image), _standard(held_out.report, report)),
         )
         teacher, temperature = chosen.name, settings.temperature or chosen.temperature
+    read: list[str] = []
+    if settings.method == "closed_form":
+        closed_form = closed_form_guide(table, train, settings)
+        guide, teacher = closed_form.rows, closed_form.name
+        read = [] if settings.supervised else _closed_form_inputs(table.select(train))
+        settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
     parts = (image, report, guide, labels[train] if settings.supervised else labels[train][:, :0])
@@ -103,7 +115,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
     # The guide is left out: its last bits may depend on how many threads the linear algebra uses.
     contents = [files.digest(part.tobytes()) for part in (image, report, parts[3])]
-    fingerprint = files.digest([settings.work, contents, teacher, temperature])
+    fingerprint = files.digest([settings.work, contents, teacher, temperature, *read])
     seen = Seen.of_table(table.select(train | (table.split == "validation")))
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
     return Prepared(
@@ -122,6 +134,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         embedded,
         unlabelled,
         fingerprint,
+        table.group[train],
     )
 
 
@@ -133,12 +146,22 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     table = _labelled_as_chosen(table.select(table.paired), settings)
     train, validation = (table.of_split(split) for split in ("train", "validation"))
     content = "image", "report", "group"
+    read = _closed_form_inputs(train) if settings.method == "closed_form" and not settings.supervised else []
     return files.digest(
         [
+            *read,
             train.digest(*content, *(("labels",) if settings.supervised else ())),
             validation.digest(*content, "study", "text_key", "labels"),
         ]
     )
+
+
+def _closed_form_inputs(train: EmbeddingTable) -> list[str]:
+    """Digests of what the closed form reads of train pairs beside their embeddings."""
+    return [
+        "" if train.asserted is None else train.digest("asserted"),
+        "" if train.concepts is None else train.concepts.digest,
+    ]
 
 
 def _labelled_as_chosen(table: EmbeddingTable, settings: TrainSettings) -> EmbeddingTable:
