@@ -9,8 +9,9 @@ import numpy as np
 
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.hashing.guides import guide_parts, label_guide, label_weights
+from mcmfh.hashing.guides import guide_parts
 from mcmfh.hashing.kernel_hash import group_folds
+from mcmfh.hashing.label_weights import label_guide, label_weights
 from mcmfh.hashing.settings import TrainSettings
 
 
@@ -30,7 +31,7 @@ def closed_form_guide(table: EmbeddingTable, train: np.ndarray, settings: TrainS
         used = labels.any(0)
         names = tuple(np.array(table.label_names)[used])
         weights = label_weights(labels[:, used], names, dict(settings.family_weights))
-        return Guide(label_guide(labels[:, used], weights), "labels")
+        return Guide(label_guide(labels[:, used], names, weights), "labels")
     if settings.concepts and table.concepts is None:
         raise InputError("closed-form training needs encoded concepts; train by jobs/train.py, or set concepts: null")
     pairs = table.select(train)

@@ -1,14 +1,12 @@
-"""Guides of the closed form: the vectors that both modalities learn to predict, without labels or from them.
+"""Guides without labels, of parts at several scales: what both modalities learn to predict.
 
-Without labels a guide has parts at several scales:
 - concepts: which phrases of each family a report resembles, and the same as the image predicts it;
 - fine: canonical directions of image and asserted report, all weighing the same, among them those that tell findings;
 - coarse: the same weighed by σ·(σ/σ₁)³, of which the leading ones are anatomy.
 What a report negates is left out of all three. A mix says how much each part counts.
-Shapes: N train pairs · G guide width · C labels.
+Shapes: N train pairs · G guide width.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,22 +65,6 @@ def concept_profile(report: np.ndarray, phrases: np.ndarray) -> np.ndarray:
     shares = np.exp(scores - scores.max(1, keepdims=True))
     profile: np.ndarray = np.sqrt(shares / shares.sum(1, keepdims=True))
     return profile
-
-
-def label_guide(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """float32[N, C] centred: labels bool[N, C] times their weights float[C] (see `label_weights`)."""
-    guide: np.ndarray = ((labels - labels.mean(0)) * weights).astype(np.float32)
-    return guide
-
-
-def label_weights(labels: np.ndarray, names: tuple[str, ...], families: Mapping[str, float]) -> np.ndarray:
-    """float64[C]: idf, log(N / n_l) over labels bool[N, C], times the weight of the label's family (1 unless given).
-
-    A rare finding then counts for more than a common region, as in the graded measures.
-    """
-    idf = np.log(len(labels) / np.maximum(labels.sum(0), 1))
-    weights: np.ndarray = idf * np.array([families.get(name.partition(":")[0], 1.0) for name in names])
-    return weights
 
 
 def principal(rows: np.ndarray, width: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
 from mcmfh.hashing.closed_form import closed_form_guide
 from mcmfh.hashing.coder import Shape
+from mcmfh.hashing.label_weights import TEMPERATURE, label_shares, label_weights, soft_labels
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.teachers import choose_teacher
@@ -77,7 +78,6 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     if settings.supervised and not table.labels.any():
         which = f" that begin with {', '.join(settings.labels)}" if settings.labels else ""
         raise InputError(f"supervised training found no labels{which}; add them or set supervised: false")
-    labels = table.labels
     train = table.split == "train"
     unlabelled = int((train & ~table.labelled).sum()) if settings.supervised else 0
     if settings.supervised:
@@ -101,6 +101,11 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
             (_standard(held_out.image, image), _standard(held_out.report, report)),
         )
         teacher, temperature = chosen.name, settings.temperature or chosen.temperature
+    labels = table.labels[train] if settings.supervised else table.labels[train][:, :0]
+    if settings.supervised and settings.method == "mcmfh" and settings.targets == "graded":
+        weights = label_weights(labels, table.label_names, dict(settings.family_weights))
+        guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
+        teacher, temperature = "labels", settings.temperature or TEMPERATURE
     read: list[str] = []
     if settings.method == "closed_form":
         closed_form = closed_form_guide(table, train, settings)
@@ -109,7 +114,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
-    parts = (image, report, guide, labels[train] if settings.supervised else labels[train][:, :0])
+    parts = (image, report, guide, labels)
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)

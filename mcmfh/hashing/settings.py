@@ -81,7 +81,9 @@ class TrainSettings(RunSettings, ModelSettings):
 
     supervised: bool = False  # labels make the targets; reported apart from unsupervised results
     labels: tuple[str, ...] = ()  # prefixes of the label names to use; () uses all
-    targets: Literal["graded", "onehot"] = "graded"
+    # graded: by the teacher, or with labels by their weighted overlap;  onehot: each pair is like itself alone;
+    # any_label: with labels, all items that share one are alike
+    targets: Literal["graded", "onehot", "any_label"] = "graded"
     teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0)
@@ -93,7 +95,7 @@ class TrainSettings(RunSettings, ModelSettings):
     ridge: float = Field(1e-4, gt=0)  # closed_form: as a share of the train pairs
     concepts: str | None = MESH  # closed_form without labels: a list of phrases (embeddings/concepts.py); null: none
     mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # shares of concepts, fine and coarse in the guide
-    family_weights: tuple[tuple[str, float], ...] = ()  # with labels: {finding: 2}; of other families 1
+    family_weights: tuple[tuple[str, float], ...] = ()  # with labels, graded: {finding: 2}; of other families 1
     balance: float = Field(0.1, ge=0)
     decorrelation: float = Field(0.01, ge=0)
 
@@ -122,6 +124,8 @@ class TrainSettings(RunSettings, ModelSettings):
 
     @model_validator(mode="after")
     def _check_parts(self) -> "TrainSettings":
+        if self.targets == ("onehot" if self.supervised else "any_label"):
+            raise ValueError(f"targets {self.targets} do not go with supervised: {str(self.supervised).lower()}")
         for part in ("experts", "gating_loss", "distillation", "missing_token"):
             if not self.fusion and getattr(self, part) not in (0, False, 1):
                 raise ValueError(f"{part} needs fusion: true")

@@ -41,6 +41,7 @@ RECIPE_ROWS: dict[str, dict[str, Any]] = {
     "MCMFH (every part of the paper)": {"recipe": "paper"},
     "closed form": {"method": "closed_form"},
     "MCMFH (supervised)": {"supervised": True},
+    "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},
     "closed form (supervised)": {"method": "closed_form", "supervised": True},
 }
 

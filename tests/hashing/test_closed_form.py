@@ -10,7 +10,7 @@ from support.planted import planted_table, small
 
 from mcmfh.embeddings.concepts import Concepts, Phrase
 from mcmfh.errors import InputError
-from mcmfh.hashing.guides import concept_profile, guide_parts, label_weights, principal
+from mcmfh.hashing.guides import concept_profile, guide_parts, principal
 from mcmfh.hashing.kernel_hash import FourierFeatures, group_folds, kernel_ridge
 from mcmfh.hashing.preparation import prepare, training_digest
 from mcmfh.hashing.settings import TrainSettings
@@ -107,13 +107,6 @@ def test_principal_directions_come_in_the_order_of_their_variance():
     assert all(left >= right for left, right in pairwise(variances))
     exact = np.sort(np.linalg.eigvalsh(np.cov(rows.T, bias=True)))[::-1][:4]
     np.testing.assert_allclose(variances, exact, rtol=5e-2)
-
-
-def test_a_rare_label_of_a_heavy_family_weighs_most():
-    labels = np.zeros((100, 3), bool)
-    labels[:90, 0] = labels[:10, 1] = labels[90:, 2] = True
-    weights = label_weights(labels, ("region:a", "finding:b", "plain"), {"finding": 2.0})
-    np.testing.assert_allclose(weights, [np.log(100 / 90), 2 * np.log(10), np.log(10)])
 
 
 def test_the_supervised_guide_leaves_out_pairs_without_labels():
