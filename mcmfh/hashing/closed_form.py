@@ -9,10 +9,15 @@ import numpy as np
 
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.hashing.guides import guide_parts
+from mcmfh.hashing.guides import Parts, guide_parts
 from mcmfh.hashing.kernel_hash import group_folds
 from mcmfh.hashing.label_weights import label_guide, label_weights
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.teachers import unit
+
+# Shares of concepts, fine and coarse. The network learns coarse likeness best; fine directions made its codes worse.
+TEACHER_MIX = (0.4, 0.0, 0.6)
+TEACHER_WIDTH = 256
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,25 @@ def closed_form_guide(table: EmbeddingTable, train: np.ndarray, settings: TrainS
         names = tuple(np.array(table.label_names)[used])
         weights = label_weights(labels[:, used], names, dict(settings.family_weights))
         return Guide(label_guide(labels[:, used], names, weights), "labels")
-    if settings.concepts and table.concepts is None:
-        raise InputError("closed-form training needs encoded concepts; train by jobs/train.py, or set concepts: null")
-    pairs = table.select(train)
+    parts = _parts(table.select(train), settings)
+    return Guide(parts.mix(*settings.mix, settings.guide_width), "concepts and pairs" if parts.families else "pairs")
+
+
+def concepts_teacher(pairs: EmbeddingTable, settings: TrainSettings) -> np.ndarray:
+    """float32[N, G] unit rows: the teacher "concepts" of the network, which mixes concepts into the coarse directions.
+
+    Raises InputError where the table lacks what train.concepts asks for.
+    """
+    guide: np.ndarray = unit(_parts(pairs, settings).mix(*TEACHER_MIX, TEACHER_WIDTH, centred=False))
+    return guide
+
+
+def _parts(pairs: EmbeddingTable, settings: TrainSettings) -> Parts:
+    if settings.concepts and pairs.concepts is None:
+        raise InputError("this training needs encoded concepts; train by jobs/train.py, or set train.concepts: null")
     asserted = pairs.report if pairs.asserted is None else pairs.asserted
     folds = group_folds(pairs.group, settings.seed)
-    parts = guide_parts(_standard(pairs.image), _standard(asserted), pairs.concepts, asserted, folds)
-    return Guide(parts.mix(*settings.mix, settings.guide_width), "concepts and pairs" if parts.families else "pairs")
+    return guide_parts(_standard(pairs.image), _standard(asserted), pairs.concepts, asserted, folds)
 
 
 def _standard(x: np.ndarray) -> np.ndarray:

@@ -30,14 +30,15 @@ class Parts:
     fine: np.ndarray
     coarse: np.ndarray
 
-    def mix(self, concepts: float, fine: float, coarse: float, width: int) -> np.ndarray:
-        """float32[N, G] centred, G ≤ width: the leading principal components of the mixed parts.
+    def mix(self, concepts: float, fine: float, coarse: float, width: int, centred: bool = True) -> np.ndarray:
+        """float32[N, G], G ≤ width: the leading principal components of the mixed parts, `centred` or about the origin.
 
         Cosines of the mixed rows are the weighted mean of the parts' cosines; the families share `concepts` equally.
         """
         shares = [*((concepts / len(self.families), part) for part in self.families)] if self.families else []
         shares += [(fine, self.fine), (coarse, self.coarse)]
-        return principal(unit(np.concatenate([np.sqrt(share) * part for share, part in shares if share], 1)), width)
+        mixed = unit(np.concatenate([np.sqrt(share) * part for share, part in shares if share], 1))
+        return principal(mixed - mixed.mean(0) if centred else mixed, width)
 
 
 def guide_parts(
@@ -68,11 +69,11 @@ def concept_profile(report: np.ndarray, phrases: np.ndarray) -> np.ndarray:
 
 
 def principal(rows: np.ndarray, width: int) -> np.ndarray:
-    """float32[N, G]: the rows less their mean in their first G ≤ `width` principal directions."""
-    centred = torch.from_numpy((rows - rows.mean(0)).astype(np.float32))
+    """float32[N, G]: the rows in their first G ≤ `width` principal directions about the origin."""
+    matrix = torch.from_numpy(rows.astype(np.float32))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        left, size, _ = torch.svd_lowrank(centred, min(width, *centred.shape), niter=3)
+        left, size, _ = torch.svd_lowrank(matrix, min(width, *matrix.shape), niter=3)
     scores: np.ndarray = (left * size).numpy()
     return scores
 

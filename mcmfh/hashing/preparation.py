@@ -10,8 +10,9 @@ import numpy as np
 from mcmfh.embeddings.seen import Seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
-from mcmfh.hashing.closed_form import closed_form_guide
+from mcmfh.hashing.closed_form import closed_form_guide, concepts_teacher
 from mcmfh.hashing.coder import Shape
+from mcmfh.hashing.guides import COARSE
 from mcmfh.hashing.label_weights import TEMPERATURE, label_shares, label_weights, soft_labels
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
@@ -93,7 +94,11 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     validation = table.of_split("validation")
     guide = np.empty((len(image), 0), np.float32)
     teacher, temperature, agreement = "none", 1.0, dict[str, float]()
-    if settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded":
+    by_teacher = settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded"
+    if by_teacher and settings.teacher == "concepts":
+        guide = concepts_teacher(table.select(train), settings)
+        teacher, temperature = "concepts", settings.temperature or COARSE.temperature
+    elif by_teacher:
         held_out = sample(validation)
         chosen, guide, agreement = choose_teacher(
             settings.teacher,
@@ -106,11 +111,10 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         weights = label_weights(labels, table.label_names, dict(settings.family_weights))
         guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
         teacher, temperature = "labels", settings.temperature or TEMPERATURE
-    read: list[str] = []
+    read = _concept_inputs(table.select(train)) if settings.reads_concepts else []
     if settings.method == "closed_form":
         closed_form = closed_form_guide(table, train, settings)
         guide, teacher = closed_form.rows, closed_form.name
-        read = [] if settings.supervised else _closed_form_inputs(table.select(train))
         settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
@@ -151,7 +155,7 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     table = _labelled_as_chosen(table.select(table.paired), settings)
     train, validation = (table.of_split(split) for split in ("train", "validation"))
     content = "image", "report", "group"
-    read = _closed_form_inputs(train) if settings.method == "closed_form" and not settings.supervised else []
+    read = _concept_inputs(train) if settings.reads_concepts else []
     return files.digest(
         [
             *read,
@@ -161,8 +165,8 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     )
 
 
-def _closed_form_inputs(train: EmbeddingTable) -> list[str]:
-    """Digests of what the closed form reads of train pairs beside their embeddings."""
+def _concept_inputs(train: EmbeddingTable) -> list[str]:
+    """Digests of the concepts, and of what the reports of train pairs assert."""
     return [
         "" if train.asserted is None else train.digest("asserted"),
         "" if train.concepts is None else train.concepts.digest,

@@ -84,7 +84,8 @@ class TrainSettings(RunSettings, ModelSettings):
     # graded: by the teacher, or with labels by their weighted overlap;  onehot: each pair is like itself alone;
     # any_label: with labels, all items that share one are alike
     targets: Literal["graded", "onehot", "any_label"] = "graded"
-    teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
+    # auto chooses among the others without labels; concepts, which reads the reports once more, must be asked for
+    teacher: Literal["auto", "cca", "cca_even", "both", "report", "image", "concepts"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0)
     intra: float = Field(0.5, ge=0)
@@ -93,7 +94,7 @@ class TrainSettings(RunSettings, ModelSettings):
     gating_loss: float = Field(0.0, ge=0)
     quantisation: float = Field(0.0, ge=0)
     ridge: float = Field(1e-4, gt=0)  # closed_form: as a share of the train pairs
-    concepts: str | None = MESH  # closed_form without labels: a list of phrases (embeddings/concepts.py); null: none
+    concepts: str | None = MESH  # closed_form, teacher concepts: a list (embeddings/concepts.py); null: none
     mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # shares of concepts, fine and coarse in the guide
     family_weights: tuple[tuple[str, float], ...] = ()  # with labels, graded: {finding: 2}; of other families 1
     balance: float = Field(0.1, ge=0)
@@ -126,6 +127,8 @@ class TrainSettings(RunSettings, ModelSettings):
     def _check_parts(self) -> "TrainSettings":
         if self.targets == ("onehot" if self.supervised else "any_label"):
             raise ValueError(f"targets {self.targets} do not go with supervised: {str(self.supervised).lower()}")
+        if self.teacher == "concepts" and self.concepts is None:
+            raise ValueError("teacher concepts needs a list of concepts; set concepts")
         for part in ("experts", "gating_loss", "distillation", "missing_token"):
             if not self.fusion and getattr(self, part) not in (0, False, 1):
                 raise ValueError(f"{part} needs fusion: true")
@@ -138,7 +141,8 @@ class TrainSettings(RunSettings, ModelSettings):
     @property
     def reads_concepts(self) -> bool:
         """Whether training reads concepts and asserted reports."""
-        return self.method == "closed_form" and not self.supervised and self.concepts is not None
+        reads = self.method == "closed_form" or (self.method == "mcmfh" and self.teacher == "concepts")
+        return reads and not self.supervised and self.concepts is not None
 
     @property
     def all_bits(self) -> tuple[int, ...]:

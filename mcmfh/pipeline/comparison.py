@@ -39,6 +39,7 @@ class Row:
 RECIPE_ROWS: dict[str, dict[str, Any]] = {
     "MCMFH (default recipe)": {},
     "MCMFH (every part of the paper)": {"recipe": "paper"},
+    "MCMFH (concepts)": {"teacher": "concepts"},
     "closed form": {"method": "closed_form"},
     "MCMFH (supervised)": {"supervised": True},
     "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},

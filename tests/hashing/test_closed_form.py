@@ -102,7 +102,7 @@ def test_a_profile_is_a_distribution_over_the_phrases():
 def test_principal_directions_come_in_the_order_of_their_variance():
     rng = np.random.default_rng(4)
     rows = rng.standard_normal((50, 12)) * np.arange(12, 0, -1)
-    found = principal(rows, 4)
+    found = principal(rows - rows.mean(0), 4)
     variances = found.var(0)
     assert all(left >= right for left, right in pairwise(variances))
     exact = np.sort(np.linalg.eigvalsh(np.cov(rows.T, bias=True)))[::-1][:4]
@@ -151,3 +151,20 @@ def test_family_weights_are_read_as_a_mapping_and_settings_stay_hashable():
     assert settings.family_weights == (("finding", 2.0),)
     assert TrainSettings.model_validate(settings.model_dump()) == settings
     assert len({settings, TrainSettings()}) == 2
+
+
+def test_the_teacher_of_concepts_is_the_mix_in_unit_rows():
+    table = with_concepts(planted_table())
+    settings = small("default", teacher="concepts")
+    prepared = prepare(table, settings)
+    assert (prepared.teacher, prepared.temperature) == ("concepts", 0.1)
+    np.testing.assert_allclose(np.linalg.norm(prepared.guide, axis=1), 1, atol=1e-5)
+    pairs = table.of_split("train")
+    image, report = ((x - x.mean(0)) / (x.std(0) + 1e-6) for x in (pairs.image, pairs.report))
+    folds = group_folds(pairs.group, settings.seed)
+    parts = guide_parts(image, report, pairs.concepts, pairs.asserted, folds)
+    cosine = 0.2 * sum(part @ part.T for part in parts.families) + 0.6 * parts.coarse @ parts.coarse.T
+    np.testing.assert_allclose(prepared.guide @ prepared.guide.T, cosine, atol=0.02)
+    assert prepare(replace(table, asserted=table.asserted + 1), settings).fingerprint != prepared.fingerprint
+    with pytest.raises(ValueError, match="needs a list of concepts"):
+        small("default", teacher="concepts", concepts=None)

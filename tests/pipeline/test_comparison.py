@@ -12,7 +12,7 @@ def test_rows_of_each_comparison():
 
     base = TrainSettings(bits=16, epochs=2, batch_size=64)
     rows = {name: make(base) for name, make in ROWS.items()}
-    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False] * 3 + [True] * 3
+    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False] * 4 + [True] * 3
     assert {row.baseline for row in rows["methods"] if row.baseline} >= {"lsh", "cca-itq", "ucmfh", "dscph", "ddbh"}
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"

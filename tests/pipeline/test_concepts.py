@@ -66,6 +66,15 @@ def test_an_encoder_without_texts_is_refused(archive):
         with_concepts(config, divided, SPEC, table, Encoder())
 
 
-@pytest.mark.parametrize(("options", "reads"), [({}, True), ({"supervised": True}, False), ({"method": "itq"}, False)])
-def test_only_closed_form_training_without_labels_reads_them(archive, options, reads):
+@pytest.mark.parametrize(
+    ("options", "reads"),
+    [
+        ({}, True),
+        ({"supervised": True}, False),
+        ({"method": "itq"}, False),
+        ({"method": "mcmfh"}, False),
+        ({"method": "mcmfh", "teacher": "concepts"}, True),
+    ],
+)
+def test_only_what_learns_from_concepts_without_labels_reads_them(archive, options, reads):
     assert archive[0].train.model_copy(update=options).reads_concepts == reads
