@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mcmfh.embeddings.concepts import Concepts
 from mcmfh.embeddings.coverage import Coverage
 from mcmfh.errors import InputError
 from mcmfh.store import files
@@ -36,6 +37,9 @@ class EmbeddingTable:
     met_in_train: np.ndarray | None = None  # bool[N]: not in training, but its text or a twin of its picture is
     coverage: Coverage | None = None  # of the archive that the items come from
     archive: str = ""  # that names of studies and patients hold in; "" where they are qualified by it
+    # What closed-form training reads beside embeddings (see pipeline/concepts.py), None where nothing asked for it.
+    asserted: np.ndarray | None = None  # float32[N, D_T]: of what the reports of train items assert; others have zeros
+    concepts: Concepts | None = None
     split_line: str = ""
     split_digest: str = ""
     archive_digest: str = ""  # of all items that are listed and of what was embedded of them

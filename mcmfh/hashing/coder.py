@@ -13,10 +13,11 @@ from mcmfh.errors import InputError
 from mcmfh.hashing.canary import AllLogits
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.itq import LinearHash
+from mcmfh.hashing.kernel_hash import KernelHash
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.settings import ModelSettings
 
-Model = Mcmfh | LinearHash
+Model = Mcmfh | LinearHash | KernelHash
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Shape:
         """The model with its first weights."""
         if self.settings.method == "itq":
             return LinearHash(self.image_width, self.report_width, self.bits)
+        if self.settings.method == "closed_form":
+            return KernelHash(self.settings, self.image_width, self.report_width, self.bits, self.seed)
         return Mcmfh(self.settings, self.image_width, self.report_width, self.bits, self.seed)
 
     def to_json(self) -> dict[str, Any]:

@@ -26,8 +26,8 @@ class Pairs:
 
     image: Tensor  # float32[n, D_I]
     report: Tensor  # float32[n, D_T]
-    guide: Tensor  # float32[n, G], unit rows
-    labels: Tensor  # bool[n, C]
+    guide: Tensor  # float32[n, G]: unit rows, or with labels the shares of their weights
+    labels: Tensor  # float32[n, C] in 0 … 1; 1 where an item has the label
 
     def __len__(self) -> int:
         return len(self.image)
@@ -39,7 +39,7 @@ class Pairs:
     def from_rows(cls, rows: Tensor, widths: Sequence[int], device: str | torch.device) -> "Pairs":
         """Split float32[n, D_I + D_T + G + C] into its parts, on `device`."""
         image, report, guide, labels = rows.to(device).split(list(widths), 1)
-        return cls(image.contiguous(), report.contiguous(), guide.contiguous(), labels > 0)
+        return cls(image.contiguous(), report.contiguous(), guide.contiguous(), labels.contiguous())
 
 
 def make_optimizer(trainee: Trainee, settings: TrainSettings) -> torch.optim.AdamW:
@@ -62,8 +62,10 @@ def batches(n: int, settings: TrainSettings) -> Iterator[Tensor]:
 
 def batch_target(pairs: Pairs, settings: TrainSettings, temperature: float) -> Tensor:
     """[B, B] targets of the global batch; `pairs` are this worker's rows of it."""
+    if settings.supervised and settings.targets == "graded":
+        return targets.from_overlap(gather_rows(pairs.guide), gather_rows(pairs.labels), temperature)
     if settings.supervised:
-        return targets.from_labels(gather_rows(pairs.labels.float()) > 0)
+        return targets.from_labels(gather_rows(pairs.labels) > 0)
     if settings.targets == "onehot":
         return targets.one_hot(len(pairs) * world_size(), pairs.image.device)
     return targets.graded(gather_rows(pairs.guide), temperature)

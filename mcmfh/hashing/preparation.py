@@ -10,7 +10,10 @@ import numpy as np
 from mcmfh.embeddings.seen import Seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.errors import InputError
+from mcmfh.hashing.closed_form import closed_form_guide, concepts_teacher
 from mcmfh.hashing.coder import Shape
+from mcmfh.hashing.guides import COARSE
+from mcmfh.hashing.label_weights import TEMPERATURE, label_shares, label_weights, soft_labels
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.spread import spread
@@ -39,6 +42,7 @@ class Prepared:
     embedded: tuple[int, int] | None  # (embedded, listed) train and validation items of the archive, where there is one
     unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
+    group: np.ndarray  # str[N]: patient or case
 
     @property
     def image(self) -> np.ndarray:
@@ -47,6 +51,10 @@ class Prepared:
     @property
     def report(self) -> np.ndarray:
         return self.rows[:, self.widths[0] : sum(self.widths[:2])]
+
+    @property
+    def guide(self) -> np.ndarray:
+        return self.rows[:, sum(self.widths[:2]) : sum(self.widths[:3])]
 
     def first_model(self) -> Mcmfh:
         """The untrained model, with the standardisation of the train pairs."""
@@ -72,7 +80,6 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     if settings.supervised and not table.labels.any():
         which = f" that begin with {', '.join(settings.labels)}" if settings.labels else ""
         raise InputError(f"supervised training found no labels{which}; add them or set supervised: false")
-    labels = table.labels
     train = table.split == "train"
     unlabelled = int((train & ~table.labelled).sum()) if settings.supervised else 0
     if settings.supervised:
@@ -88,7 +95,11 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     validation = table.of_split("validation")
     guide = np.empty((len(image), 0), np.float32)
     teacher, temperature, agreement = "none", 1.0, dict[str, float]()
-    if settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded":
+    by_teacher = settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded"
+    if by_teacher and settings.teacher == "concepts":
+        guide = concepts_teacher(table.select(train), settings)
+        teacher, temperature = "concepts", settings.temperature or COARSE.temperature
+    elif by_teacher:
         held_out = sample(validation)
         chosen, guide, agreement = choose_teacher(
             settings.teacher,
@@ -96,15 +107,25 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
             (_standard(held_out.image, image), _standard(held_out.report, report)),
         )
         teacher, temperature = chosen.name, settings.temperature or chosen.temperature
+    labels = table.labels[train] if settings.supervised else table.labels[train][:, :0]
+    if settings.supervised and settings.method == "mcmfh" and settings.targets == "graded":
+        weights = label_weights(labels, table.label_names, dict(settings.family_weights))
+        guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
+        teacher, temperature = "labels", settings.temperature or TEMPERATURE
+    read = _concept_inputs(table.select(train)) if settings.reads_concepts else []
+    if settings.method == "closed_form":
+        closed_form = closed_form_guide(table, train, settings)
+        guide, teacher = closed_form.rows, closed_form.name
+        settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
-    parts = (image, report, guide, labels[train] if settings.supervised else labels[train][:, :0])
+    parts = (image, report, guide, labels)
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))
     shape = Shape(model_settings, image.shape[1], report.shape[1], settings.all_bits, settings.seed)
     # The guide is left out: its last bits may depend on how many threads the linear algebra uses.
     contents = [files.digest(part.tobytes()) for part in (image, report, parts[3])]
-    fingerprint = files.digest([settings.work, contents, teacher, temperature])
+    fingerprint = files.digest([settings.work, contents, teacher, temperature, *read])
     seen = Seen.of_table(table.select(train | (table.split == "validation")))
     widths = (image.shape[1], report.shape[1], guide.shape[1], parts[3].shape[1])
     return Prepared(
@@ -123,6 +144,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         embedded,
         unlabelled,
         fingerprint,
+        table.group[train],
     )
 
 
@@ -134,12 +156,22 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     table = _labelled_as_chosen(table.select(table.paired), settings)
     train, validation = (table.of_split(split) for split in ("train", "validation"))
     content = "image", "report", "group"
+    read = _concept_inputs(train) if settings.reads_concepts else []
     return files.digest(
         [
+            *read,
             train.digest(*content, *(("labels",) if settings.supervised else ())),
             validation.digest(*content, "study", "text_key", "labels"),
         ]
     )
+
+
+def _concept_inputs(train: EmbeddingTable) -> list[str]:
+    """Digests of the concepts, and of what the reports of train pairs assert."""
+    return [
+        "" if train.asserted is None else train.digest("asserted"),
+        "" if train.concepts is None else train.concepts.digest,
+    ]
 
 
 def _labelled_as_chosen(table: EmbeddingTable, settings: TrainSettings) -> EmbeddingTable:

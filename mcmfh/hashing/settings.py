@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mcmfh.embeddings.concepts import MESH
 from mcmfh.learning.run_settings import RunSettings
 
 Bits = int | tuple[int, ...]
@@ -43,7 +44,7 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["mcmfh", "itq"] = "mcmfh"
+    method: Literal["mcmfh", "itq", "closed_form"] = "mcmfh"
     hidden: int = Field(512, ge=1)  # width of the hash heads' trunk
     input_dropout: float = Field(0.2, ge=0, lt=1)
     dropout: float = Field(0.4, ge=0, lt=1)
@@ -59,6 +60,9 @@ class ModelSettings(BaseModel):
     expert_hidden: int = Field(2048, ge=1)
     missing_token: bool = False  # queries pass the fusion transformer too, with a MISSING token as the other side
     missing_dropout: float = Field(0.3, ge=0, le=0.5)  # with missing_token: how often training drops each side
+    features: int = Field(4096, ge=8)  # closed_form: random Fourier features of each modality
+    kernel_width: float = Field(0.25, gt=0)  # of the Gaussian kernel, as a share of 1 / embedding width
+    guide_width: int = Field(128, ge=1)  # of what both modalities predict; with labels it is their number
 
 
 class TrainSettings(RunSettings, ModelSettings):
@@ -78,8 +82,11 @@ class TrainSettings(RunSettings, ModelSettings):
 
     supervised: bool = False  # labels make the targets; reported apart from unsupervised results
     labels: tuple[str, ...] = ()  # prefixes of the label names to use; () uses all
-    targets: Literal["graded", "onehot"] = "graded"
-    teacher: Literal["auto", "cca", "cca_even", "both", "report", "image"] = "auto"
+    # graded: by the teacher, or with labels by their weighted overlap;  onehot: each pair is like itself alone;
+    # any_label: with labels, all items that share one are alike
+    targets: Literal["graded", "onehot", "any_label"] = "graded"
+    # auto chooses among the others without labels; concepts, which reads the reports once more, must be asked for
+    teacher: Literal["auto", "cca", "cca_even", "both", "report", "image", "concepts"] = "auto"
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0, le=MAX_SCALE)
     intra: float = Field(0.5, ge=0)
@@ -87,6 +94,10 @@ class TrainSettings(RunSettings, ModelSettings):
     distillation: float = Field(0.0, ge=0)
     gating_loss: float = Field(0.0, ge=0)
     quantisation: float = Field(0.0, ge=0)
+    ridge: float = Field(1e-4, gt=0)  # closed_form: as a share of the train pairs
+    concepts: str | None = MESH  # closed_form, teacher concepts: a list (embeddings/concepts.py); null: none
+    mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # shares of concepts, fine and coarse in the guide
+    family_weights: tuple[tuple[str, float], ...] = ()  # with labels, graded: {finding: 2}; of other families 1
     balance: float = Field(0.1, ge=0)
     decorrelation: float = Field(0.01, ge=0)
 
@@ -100,6 +111,11 @@ class TrainSettings(RunSettings, ModelSettings):
             preset |= SUPERVISED
         return preset | given
 
+    @field_validator("family_weights", mode="before")
+    @classmethod
+    def _pairs(cls, given: Any) -> Any:
+        return tuple(given.items()) if isinstance(given, dict) else given
+
     @field_validator("bits")
     @classmethod
     def _check_bits(cls, bits: Bits) -> Bits:
@@ -110,14 +126,26 @@ class TrainSettings(RunSettings, ModelSettings):
 
     @model_validator(mode="after")
     def _check_parts(self) -> "TrainSettings":
+        if self.targets == ("onehot" if self.supervised else "any_label"):
+            raise ValueError(f"targets {self.targets} do not go with supervised: {str(self.supervised).lower()}")
+        if self.teacher == "concepts" and self.concepts is None:
+            raise ValueError("teacher concepts needs a list of concepts; set concepts")
         for part in ("experts", "gating_loss", "distillation", "missing_token"):
             if not self.fusion and getattr(self, part) not in (0, False, 1):
                 raise ValueError(f"{part} needs fusion: true")
         if 1 < self.experts < self.top_k:
             raise ValueError(f"top_k {self.top_k} is more than experts {self.experts}")
+        if min(self.mix) < 0 or sum(self.mix) <= 0 or (self.concepts is None and not any(self.mix[1:])):
+            raise ValueError(f"mix {self.mix} leaves nothing to learn from; give three shares, not all of them 0")
         if self.gating_loss and self.experts == 1:
             raise ValueError("gating_loss needs experts: 2 or more")
         return self
+
+    @property
+    def reads_concepts(self) -> bool:
+        """Whether training reads concepts and asserted reports."""
+        reads = self.method == "closed_form" or (self.method == "mcmfh" and self.teacher == "concepts")
+        return reads and not self.supervised and self.concepts is not None
 
     @property
     def all_bits(self) -> tuple[int, ...]:

@@ -25,3 +25,11 @@ def from_labels(labels_BC: Tensor) -> Tensor:
     labels = labels_BC.float()
     shared_BB = ((labels @ labels.T) > 0) | torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return shared_BB / shared_BB.sum(1, keepdim=True)
+
+
+def from_overlap(share_BC: Tensor, labels_BC: Tensor, temperature: float) -> Tensor:
+    """softmax(overlap / temperature) over the batch; the overlap of item i with j is Σ share_i · labels_j.
+
+    share, labels: see `label_shares` and `soft_labels` of label_weights.py.
+    """
+    return (share_BC @ labels_BC.T / temperature).softmax(1)

@@ -22,10 +22,11 @@ def compare_on_archive(
     Finished rows and the page are in `results` (default: the store).
     """
     asked = config.evaluate
-    spec, table = embedding_table(config, archive)
-    refuse_towers_that_saw(spec, table)
     store = results or config.store
     rows = chosen_rows(ROWS[asked.compare](config.train), asked.rows)
+    concepts = any(row.settings and row.settings.reads_concepts for row in rows)
+    spec, table = embedding_table(config, archive, concepts=concepts)
+    refuse_towers_that_saw(spec, table)
     evaluations: list[Evaluation] = []
     measured = compare(rows, asked.seeds, table, spec, config.train.all_bits, store, asked.families)
     for done, more in enumerate(measured, 1):

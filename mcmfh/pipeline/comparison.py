@@ -39,7 +39,11 @@ class Row:
 RECIPE_ROWS: dict[str, dict[str, Any]] = {
     "MCMFH (default recipe)": {},
     "MCMFH (every part of the paper)": {"recipe": "paper"},
+    "MCMFH (concepts)": {"teacher": "concepts"},
+    "closed form": {"method": "closed_form"},
     "MCMFH (supervised)": {"supervised": True},
+    "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},
+    "closed form (supervised)": {"method": "closed_form", "supervised": True},
 }
 
 
@@ -103,7 +107,7 @@ def compare(
     """
     # Models of a comparison are not kept, and running the encoder for their canary would cost more than training them.
     unused = replace(spec, name="precomputed")
-    contents = table.digest("image", "report", *COLUMNS)
+    contents = table.digest("image", "report", *COLUMNS), table.concepts.digest if table.concepts else None
     todo: dict[ray.ObjectRef[list[Evaluation]], str] = {}
     shared = ray.put(table)
     for row in rows:

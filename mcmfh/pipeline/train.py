@@ -10,6 +10,7 @@ from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing import registry
 from mcmfh.hashing.preparation import training_digest
+from mcmfh.pipeline.concepts import with_concepts
 from mcmfh.pipeline.encoder import current_spec, with_device
 from mcmfh.pipeline.split import divide
 from mcmfh.store import files
@@ -34,17 +35,19 @@ class Trained:
 
 
 def embedding_table(
-    config: Config, archive: Archive, spec: EncoderSpec | None = None
+    config: Config, archive: Archive, spec: EncoderSpec | None = None, concepts: bool = False
 ) -> tuple[EncoderSpec, EmbeddingTable]:
     """The encoder `spec` (default: the configured one) and its embeddings of the archive, on the split asked for.
 
-    Where evaluate.train_manifest names another archive, its items are in the table too. Raises InputError where nothing
+    Where evaluate.train_manifest names another archive, its items are in the table too. `concepts`: with what the
+    closed form reads beside embeddings. Raises InputError where nothing
     is embedded, or where a row of a manifest cannot be trained on or scored.
     """
     divided = divide(config, archive)
     spec = spec or current_spec(config)
     folder, widths = embeddings_folder(config.store, spec.digest), (spec.image_width, spec.report_width)
-    return spec, divided.split.apply([load_embeddings(folder, each.items, widths) for each in divided.archives])
+    table = divided.split.apply([load_embeddings(folder, each.items, widths) for each in divided.archives])
+    return spec, with_concepts(config, divided, spec, table) if concepts else table
 
 
 def train_archive(
@@ -56,7 +59,7 @@ def train_archive(
     is resumed, a finished one is reused.
     Raises InputError when a group stands on two sides of the split.
     """
-    spec, table = embedding_table(config, archive, spec)
+    spec, table = embedding_table(config, archive, spec, config.train.reads_concepts)
     assert table.coverage is not None
     embedded = table.coverage.of("train", "validation")
     contents = training_digest(table, config.train)

@@ -4,6 +4,7 @@
       embeddings/<encoder digest>/
         encoder.json                           the identity that the digest is taken of
         units/<unit>.parquet                   results of a unit, one row an item
+        texts/<sha256>.f32                     float32 vectors of texts that are no items, in the order of the texts
         done/<unit>.json                       its marker: create-only, written after the results
         textless/<sha256>                      the units of this list hold no report texts any more
       embeddings/devices/<sha256>.json         the kind of device on which an encoder embeds
@@ -107,6 +108,11 @@ def unit_markers(embeddings: str) -> str:
 def unit_marker(embeddings: str, unit: str) -> str:
     """The marker of a finished unit."""
     return files.join(unit_markers(embeddings), f"{unit}.json")
+
+
+def encoded_texts(embeddings: str, texts: str) -> str:
+    """The vectors of texts that are no items; `texts` is their digest."""
+    return files.join(embeddings, "texts", f"{texts}.f32")
 
 
 # Models and encoders

@@ -21,10 +21,10 @@ from mcmfh.hashing.bundle import load_bundle
 from mcmfh.hashing.coder import Model
 from mcmfh.hashing.completion import complete
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer, steps_of_epoch
-from mcmfh.hashing.itq import fit_itq
 from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.solving import solve
 from mcmfh.hashing.trainee import Trainee
 from mcmfh.learning.checkpoint import unpack_state
 from mcmfh.learning.device import chosen_device
@@ -60,8 +60,8 @@ def train(
     """
     prepared = prepare(table, settings)
     started = time.monotonic()
-    if settings.method == "itq":
-        model: Model = fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
+    if settings.method != "mcmfh":
+        model: Model = solve(prepared)
     else:
         run = files.join(training_folder(store), run_name)
         with reported(run, settings.epochs, steps_of_epoch(len(prepared.rows), settings.batch_size), progress):

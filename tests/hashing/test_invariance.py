@@ -5,9 +5,9 @@ import pytest
 import torch
 from support.planted import RECIPES, small
 
-from mcmfh.hashing.itq import fit_itq
 from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.preparation import prepare
+from mcmfh.hashing.solving import solve
 
 # A bit whose logit is this near to 0 may flip: matrix kernels round differently for different batch shapes.
 MARGIN = 1e-4
@@ -16,9 +16,7 @@ MARGIN = 1e-4
 def build(name, table):
     settings = small(name)
     prepared = prepare(table, settings)
-    if name == "itq":
-        return fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed).eval()
-    return prepared.first_model().eval()
+    return (prepared.first_model() if settings.method == "mcmfh" else solve(prepared)).eval()
 
 
 def logits(model, image=None, report=None):

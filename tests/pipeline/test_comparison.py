@@ -12,13 +12,13 @@ def test_rows_of_each_comparison():
 
     base = TrainSettings(bits=16, epochs=2, batch_size=64)
     rows = {name: make(base) for name, make in ROWS.items()}
-    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False, False, True]
+    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False] * 4 + [True] * 3
     assert {row.baseline for row in rows["methods"] if row.baseline} >= {"lsh", "cca-itq", "ucmfh", "dscph", "ddbh"}
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
     assert rows["bits"][0].settings.all_bits == (8, 16, 32, 64, 128)
-    names = [row.name for row in chosen_rows(rows["methods"], ("MCMFH (s", "lsh"))]
-    assert names == ["MCMFH (supervised); epochs 2; batch_size 64", "lsh"]
+    names = [row.name for row in chosen_rows(rows["methods"], ("MCMFH (e", "lsh"))]
+    assert names == ["MCMFH (every part of the paper); epochs 2; batch_size 64", "lsh"]
     with pytest.raises(InputError, match="begins with 'x'"):
         chosen_rows(rows["methods"], ("x",))
 

@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "hidden": 32,
     "width": 32,
     "expert_hidden": 48,
+    "features": 256,
     "epochs": 4,
     "min_steps": 1,
     "batch_size": 48,
@@ -31,6 +32,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "plain feed-forward": {"recipe": "paper", "experts": 1, "gating_loss": 0.0},
     "supervised": {"supervised": True},
     "itq": {"method": "itq"},
+    "closed form": {"method": "closed_form", "concepts": None},
+    "supervised closed form": {"method": "closed_form", "supervised": True},
 }
 
 

@@ -28,16 +28,21 @@ def topic_precision(uri, table):
     return (test.labels[nearest] & test.labels[:, None]).any(2).mean()
 
 
-@pytest.mark.parametrize("name", ["default", "paper", "missing token", "supervised", "itq"])
+@pytest.mark.parametrize(
+    "name", ["default", "paper", "missing token", "supervised", "itq", "closed form", "supervised closed form"]
+)
 def test_every_recipe_learns_the_planted_topics(name, table, tmp_path):
-    settings = small(name, **({} if name == "itq" else {"epochs": 25, "learning_rate": 3e-3}))
+    settings = small(name)
+    if settings.method == "mcmfh":
+        settings = small(name, epochs=25, learning_rate=3e-3)
     found = train(table, settings, SPEC, str(tmp_path), "run")
     assert topic_precision(found.bundle_uri, table) > 0.6  # chance is one in six
 
 
-def test_the_same_seed_gives_the_same_bundle_and_another_seed_does_not(table, tmp_path):
-    first, again = (train(table, small("paper"), SPEC, str(tmp_path / name), "run") for name in "ab")
-    other = train(table, small("paper", seed=1), SPEC, str(tmp_path / "c"), "run")
+@pytest.mark.parametrize("recipe", ["paper", "closed form", "supervised closed form"])
+def test_the_same_seed_gives_the_same_bundle_and_another_seed_does_not(recipe, table, tmp_path):
+    first, again = (train(table, small(recipe), SPEC, str(tmp_path / name), "run") for name in "ab")
+    other = train(table, small(recipe, seed=1), SPEC, str(tmp_path / "c"), "run")
     assert first.bundle_digest == again.bundle_digest
     assert first.code_digest != other.code_digest
 
