@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mcmfh.cli import keys
 from mcmfh.cli import store as store_commands
 from mcmfh.cli.cluster import Overrides, jobs_app, serve_app, submit
+from mcmfh.cli.replay import replay
 from mcmfh.command import guarded
 from mcmfh.config import load_config
 from mcmfh.errors import InputError
@@ -20,8 +22,8 @@ snapshots_app = typer.Typer(
 )
 app.add_typer(snapshots_app, name="snapshots")
 app.add_typer(store_commands.app, name="store")
-keys_app = typer.Typer(help="Access keys of the endpoint.", no_args_is_help=True)
-app.add_typer(keys_app, name="key")
+app.command()(replay)
+app.add_typer(keys.app, name="key")
 app.command(context_settings={"ignore_unknown_options": True})(submit)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(serve_app, name="serve")
@@ -252,25 +254,3 @@ def collect_garbage(
         gc.collect(garbage)
     said = "deleted" if delete else "would be deleted; --delete does it"
     print(f"{len(garbage.uris)} objects, {garbage.bytes:,} bytes {said}")
-
-
-@keys_app.command()
-def new(
-    name: Annotated[str, typer.Argument(help="Whose key it is; appears in logs.")],
-    requests_per_second: Annotated[float, typer.Option(help="Beyond them: 429.")] = 50,
-) -> None:
-    """Print a fresh key, once, and the line of serve.keys that lets it in."""
-    from pydantic import ValidationError
-
-    from mcmfh.config import KeyConfig
-    from mcmfh.serving.keys import new_key
-
-    key, digest = new_key()
-    try:
-        line = KeyConfig(name=name, sha256=digest, requests_per_second=requests_per_second)
-    except ValidationError as error:
-        fault = error.errors(include_input=False)[0]
-        raise InputError(f"{fault['loc'][0]} of the key: {fault['msg']}; choose another") from error
-    rate = f"{line.requests_per_second:g}"
-    print(f"key, shown this once:  {key}")
-    print(f"line for serve.keys:   - {{name: {line.name}, sha256: {line.sha256}, requests_per_second: {rate}}}")

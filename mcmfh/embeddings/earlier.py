@@ -15,7 +15,7 @@ import pyarrow as pa
 from mcmfh.archive.reports import REPORT_POLICY
 from mcmfh.embeddings import units
 from mcmfh.encoders.spec import EncoderSpec, same_arithmetic, same_encoder
-from mcmfh.store import files, layout
+from mcmfh.store import documents, files, layout
 
 _DIGEST_LENGTH = 64  # of a sha256 in hex; other names below embeddings/ are no encoders
 
@@ -24,7 +24,7 @@ def describe(store: str, spec: EncoderSpec) -> None:
     """Store what the digest of `spec` is taken of beside its embeddings, for later versions to compare."""
     uri = layout.encoder_identity(layout.embeddings_folder(store, spec.digest))
     if not files.exists(uri):
-        files.create(uri, files.canonical_json(spec.identity))
+        documents.create(uri, spec.identity)
 
 
 def earlier_encoders(store: str, spec: EncoderSpec) -> list[str]:
@@ -44,7 +44,7 @@ def needs_proof(embeddings: str, spec: EncoderSpec) -> bool:
 def identity_of(embeddings: str) -> Mapping[str, Any]:
     """What the digest that names the folder is taken of; {} where an early version did not store it."""
     try:
-        identity: Mapping[str, Any] = files.read_json(layout.encoder_identity(embeddings))
+        identity: Mapping[str, Any] = documents.read(layout.encoder_identity(embeddings))
     except FileNotFoundError:
         return {}
     return identity
@@ -112,4 +112,4 @@ def remove_text(embeddings: str, unit: str) -> bool:
 def finish_removal(old: OldTexts) -> None:
     """Remove the plans of earlier versions, which hold reports of tables, and mark the folder as done."""
     files.delete_tree(layout.earlier_plans(old.embeddings))
-    files.create(old.marker, b"{}")
+    documents.create(old.marker, {})

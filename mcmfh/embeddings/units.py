@@ -26,7 +26,8 @@ def write_unit(folder: str, unit: str, table: pa.Table) -> dict[str, Any]:
     sink = io.BytesIO()
     pq.write_table(table.combine_chunks(), sink, compression="zstd")
     data = sink.getvalue()
-    files.create(layout.unit_uri(folder, unit), data)
+    if not files.create(layout.unit_uri(folder, unit), data):  # left by a worker that died before the marker
+        data = files.read(layout.unit_uri(folder, unit))
     quarantined = table.num_rows - table["reason"].null_count
     marker = {"file": files.digest(data), "rows": table.num_rows, "quarantined": quarantined}
     documents.create(layout.unit_marker(folder, unit), marker)

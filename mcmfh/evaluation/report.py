@@ -89,7 +89,7 @@ def read_evaluations(folder: str) -> list[Evaluation]:
 
 def read_provenance(folder: str) -> Provenance:
     """What the page below `folder` was made from. Raises InputError for a page that does not say it."""
-    if not (recorded := files.read_json(evaluation_scores(folder)).get("provenance")):
+    if not (recorded := documents.read(evaluation_scores(folder)).get("provenance")):
         raise InputError(f"the page in '{folder}' does not say what it was made from; evaluate again")
     return Provenance.from_json(recorded)
 

@@ -1,5 +1,6 @@
 """A query: what is searched for, and how."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -43,6 +44,8 @@ class Query(BaseModel):
             raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
         if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
             raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
+        if not all(map(_is_plain, [*where, *values])):
+            raise ValueError("where holds NaN, an infinite number or half a character; leave it out")
         return where
 
     @model_validator(mode="after")
@@ -101,6 +104,13 @@ def _values(condition: Any) -> Iterator[Any]:
             waiting += value
         else:
             yield value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON and UTF-8 can say a value of `where`, so that a receipt can hold it."""
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _refuse_unknown(values: Any) -> None:

@@ -15,25 +15,23 @@ from PIL import Image
 from mcmfh.archive.fetching import fetch
 from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.errors import InputError
-from mcmfh.hamming import rerank_by_logits
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.search.batching import Logits, content_logits
 from mcmfh.search.facets import public_facet
-from mcmfh.search.nearest import Hits
 from mcmfh.search.opening import open_snapshot
 from mcmfh.search.precision import estimated_precision
 from mcmfh.search.query import Query
-from mcmfh.search.source import CodeQuery, LocalSource, Source
+from mcmfh.search.ranking import Ask, ranked
+from mcmfh.search.receipts import hex_codes, receipt
+from mcmfh.search.source import LocalSource, Source
 from mcmfh.snapshots.document import bundle_address
-from mcmfh.snapshots.shards import code_column
 from mcmfh.store.layout import store_of
 from mcmfh.store.relative import address
 
 EXCERPT = 400  # characters
 THUMBNAIL = 256  # pixels
-SHORTLIST = 400  # hits beside those asked for, from which re-ranking chooses
 QUICK_HITS = 100
 QUICK_BITS = 22  # up to this length the index looks up buckets instead of comparing all codes
 
@@ -148,41 +146,40 @@ class Retrieval:
     def answer(self, query: Query, logits: QueryLogits | None = None) -> dict[str, Any]:
         """The answer to /v1/search. `logits` are the query's; by default they are computed here."""
         logits = self.query_logits(query) if logits is None else logits
-        codes = self.query_codes(query, logits)
-        bits, target = self.query_bits(query), query.wanted
-        k = query.k if query.rerank is None else SHORTLIST + query.k
-        code_query = CodeQuery(codes, k, target, bits, query.max_distance, query.where)
-        hits, scores = self._reranked(self.snapshot.hits(code_query), query, logits)
+        ask = self._ask(query, logits)
+        hits, scores = ranked(self.snapshot, ask)
         items = self.snapshot.items(hits.rows.tolist())
-        meaning, precision = estimated_precision(self.bundle.calibration, bits, tuple(codes), target)
+        meaning, precision = estimated_precision(self.bundle.calibration, ask.bits, tuple(ask.codes), ask.target)
         filters = self.snapshot.document.filters
+        distances = hits.distances.tolist()
+        named = [(item["item_id"], *numbers) for item, *numbers in zip(items, distances, scores)]
         return {
             "snapshot": self.snapshot.number,
-            "target": target,
-            "bits": bits,
-            "code": {modality: code.tobytes().hex() for modality, code in codes.items()},
+            "target": ask.target,
+            "bits": ask.bits,
+            "code": hex_codes(ask.codes),
             "precision_of": meaning,
             "hits": [
                 {"distance": distance, "precision": precision(distance), "score": score, **public_item(item, filters)}
-                for distance, score, item in zip(hits.distances.tolist(), scores, items)
+                for distance, score, item in zip(distances, scores, items)
             ],
-            "histogram": self.snapshot.histogram(code_query).tolist() if query.histogram else None,
+            "histogram": self.snapshot.histogram(ask.code_query).tolist() if query.histogram else None,
+            "receipt": receipt(self.snapshot, ask, named),
         }
 
-    def _reranked(self, hits: Hits, query: Query, logits: QueryLogits) -> tuple[Hits, Sequence[float | None]]:
-        """(the k best hits of a shortlist, their scores); without `query.rerank` the hits as they are.
-
-        A hit's score says how well its stored code of `query.rerank` bits agrees with the logits.
-        """
-        if query.rerank is None:
-            return hits, [None] * len(hits.rows)
-        bits = self._checked_bits(query.rerank)
-        stored = self.snapshot.codes(hits.rows.tolist(), code_column(query.wanted, bits))
-        column = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, bits // 8)
-        summed = np.stack([of_k[bits] for of_k in logits.values()]).sum(axis=0, keepdims=True)
-        scores, order = rerank_by_logits(np.arange(len(column))[None], summed, column)
-        chosen = order[0, : query.k]
-        return Hits(hits.rows[chosen], hits.distances[chosen]), scores[0, : query.k].tolist()
+    def _ask(self, query: Query, logits: QueryLogits) -> Ask:
+        """What `query` asks of the snapshot. Raises InputError where the archive lacks codes of a length."""
+        rerank = None if query.rerank is None else self._checked_bits(query.rerank)
+        return Ask(
+            codes=self.query_codes(query, logits),
+            k=query.k,
+            target=query.wanted,
+            bits=self.query_bits(query),
+            max_distance=query.max_distance,
+            where=query.where,
+            rerank=rerank,
+            logits={} if rerank is None else {modality: of_k[rerank] for modality, of_k in logits.items()},
+        )
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         """The public form of an item, or None."""

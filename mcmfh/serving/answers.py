@@ -29,6 +29,26 @@ class Hit(Item):
     )
 
 
+class Receipt(BaseModel):
+    """What the answer was made of. `mcmfh replay` reproduces it from the same snapshot. It names no item."""
+
+    format: int
+    snapshot: int
+    snapshot_digest: str
+    bundle_digest: str
+    code: dict[str, str] = Field(description="modality → the query's code in hex")
+    k: int
+    target: str
+    bits: int
+    max_distance: int | None
+    where: dict[str, Any]
+    rerank: int | None
+    logits: dict[str, str] = Field(description="modality → float32 in hex, of the length re-ranked by; {} without")
+    count: int = Field(description="of the hits")
+    hits: str = Field(description="sha256 of the canonical JSON of [item_id, distance, score] of each hit, in order")
+    digest: str = Field(description="sha256 of the canonical JSON of all other fields")
+
+
 class SearchAnswer(BaseModel):
     """The hits, in the order of their distance."""
 
@@ -41,6 +61,7 @@ class SearchAnswer(BaseModel):
     )
     hits: list[Hit]
     histogram: list[int] | None = Field(description="items at each distance, where asked for")
+    receipt: Receipt
 
 
 class HashAnswer(BaseModel):

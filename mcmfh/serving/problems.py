@@ -13,6 +13,7 @@ from mcmfh.serving.replica import Unavailable
 
 
 def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    detail = detail.encode("utf-8", "backslashreplace").decode()  # a name in the request may hold half a character
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 

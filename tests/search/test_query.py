@@ -126,3 +126,10 @@ def test_deep_conditions_are_no_fault_of_the_program():
 def test_one_unknown_field_is_named_however_many_there_are():
     with pytest.raises(InputError, match="f0: no such field"):
         validated({f"f{n}": n for n in range(100_000)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "\ud800", "a\udfffb"])
+def test_what_no_receipt_could_say_is_refused(value):
+    for where in ({"year": value}, {"year": {"min": value}}, {"modality": ["CT", value]}):
+        with pytest.raises(InputError, match="NaN, an infinite number or half a character"):
+            validated({"code": "0305", "modality": "image", "where": where})

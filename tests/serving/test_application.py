@@ -115,6 +115,15 @@ def test_an_image_without_content_is_422(client, image):
         assert refused.status_code == 422, refused.text
 
 
+@pytest.mark.parametrize("name", ["\\ud800", "a\\udfff\\u0000", "\\udc80\\ud800"])
+@pytest.mark.parametrize(
+    "body", ['{"%s": 1}', '{"report": "x", "where": {"%s": 1}}', '{"report": "x", "target": "%s"}']
+)
+def test_half_a_character_is_a_fault_of_the_request(client, name, body):
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/v1/search", content=body % name, headers=headers).status_code == 400
+
+
 @pytest.mark.parametrize("report", ["   ", "\0", "\u200b\u2060", "?!."])
 def test_a_report_without_content_is_422_and_reveals_no_hit(client, report):
     for body in ({"json": {"report": report}}, {"files": {"report": (None, report)}}):
