@@ -135,7 +135,7 @@ def test_texts_of_an_earlier_parser_are_removed(embed, manifest, described):
     assert np.array_equal(vectors(embed, manifest, old).report, before.report), "the vectors stay"
 
 
-@pytest.mark.parametrize("policy", ["report-2", "report-99"])
+@pytest.mark.parametrize("policy", ["report-3", "report-99"])
 def test_texts_of_the_same_or_a_later_parser_stay(embed, manifest, policy):
     later = another_version(SPEC, report_policy=policy, weights="other")
     embed(manifest, spec=later, keep_reports=True)

@@ -10,6 +10,8 @@ from mcmfh.archive.report_formats.characters import decode
 
 _PAGE = re.compile(r"\A\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _PIECE = re.compile(r"\A\s*<(?:p|div|span|table|br|b|i|h[1-6]|pre|font|ul|ol|section|article|center)\b[^<>]*/?>", re.I)
+# Neither this namespace nor these elements are a page's.
+_HL7 = re.compile(r"\sxmlns\s*=\s*[\"'](?:urn:hl7-org:|http://hl7\.org/fhir)|<(?:\w+:)?(?:recordTarget|patientRole)\b")
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.I)
 _UNSEEN = ("head", "script", "style", "noscript", "template", "title", "object", "svg", "del", "s", "strike")
 _BLOCKS = frozenset(
@@ -55,8 +57,8 @@ _BLOCKS = frozenset(
 
 
 def recognises(text: str) -> bool:
-    """Whether `text` begins as an HTML page or as a piece of one."""
-    return bool(_PAGE.match(text) or _PIECE.match(text))
+    """Whether `text` begins as an HTML page or as a piece of one, and is no document of HL7 whose root is renamed."""
+    return bool(_PAGE.match(text) or _PIECE.match(text)) and not _HL7.search(text[:20_000])
 
 
 def declared_charset(data: bytes) -> str | None:

@@ -42,10 +42,12 @@ def without_identity(text: str, person: Identity) -> str:
 
 
 def _patterns(person: Identity) -> Iterable[str]:
-    for name in person.names:
-        one_of = "|".join(sorted(map(re.escape, name), key=len, reverse=True))
+    parts_of_names = ["|".join(sorted(map(re.escape, name), key=len, reverse=True)) for name in person.names]
+    # Full names first: of a name that is blanked in part, the rest would be recognised no more.
+    for one_of, name in zip(parts_of_names, person.names):
         if len(name) > 1:  # two or more parts in any order, initials between them
             yield rf"(?<!\w)(?:{one_of})(?:[\s,^.]+(?:\w\.?[\s,^]+)?(?:{one_of}))+(?!\w)"
+    for one_of in parts_of_names:
         yield rf"(?<!\w)(?:{_TITLES})[.:]?[\s:]+(?:{one_of})(?!\w)"
     for number in person.numbers:
         if len(number) >= _LEAST_NUMBER and any(character.isdigit() for character in number):

@@ -14,7 +14,7 @@ _FEW = 40  # characters; a shorter text may be anything
 # pattern match the same white space, or a text of blanks would take quadratic time.
 _HEAD = 20_000
 _MACHINE_MADE = (
-    ("text is part of an HL7 message", re.compile(r"^(?:MSH|PID|PV1|OBR|OBX|ORC|EVN|NTE|FHS|BHS)\|.*\|", re.M)),
+    ("text is part of an HL7 message", re.compile(r"\^~\\&|^(?:MSH|PID|PV1|OBR|OBX|ORC|EVN|NTE|FHS|BHS)\|.*\|", re.M)),
     ("text is a dump of a DICOM header", re.compile(r"^[^\w\n]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\)?\s+\S", re.M)),
     ("text is a vCard or a calendar", re.compile(r"^[^\S\n]*BEGIN:V[A-Z]+", re.M)),
     ("text is an e-mail", re.compile(r"^(?:From|Received|Return-Path|MIME-Version): .*$", re.M)),
@@ -22,6 +22,12 @@ _MACHINE_MADE = (
     ("text is a program", re.compile(r"\A\s*(?:#!|<\?php|%!PS)")),
     ("text is a list of settings", re.compile(r"\A\s*\[[^\]\n]+\][^\S\n]*\n\s*[\w.-][\w .-]*=")),
 )
+# A segment of HL7 v2, wherever it begins and whatever separates its fields.
+_SEGMENT = re.compile(
+    r"(?:MSH|PID|PD1|PV1|OBR|OBX|ORC|EVN|NTE|NK1|GT1|IN1|AL1|DG1|MSA|TXA|FHS|BHS)([|!#;^$%*~\t])([^\n\r]*)"
+)
+_JSON_KEY = re.compile(r"\"[\w.@$-]+\"\s{0,9}:")
+_FEW_KEYS = 3  # a person may quote as many
 _JSON = re.compile(r"\A\s*(?:\{\s*(?:\"[^\"\n]*\"\s*:|\})|\[\s*[\[{\"\]])")
 _BASE64 = re.compile(r"\A[A-Za-z0-9+/=\s]+\Z")
 
@@ -36,6 +42,10 @@ def parse(text: str) -> ParsedReport:
     for reason, pattern in _MACHINE_MADE:
         if pattern.search(head):
             raise NoReport(reason)
+    if any(match[2].count(match[1]) >= 2 for match in _SEGMENT.finditer(head)):
+        raise NoReport("text is part of an HL7 message")
+    if len(_JSON_KEY.findall(head)) > _FEW_KEYS:
+        raise NoReport("JSON holds no FHIR DiagnosticReport")
     dense = "".join(head.split())
     if len(dense) > _FEW:
         letters = sum(map(str.isalpha, dense)) / len(dense)
