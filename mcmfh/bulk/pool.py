@@ -6,7 +6,7 @@ loaders keeps them from crowding a node whose encoders are still to come. A GPU'
 
 Without a limit the pool starts with what is up and grows with the cluster, as far as Ray Data's budget goes. With a
 limit (cluster.max_cpus, max_gpus) the whole pool is asked for at once: an autoscaler sees the demand for all nodes,
-and encoders whose node is not up yet wait.
+and encoders whose node is not up yet wait. It is also the quota of a job on a cluster that several share.
 """
 
 from collections.abc import Mapping
@@ -61,8 +61,8 @@ def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mappi
     loading: dict[str, float] = {"num_cpus": loader}
     if cluster.task_memory_mb:
         loading["memory"] = cluster.task_memory_mb * MB
-    fixed = config.embed.workers or (limit and max(int(limit), int(here)))
-    first = min(max(1, int(fixed or here)), units)
+    fixed: int | None = config.embed.workers or (int(limit) if limit else None)
+    first = min(max(1, fixed or int(here)), units)
     return Pool(
         least=first if fixed else 1,
         first=first,
