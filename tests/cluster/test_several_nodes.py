@@ -127,7 +127,7 @@ def way(s3_endpoint, tmp_path_factory) -> Iterator[Way]:
 
         job = submit("embed", f"archive.manifest={first}")
         until(lambda: working(first_node, "UnitEncoder", "submit"), job)
-        first_node.kill()
+        first_node.crash()
         third = network.start(1, "--num-gpus=1")
         until(lambda: working(third, "UnitEncoder", "submit"), job, seconds=60)
         ended("embed", job)
@@ -135,13 +135,13 @@ def way(s3_endpoint, tmp_path_factory) -> Iterator[Way]:
         job = submit("train", f"archive.manifest={first}", *TRAINING)
         until(lambda: checkpoints(way.store), job)
         until(lambda: working(second, "RayTrainWorker"), job)
-        second.kill()
+        second.crash()
         network.start(1)
         ended("train", job)
 
         job = submit("hash", f"archive.manifest={manifest}")
         until(lambda: working(third, "UnitEncoder", "submit"), job)
-        third.kill()
+        third.crash()
         ended("hash", job)
 
         network.start(1)
@@ -151,7 +151,7 @@ def way(s3_endpoint, tmp_path_factory) -> Iterator[Way]:
         ended("serve", submit("serve", *serving))
         until(lambda: len(replicas(network)) == 2 and answered(head))
         way.hits.append(answered(head))
-        next(node for node in replicas(network) if node is not head).kill()
+        next(node for node in replicas(network) if node is not head).crash()
         until(lambda: answered(head))
         way.hits.append(answered(head))
         said = subprocess.run(
