@@ -22,6 +22,7 @@ class Section(BaseModel):
 
 class ClusterConfig(Section):
     address: str | None = None
+    namespace: str | None = Field(None, min_length=1)
     num_cpus: int | None = Field(None, ge=1)
     max_cpus: int | None = Field(None, ge=1)
     max_gpus: int | None = Field(None, ge=0)

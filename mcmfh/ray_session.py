@@ -135,7 +135,11 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
 
     if ray.is_initialized():
         return
-    options: dict[str, Any] = {"log_to_driver": cluster.worker_logs, "logging_level": "WARNING"}
+    options: dict[str, Any] = {
+        "namespace": cluster.namespace,
+        "log_to_driver": cluster.worker_logs,
+        "logging_level": "WARNING",
+    }
     if local:  # workers inherit this process's environment; a runtime_env would start further processes
         memory = object_store_bytes(cluster.object_store_mb)
         # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.

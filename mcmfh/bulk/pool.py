@@ -1,12 +1,13 @@
 """How many encoders run side by side, and what each of them and each loader asks Ray for.
 
 Whatever the size of a node, and however many encoders wait for one, encoders never fill its CPUs: a loader always fits
-beside them. With 0.99 CPU each, n of them fit on n CPUs and leave room for n loaders of 0.01; a limit on the number of
-loaders keeps them from crowding a node whose encoders are still to come. A GPU's encoder asks for no CPU.
+beside them. With 0.99 CPU each, n of them fit on n CPUs and leave room for 10 n loaders of 0.001. A limit on the number
+of loaders keeps them from crowding a node whose encoders are still to come; and what Ray Data reserves for that number
+leaves every CPU an encoder. A GPU's encoder asks for no CPU.
 
 Without a limit the pool starts with what is up and grows with the cluster, as far as Ray Data's budget goes. With a
 limit (cluster.max_cpus, max_gpus) the whole pool is asked for at once: an autoscaler sees the demand for all nodes,
-and encoders whose node is not up yet wait.
+and encoders whose node is not up yet wait. It is also the quota of a job on a cluster that several share.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from mcmfh.config import Config
 from mcmfh.encoders import EncoderSpec
 
 MB = 2**20
-LEAST_LOADERS = 8
+LEAST_LOADERS = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mappi
     apart: loaders run beside the encoders; otherwise each encoder loads, and asks for a CPU.
     """
     cluster, gpus = config.cluster, config.encoder.gpus(spec.device)
-    loader, encoder = (0.5, 0.0) if gpus else (0.01, 0.99) if apart else (0.0, 1.0)
+    loader, encoder = (0.5, 0.0) if gpus else (0.001, 0.99) if apart else (0.0, 1.0)
     asked: dict[str, float] = {"num_cpus": encoder, "num_gpus": gpus}
     if config.encoder.memory_mb:
         asked["memory"] = config.encoder.memory_mb * MB
@@ -61,8 +62,8 @@ def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mappi
     loading: dict[str, float] = {"num_cpus": loader}
     if cluster.task_memory_mb:
         loading["memory"] = cluster.task_memory_mb * MB
-    fixed = config.embed.workers or (limit and max(int(limit), int(here)))
-    first = min(max(1, int(fixed or here)), units)
+    fixed: int | None = config.embed.workers or (int(limit) if limit else None)
+    first = min(max(1, fixed or int(here)), units)
     return Pool(
         least=first if fixed else 1,
         first=first,

@@ -10,7 +10,7 @@ from mcmfh.config import ClusterConfig
 from mcmfh.errors import InputError
 
 T = TypeVar("T")
-# Calls that are submitted for each CPU of the cluster. More than one, so that an autoscaler sees what is to do.
+# Calls that are submitted for each CPU of a cluster without a limit, so that an autoscaler sees what is to do.
 AHEAD = 4
 
 
@@ -28,7 +28,7 @@ def each(
     Calls lost with a worker or node, or failed by a store that did not answer, are repeated; so `function` must be
     idempotent. An InputError is raised as such.
 
-    cluster: what a task asks for, and up to which size the cluster may grow.
+    cluster: what a task asks for, and how many may run at a time (`max_cpus`).
     """
     cluster = cluster or ClusterConfig()
     asked: dict[str, float] = {"num_cpus": 1}
@@ -38,7 +38,7 @@ def each(
     running: deque[Any] = deque()
     for call in calls:
         running.append(task.remote(*call))
-        while len(running) > AHEAD * max(_cores(), cluster.max_cpus or 1):
+        while len(running) >= (cluster.max_cpus or AHEAD * max(_cores(), 1)):
             yield _result(running.popleft())
     while running:
         yield _result(running.popleft())

@@ -15,7 +15,7 @@ from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.itq import LinearHash
 from mcmfh.hashing.kernel_hash import KernelHash
 from mcmfh.hashing.model import Mcmfh
-from mcmfh.hashing.settings import ModelSettings
+from mcmfh.hashing.settings import OF_CLOSED_FORM, ModelSettings
 
 Model = Mcmfh | LinearHash | KernelHash
 
@@ -39,8 +39,11 @@ class Shape:
         return Mcmfh(self.settings, self.image_width, self.report_width, self.bits, self.seed)
 
     def to_json(self) -> dict[str, Any]:
+        fields = set(ModelSettings.model_fields)
+        if self.settings.method != "closed_form":
+            fields -= OF_CLOSED_FORM
         return {
-            "settings": self.settings.model_dump(mode="json", include=set(ModelSettings.model_fields)),
+            "settings": self.settings.model_dump(mode="json", include=fields),
             "image_width": self.image_width,
             "report_width": self.report_width,
             "bits": list(self.bits),

@@ -65,6 +65,10 @@ class ModelSettings(BaseModel):
     guide_width: int = Field(128, ge=1)  # of what both modalities predict; with labels it is their number
 
 
+# What the closed form alone is built from. A model of another method does not name it, as older ones do not.
+OF_CLOSED_FORM = {"features", "kernel_width", "guide_width"}
+
+
 class TrainSettings(RunSettings, ModelSettings):
     """Section `train` of ray_config.yaml."""
 
@@ -199,7 +203,11 @@ def variant(base: TrainSettings, name: str, **change: Any) -> tuple[str, TrainSe
 def ablations(base: TrainSettings) -> dict[str, TrainSettings]:
     """Settings of each row of the ablation table by its name: see `variant`. They are supervised where `base` is."""
     recipe = {"recipe": "paper", "supervised": base.supervised}
-    return dict(variant(base, name, **{**recipe, **change}) for name, change in ABLATIONS.items())
+    rows = dict(ABLATIONS)
+    if base.supervised:  # labels make the targets: what they grade can be left out, not the labels
+        del rows["one-hot targets"]
+        rows["any-label targets"] = {"targets": "any_label"}
+    return dict(variant(base, name, **{**recipe, **change}) for name, change in rows.items())
 
 
 def _word(value: Any) -> str:

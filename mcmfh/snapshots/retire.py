@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
 from mcmfh.snapshots.shards import SUFFIXES, Shard
-from mcmfh.store import files, layout, numbered
+from mcmfh.store import documents, files, layout, numbered
 
 
 def retire(root: str, newest: int, is_old: Callable[[str], bool]) -> list[int]:
@@ -17,14 +17,14 @@ def retire(root: str, newest: int, is_old: Callable[[str], bool]) -> list[int]:
     is_old: the digest of an encoder → whether texts with its embeddings are old. The texts go first and the document
     last, so that a removal that was interrupted is done again. A text that another snapshot needs stays.
     """
-    documents = {number: read_snapshot(root, number) for number in snapshot_numbers(root)}
-    encoders = {digest for digest in {document.encoder_digest for document in documents.values()} if is_old(digest)}
+    snapshots = {number: read_snapshot(root, number) for number in snapshot_numbers(root)}
+    encoders = {digest for digest in {document.encoder_digest for document in snapshots.values()} if is_old(digest)}
     old = {
         number: document
-        for number, document in documents.items()
+        for number, document in snapshots.items()
         if number < newest and document.keep_reports and document.encoder_digest in encoders
     }
-    needed = {shard.shown for number in documents.keys() - old.keys() for shard in documents[number].shards}
+    needed = {shard.shown for number in snapshots.keys() - old.keys() for shard in snapshots[number].shards}
     for code_digest in {document.code_digest for document in old.values()}:
         _remove_markers(layout.shard_markers(root, code_digest), root, needed)
     for number, document in old.items():
@@ -38,7 +38,7 @@ def _remove_markers(folder: str, root: str, needed: set[str]) -> None:
     """Remove the markers of hashed shards with their texts, also of shards that no snapshot lists."""
     for name in files.names(folder):
         uri = files.join(folder, name)
-        shard = Shard(**files.read_json(uri))
+        shard = Shard(**documents.read(uri))
         if shard.shown not in needed:
             files.delete(uri)
             _remove_text(root, shard, needed)

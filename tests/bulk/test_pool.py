@@ -31,11 +31,15 @@ def test_it_can_be_asked_for_before_the_first_node_is_up(device):
 
 def test_what_an_autoscaler_may_add_is_asked_for_at_once():
     assert sizes(pool("cluster.max_cpus=32", CPU=2)) == (32, 32, 32)
-    assert sizes(pool("cluster.max_cpus=32", CPU=64)) == (64, 64, 64)
     assert sizes(pool("cluster.max_gpus=3", device="cuda", CPU=2)) == (3, 3, 3)
     assert sizes(pool("cluster.max_gpus=3", "encoder.num_gpus=0.5", device="cuda", CPU=2, GPU=1)) == (6, 6, 6)
     assert sizes(pool("cluster.max_gpus=0", CPU=2)) == (1, 2, 100)
     assert sizes(pool("cluster.max_cpus=32", CPU=2, units=5)) == (5, 5, 5)
+
+
+def test_a_job_takes_no_more_than_its_quota():
+    assert sizes(pool("cluster.max_cpus=32", CPU=64)) == (32, 32, 32)
+    assert sizes(pool("cluster.max_gpus=1", device="cuda", CPU=64, GPU=8)) == (1, 1, 1)
 
 
 def test_a_number_of_workers_is_kept():
@@ -53,6 +57,8 @@ def test_a_loader_fits_beside_as_many_encoders_as_a_node_takes(cpus, device, mor
     encoders = int(10**4 * cpus // (10**4 * share)) if share else 0
     assert encoders in (0, cpus)
     assert cpus - encoders * share >= asked.loader["num_cpus"] - 1e-9
+    if asked.loaders and not asked.least > cpus:  # Ray Data reserves for the loaders what all of them ask for
+        assert cpus - asked.loaders * asked.loader["num_cpus"] >= cpus * share
     assert pool(*more, device="cpu", apart=False, CPU=1).encoder["num_cpus"] <= 1
 
 

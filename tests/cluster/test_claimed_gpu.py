@@ -20,7 +20,7 @@ def done(tmp_path_factory):
     settings = [f"store=file://{folder}/store", f"archive.manifest={manifest}", "embed.unit_items=16"]
     settings += ["encoder.device=cpu", "encoder.num_gpus=0.5", "train.device=cpu", "train.num_gpus=0.5"]
     settings += ["train.workers=2", "train.epochs=2", "train.batch_size=16", "train.min_steps=1"]
-    settings += ["serve.num_gpus=0.25", f"serve.port={free_port()}"]
+    settings += ["cluster.namespace=chest", "serve.num_gpus=0.25", f"serve.port={free_port()}"]
     with head_node(folder, "--num-gpus=1", light_encoder=True) as environment:
         job = subprocess.run(
             [sys.executable, str(JOB), *settings],
@@ -37,6 +37,7 @@ def test_every_stage_runs_with_tensors_on_the_cpu(done):
     assert done["device"] == "cpu"
     assert done["encoded"] == done["published"] == ITEMS - chaos_jobs.BROKEN
     assert done["hits"] == 3
+    assert done["namespace"] == "chest"
 
 
 def test_every_stage_asks_for_the_gpus_it_is_told_to(done):

@@ -9,6 +9,7 @@ from rich.console import Console
 from mcmfh.errors import InputError
 from mcmfh.evaluation import evaluate, headline_table, read_evaluations, score_table, write_report
 from mcmfh.evaluation.plots import score_by_bits
+from mcmfh.store import documents
 
 from .test_evaluate import codes_of
 
@@ -46,7 +47,7 @@ def test_report_is_one_page_that_reaches_for_nothing(table, tmp_path):
 def test_a_page_of_another_format_is_refused_by_name(table, tmp_path):
     write_report(evaluations(table)[:1], str(tmp_path))
     path = tmp_path / "evaluations.json"
-    path.write_bytes(path.read_bytes().replace(b'"format":2', b'"format":1'))
+    path.write_bytes(documents.sealed({**documents.read(str(path)), "format": 1}))
     with pytest.raises(InputError, match="format 1, not 2; evaluate again"):
         read_evaluations(str(tmp_path))
 

@@ -99,7 +99,12 @@ def settings_by_name(name, base, supervised=False):
     named = {
         "MCMFH (default recipe)": {},
         "MCMFH (every part of the paper)": {"recipe": "paper"},
+        "MCMFH (concepts)": {"teacher": "concepts"},
+        "closed form": {"method": "closed_form"},
         "MCMFH (supervised)": {"supervised": True},
+        "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},
+        "closed form (supervised)": {"method": "closed_form", "supervised": True},
+        "any-label targets": {"recipe": "paper", "supervised": True, "targets": "any_label"},
         "MCMFH (every part of the paper, supervised)": {"recipe": "paper", "supervised": True},
         **{key: {"recipe": "paper", "supervised": supervised} | change for key, change in ABLATIONS.items()},
     }
@@ -135,16 +140,19 @@ def test_what_somebody_set_holds_in_every_row(comparison):
     asked = TrainSettings(batch_size=64, teacher="report", learning_rate=0.002, bits=(32, 64))
     for row in ROWS[comparison](asked):
         if row.settings:
-            assert (row.settings.batch_size, row.settings.teacher, row.settings.learning_rate) == (64, "report", 0.002)
-            assert "; batch_size 64; learning_rate 0.002; teacher report" in row.name
+            # A row that is called by its teacher has that one.
+            by_name = row.name.startswith("MCMFH (concepts)")
+            teacher, told = ("concepts", "") if by_name else ("report", "; teacher report")
+            assert (row.settings.batch_size, row.settings.teacher, row.settings.learning_rate) == (64, teacher, 0.002)
+            assert f"; batch_size 64; learning_rate 0.002{told}" in row.name
 
 
 def test_the_default_row_of_a_paper_configuration_is_the_default():
-    from mcmfh.pipeline.comparison import method_rows
+    from mcmfh.pipeline.comparison import RECIPE_ROWS, method_rows
 
     for base in (TrainSettings(), TrainSettings(recipe="paper"), TrainSettings(supervised=True)):
         rows = {row.name: row.settings for row in method_rows(base) if row.settings}
-        assert list(rows) == ["MCMFH (default recipe)", "MCMFH (every part of the paper)", "MCMFH (supervised)"]
+        assert list(rows) == list(RECIPE_ROWS)
         assert rows["MCMFH (default recipe)"].work == TrainSettings().work
         assert rows["MCMFH (every part of the paper)"].work == TrainSettings(recipe="paper").work
         assert rows["MCMFH (supervised)"].work == TrainSettings(supervised=True).work

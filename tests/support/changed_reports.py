@@ -85,9 +85,16 @@ def fhir_file(rng: random.Random) -> bytes:
     report |= rng.choice(
         [{"conclusion": TEXT}, {"presentedForm": [attachment(f"<p>{TEXT}</p>", "text/html")]}, {"conclusion": ""}]
     )
-    observation = {"resourceType": "Observation", "id": "x", "status": "final", "valueString": TEXT, "text": narrative}
-    observation |= {"subject": {"display": NAME}, "note": [{"authorString": NAME, "text": TEXT}]}
-    whole = [report, observation, patient()]
+    observation: dict[str, Any] = {
+        "resourceType": "Observation",
+        "id": "x",
+        "status": "final",
+        "valueString": TEXT,
+        "text": narrative,
+    }
+    note: dict[str, Any] = {"subject": {"display": NAME}, "note": [{"authorString": NAME, "text": TEXT}]}
+    observation |= note
+    whole: list[Any] = [report, observation, patient()]
     document = rng.choice([report, json.loads(bundle(*whole)), whole])
     _change(document, rng)
     if isinstance(document, list):
@@ -111,7 +118,7 @@ def _change(value: Any, rng: random.Random) -> None:
 
     collect(value)
     holder, key = rng.choice(places)
-    new = rng.choice([None, "", 0, 1.5, True, [], {}, [[]], [None], *_WORDS, {"resourceType": "Patient"}, NAME * 0])
+    new: Any = rng.choice([None, "", 0, 1.5, True, [], {}, [[]], [None], *_WORDS, {"resourceType": "Patient"}])
     if rng.random() < 0.25:
         old = holder.pop(key)
         if isinstance(holder, dict) and rng.random() < 0.5:
@@ -144,7 +151,8 @@ def cda_file(rng: random.Random) -> bytes:
         text = rng.choice([f'<?xml version="1.0"?>{text}', f"\n{text}", text.replace(' xmlns="urn:hl7-org:v3"', "")])
     if rng.random() < 0.1:
         text = text[: rng.randrange(len(text))]
-    return text.encode(rng.choice(_CODINGS[: 1 + 6 * (rng.random() < 0.3)]), "replace")
+    coding: str = rng.choice(_CODINGS[: 1 + 6 * (rng.random() < 0.3)])
+    return str(text).encode(coding, "replace")
 
 
 def sr_file(rng: random.Random) -> bytes:

@@ -17,6 +17,7 @@ def main(overrides: list[str]) -> None:
     config = load_config(overrides, read_default=False)
     manifest = open_manifest(config.archive)
     ray_session.connect(config.cluster)
+    import ray
     from ray.util.state import list_actors
 
     from mcmfh.pipeline.dry_run import estimate
@@ -46,6 +47,7 @@ def main(overrides: list[str]) -> None:
                 "hits": len(answer["hits"]),
                 "asked": asked,
                 "expected": expected,
+                "namespace": ray.get_runtime_context().namespace,
                 "units": files.names(f"{config.store}/embeddings"),
             }
         )

@@ -45,6 +45,10 @@ class Node:
         _ip("-n", self.name, "link", "set", "eth0", "down")
         self._end(signal.SIGKILL)
 
+    def crash(self) -> None:
+        """Kill all its processes (SIGKILL); unlike a machine without power, it refuses connections at once."""
+        self._end(signal.SIGKILL)
+
     def _end(self, sign: signal.Signals) -> None:
         while running := self.processes():
             for pid in running:

@@ -26,12 +26,15 @@ IMAGING_MODALITIES = np.array(["CR", "CT", "MR", "US"])
 BITS = 16
 
 
-def untrained_model(root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512) -> Model:
+def untrained_model(
+    root: str, seed: int = 0, towers: Encoder | None = None, hidden: int = 512, device: str = "cpu"
+) -> Model:
     """A bundle below `root` of the packaged encoder and untrained hash heads, which cost as much time as trained ones.
 
-    towers: the packaged encoder where it is loaded already.
+    towers: the packaged encoder where it is loaded already; it gives the canary. device: the kind of device on which
+    the model says it was trained.
     """
-    spec = encoder_spec("packaged", "cpu")
+    spec = encoder_spec("packaged", device)
     towers = towers or load_encoder("packaged", "cpu")
     shape = Shape(ModelSettings(hidden=hidden), spec.image_width, spec.report_width, (BITS,), seed)
     model = shape.build().eval()
