@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.roots import default_roots
@@ -113,6 +113,10 @@ class ServeConfig(Section):
     max_replicas: int | None = Field(None, ge=1)
     max_replicas_per_node: int | None = Field(None, ge=1, le=100)
     target_ongoing_requests: float = Field(8, gt=0)
+    header_seconds: float = Field(10, ge=1)
+    body_seconds: float = Field(10, ge=1)
+    connections_per_address: int = Field(200, ge=1)
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     keys: tuple[KeyConfig, ...] = ()
     keys_uri: str | None = Field(None, min_length=1)
     poll_seconds: float = Field(10, gt=0)

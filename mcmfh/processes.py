@@ -1,7 +1,10 @@
-"""CPU seconds and memory of processes, read from Linux's /proc. Exited processes count as zero."""
+"""CPU seconds, memory and sockets of processes, read from Linux's /proc. Exited processes count as zero."""
 
+import contextlib
 import ctypes
+import ipaddress
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +45,46 @@ def peak_resident_bytes(pid: int) -> int:
 def command_line(pid: int) -> str:
     """The process's command line, its arguments separated by NUL. Ray's workers put the name of their task there."""
     return _read(pid, "cmdline")
+
+
+def listening(port: int) -> set[str]:
+    """The addresses of this machine on which a process listens on a TCP port, such as 127.0.0.1, 0.0.0.0 or ::."""
+    return {address for address, listened, _ in listeners() if listened == port}
+
+
+def listeners() -> list[tuple[str, int, int]]:
+    """(address, port, inode of the socket) of every TCP socket of this machine that listens."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        for line in _read("net", name).splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != "0A":
+                continue
+            words, _, port = fields[1].partition(":")
+            # The address is printed as 32-bit words in the machine's order.
+            data = b"".join(int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8))
+            address = ipaddress.ip_address(data)
+            mapped = getattr(address, "ipv4_mapped", None)
+            found.append((str(mapped or address), int(port, 16), int(fields[9])))
+    return found
+
+
+def sockets(pid: int) -> set[int]:
+    """The inodes of the sockets that a process has open."""
+    opened = set()
+    for name in _names(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+            if target.startswith("socket:["):
+                opened.add(int(target[8:-1]))
+    return opened
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def keep_freed_memory() -> None:

@@ -4,9 +4,13 @@ Ray reads its environment when it is imported. Jobs therefore import the modules
 serving.deployment) inside their main function, after `connect`.
 """
 
+import atexit
+import importlib
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -37,14 +41,17 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
 # On one machine nothing listens on an outside address.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 LOCAL_ENVIRONMENT = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    LOOPBACK: "0",
 }
 # Of the process that connects alone, so that the nodes' own logs stay whole. Ray's core logs a harmless error in every
 # run about the way in which Ray Data starts its actors.
 DRIVER_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
-# HAProxy in front of Serve's replicas: several times as fast, but its statistics ports bind every address.
+# HAProxy in front of Serve's replicas: several times as fast. What it opens is fenced (see _fence_proxy).
 HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
+BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH"
+FENCE = "MCMFH_PROXY_FENCE"
 FAST_PROXY_ENVIRONMENT = {
     HAPROXY: "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -129,6 +136,8 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
     """
     local = starts_here(cluster)
     prepare(local, fast_proxy)
+    if local and fast_proxy and os.environ[HAPROXY] == "1":
+        _fence_proxy()
 
     import ray
     import ray.data
@@ -169,6 +178,55 @@ def object_store_bytes(mb: int | None, devices: Path = Path("/dev")) -> int | No
     if mb is None and any(devices.glob("nvidia[0-9]*")):
         return None
     return (mb or 400) * 2**20
+
+
+def _fence_proxy() -> None:
+    """Let the Ray that starts here run HAProxy through `mcmfh.serving.fence`, with its files in a folder of its own.
+
+    Ray's own folder for them has one name for all users, in /tmp. A HAProxy that the user chose is left as it is.
+    """
+    if BINARY in os.environ:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="mcmfh-proxy-"))  # a socket's path may not be long
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(
+        {
+            BINARY: write_starter(folder),
+            FENCE: str(folder / "fence.json"),
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        }
+    )
+
+
+def write_starter(folder: Path) -> str:
+    """The path of a new program in `folder` that runs the fence, and so HAProxy, with this Python."""
+    starter = folder / "haproxy"
+    source, python = shlex.quote(str(Path(__file__).parents[1])), shlex.quote(sys.executable)
+    starter.write_text(f'#!/bin/sh\nPYTHONPATH={source} exec {python} -m mcmfh.serving.fence "$@"\n')
+    starter.chmod(0o700)
+    return str(starter)
+
+
+def fence_file() -> Path | None:
+    """The file in which the proxy of the Ray that was started here expects its fence; None without a fenced proxy."""
+    return Path(os.environ[FENCE]) if FENCE in os.environ else None
+
+
+def keep_on_loopback() -> None:
+    """Where Ray is on this machine alone, let other replicas call this one on loopback, and nobody from outside.
+
+    Called in a replica before it is ready. Ray Serve binds this server, which unpickles what it is sent, to every
+    address and has no setting for it.
+    """
+    if os.environ.get(LOOPBACK) != "0":
+        return
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: bind(server, address.replace("[::]", "127.0.0.1"))
 
 
 @contextmanager

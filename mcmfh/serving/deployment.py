@@ -21,7 +21,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.schema import ApplicationStatus
 
-from mcmfh import ray_session
+from mcmfh import processes, ray_session
 from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
@@ -30,8 +30,9 @@ from mcmfh.search.batching import Logits
 from mcmfh.search.opening import newest_readable
 from mcmfh.search.sharding import ShardedSource, SnapshotPart
 from mcmfh.serving.application import application
-from mcmfh.serving.binding import check_binding, check_start
+from mcmfh.serving.binding import check_binding, check_start, is_loopback
 from mcmfh.serving.encoding import LocalEncoding
+from mcmfh.serving.fence import Fence
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.status import reason
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 @serve.ingress()
 class Endpoint:
     async def __init__(self, config: dict[str, Any], device: str, pool: Any = None, *parts: Any):  # type: ignore[misc]
+        ray_session.keep_on_loopback()
         parsed = Config.model_validate(config)
         remote: dict[str, Any] = {}
         if parts:
@@ -78,6 +80,7 @@ class IndexPart:
     """One part of the archive's snapshots."""
 
     def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
+        ray_session.keep_on_loopback()
         self.part = SnapshotPart(root, part, parts)
         self.sweep_seconds = sweep_seconds
         threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
@@ -97,6 +100,7 @@ class Encoders:
     """An encoder and the hash heads, of the two bundles loaded last."""
 
     def __init__(self, config: dict[str, Any], device: str):
+        ray_session.keep_on_loopback()
         parsed = Config.model_validate(config)
         self.device = device
         self.encoding = LocalEncoding(parsed.archive.limits, parsed.serve.max_batch)
@@ -193,12 +197,24 @@ def start(config: Config, say: Callable[[str], object] = logger.warning, every_s
     check_start(config.serve)
     # Importing Serve resets its log level, at which it reports its own start.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
+    start_proxy(config.serve)
     target = serve.RunTarget(checked_application(config), name=APPLICATION, route_prefix="/")
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     wait_until_running(say, every_s)
-    http = listening()
-    return f"http://{f'[{http.host}]' if ':' in http.host else http.host}:{http.port}"
+    host, port = listening()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def start_proxy(settings: ServeConfig) -> None:
+    """Start Serve's proxy, unless one runs on this Ray.
+
+    Behind a fence only the proxy listens on serve.host: for Serve, and so for its replicas, the host is loopback.
+    """
+    host, fence_file = settings.host, ray_session.fence_file()
+    if fence_file and _get_global_client(raise_if_no_controller_running=False) is None:
+        Fence.of(settings).write(fence_file)
+        host = "127.0.0.1"
+    serve.start(http_options={"host": host, "port": settings.port})
 
 
 def wait_until_running(say: Callable[[str], object], every_s: float) -> None:
@@ -243,7 +259,7 @@ def builder(arguments: BuilderArguments) -> Any:
 
 def checked_application(config: Config) -> Any:
     """The application, if the proxy that runs may offer it. Raises InputError if not."""
-    check_binding(config.serve, listening().host)
+    check_binding(config.serve, listening()[0])
     check_replaced(config.serve)
     if config.serve.keys_uri:  # replicas have other working folders
         absolute = config.serve.model_copy(update={"keys_uri": files.absolute(config.serve.keys_uri)})
@@ -251,8 +267,8 @@ def checked_application(config: Config) -> Any:
     return serve_application(config, query_device(config))
 
 
-def listening() -> Any:
-    """Serve's HTTP options as its controller holds them: `host` and `port` of the proxy that runs.
+def listening() -> tuple[str, int]:
+    """(host, port) of the proxy that runs, as this machine's kernel or else Serve's controller knows it.
 
     Raises InputError where Serve does not run, so that its address cannot be checked.
     """
@@ -261,7 +277,9 @@ def listening() -> Any:
         raise InputError(
             "Ray Serve does not run, so its address cannot be checked; use `serve deploy` or jobs/serve.py"
         )
-    return client.http_config
+    http = client.http_config
+    outside = sorted(host for host in (http.host, *processes.listening(http.port)) if not is_loopback(host))
+    return (outside or [http.host])[0], http.port
 
 
 def check_replaced(settings: ServeConfig) -> None:
