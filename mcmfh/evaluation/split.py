@@ -109,9 +109,7 @@ class Split:
     def met_in_train(self) -> np.ndarray:
         """bool[N]: items outside training whose text or twin is in training; a manifest's own split may have such."""
         train = self.role == "train"
-        met = text_met(self.text_key, train)
-        for one, other in (self.twins.pairs.T, self.twins.pairs.T[::-1]):
-            met[one[train[other]]] = True
+        met = text_met(self.text_key, train) | np.isin(self._twin_set, self._twin_set[train])
         outside: np.ndarray = met & ~train
         return outside
 
@@ -171,6 +169,11 @@ class Split:
         )
         return on_split.select(self.left_out[row] == "")
 
+    @cached_property
+    def _twin_set(self) -> np.ndarray:
+        """int64[N]: the first item of each item's set of twins; pairs connect a set, but are not all of its pairs."""
+        return connected([np.arange(len(self.role))], self.twins.pairs)
+
     @property
     def _starts(self) -> list[int]:
         return [sum(len(each.item_id) for each in self.members[:number]) for number in range(len(self.members))]
@@ -181,14 +184,12 @@ class Split:
 
     def _together(self, row: int) -> list[tuple[str, np.ndarray]]:
         """(reason, bool[N]): the items that belong to the item at `row` for that reason."""
-        twin = np.zeros(len(self.role), bool)
-        twin[self.twins.pairs[(self.twins.pairs == row).any(1)]] = True
         text = self.text_key == self.text_key[row]
         return [
             (_PATIENT, self.patient == self.patient[row]),
             (_STUDY, self.study == self.study[row]),
             (_TEXT, text & (self.text_key != "")),
-            (_TWIN, twin),
+            (_TWIN, self._twin_set == self._twin_set[row]),
         ]
 
 

@@ -168,3 +168,13 @@ def test_impossible_splits_are_refused():
         make_split(members(), date(2099, 1, 1))
     with pytest.raises(InputError, match="leaves nothing to train"):
         make_split(members(), source=members("a"))
+
+
+def test_a_twin_of_a_twin_is_met_too():
+    """The pairs connect equal pictures through one of them: two others are no pair of their own."""
+    alone = np.array([f"x{i}" for i in range(8)])
+    sides = np.array(["train", *["test"] * 4, "validation", "validation", "train"])
+    plain = members(n=8, group=alone, study=alone, text_key=alone, split=sides)
+    split = make_split(plain, twins=Twins(np.array([[0, 1], [1, 2], [2, 5], [3, 4]]), "all were compared"))
+    assert split.item_id[split.met_in_train].tolist() == ["i1", "i2", "i5"]
+    assert "beside i0, i1, i2 with a twin picture" in split.why("i5")
