@@ -18,10 +18,10 @@ def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> No
     from mcmfh.config import ClusterConfig
 
     ray_session.connect(ClusterConfig())
+    from mcmfh.archive.modality import MODALITIES
     from mcmfh.benchmarks.bulk.archive_scale import measure_archive
 
-    modalities = ("image", "report") if reports else ("image",)
-    typer.echo(str(measure_archive(items, str(folder), modalities)))
+    typer.echo(str(measure_archive(items, str(folder), MODALITIES if reports else ("image",))))
 
 
 @app.command()

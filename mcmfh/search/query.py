@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mcmfh.archive.modality import Modality
+from mcmfh.archive.modality import MODALITIES, Modality
 from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
 
@@ -66,7 +66,7 @@ class Query(BaseModel):
         """The modalities of the query's content: image, report, or both in this order."""
         if self.code:
             return (str(self.modality),)
-        return tuple(name for name in ("image", "report") if getattr(self, name))
+        return tuple(name for name in MODALITIES if getattr(self, name))
 
     @property
     def wanted(self) -> Literal["report", "image", "study"]:

@@ -17,7 +17,6 @@ from mcmfh.pretraining import fitting
 from mcmfh.search.query import Query
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.store import files
-from mcmfh.training import mcr
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +68,14 @@ def test_an_archive_becomes_an_encoder(undisturbed):
     }
 
 
-def test_a_finished_run_is_found_and_nothing_is_done(manifest, tmp_path, monkeypatch):
+def test_a_finished_run_is_reused_and_nothing_is_written(manifest, tmp_path):
     first = pretrain(manifest, tmp_path, epochs=1)
-    monkeypatch.setattr(mcr, "fit", None)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     again = pretrain(manifest, tmp_path, epochs=1)
     assert again.reused
     assert not first.reused
     assert again.source == first.source
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == written
 
 
 def test_a_killed_run_goes_on_to_the_same_towers(manifest, undisturbed, tmp_path, monkeypatch):
