@@ -37,3 +37,9 @@ def make_table(n: int = 120, classes: int = 4, seed: int = 0) -> EmbeddingTable:
 @pytest.fixture
 def table() -> EmbeddingTable:
     return make_table()
+
+
+@pytest.fixture(scope="session")
+def new_table():
+    """`make_table`, for fixtures that outlive a test: tests may write into `table`."""
+    return make_table

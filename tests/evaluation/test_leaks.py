@@ -28,24 +28,29 @@ def with_shared_texts(table, of_train=2):
     return replace(table, text_key=key)
 
 
+@pytest.fixture(scope="module")
+def one_at_a_time(new_table):
+    """A table half of whose test items have a training item's text, its scores, and those of each other query alone."""
+    leaky = with_shared_texts(new_table())
+    alone = [
+        # The others stay in the database as test items, without being asked.
+        evaluate(codes_of(leaky), replace(leaky, has_report=np.arange(len(leaky)) == query), 16, resamples=5)
+        for query in np.flatnonzero(~met_in_train(leaky) & (leaky.split == "test"))
+    ]
+    return leaky, evaluate(codes_of(leaky), leaky, 16, resamples=5), alone
+
+
 @pytest.mark.parametrize("measure", ["mAP@all", "P@10", "lookup ≤ 2"])
 @pytest.mark.parametrize("database", ["seen", "unseen", "all"])
-def test_a_score_apart_is_the_score_of_a_query_set_without_them(table, measure, database):
-    leaky = with_shared_texts(table)
+def test_a_score_apart_is_the_score_of_a_query_set_without_them(one_at_a_time, measure, database):
+    leaky, found, alone = one_at_a_time
     met = met_in_train(leaky)
     assert met.sum() == (leaky.split == "test").sum() // 2
-    found = evaluate(codes_of(leaky), leaky, 16, resamples=5)
     apart = found.score(measure + APART, "report→image", database)
     assert apart.queries == (~met & (leaky.split == "test")).sum()
-    values, chances = [], []
-    for query in np.flatnonzero(~met & (leaky.split == "test")):
-        # One query at a time: the others stay in the database as test items, without being asked.
-        one = replace(leaky, has_report=(np.arange(len(leaky)) == query), labels=leaky.labels)
-        score = evaluate(codes_of(leaky), one, 16, resamples=5).score(measure, "report→image", database)
-        values.append(score.value)
-        chances.append(score.chance)
-    assert apart.value == pytest.approx(np.mean(values))
-    assert apart.chance == pytest.approx(np.mean(chances), abs=2e-3)
+    scores = [each.score(measure, "report→image", database) for each in alone]
+    assert apart.value == pytest.approx(np.mean([score.value for score in scores]))
+    assert apart.chance == pytest.approx(np.mean([score.chance for score in scores]), abs=2e-3)
     assert found.score(measure, "report→image", database).queries > apart.queries
 
 

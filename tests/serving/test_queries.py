@@ -93,6 +93,7 @@ def test_hostile_json_is_an_input_error_or_a_query(body):
         (b"x" * (JSON_BYTES + 1), "text/plain"),
         multipart(b"x" * 10, {"report": "x", "where": {"a": "9" * (JSON_BYTES // 2)}, "k": "9" * (JSON_BYTES // 2)}),
     ],
+    ids=["object", "array", "text", "fields"],
 )
 def test_json_and_fields_are_small_whatever_an_image_may_weigh(body, kind):
     with pytest.raises(BodyTooLarge, match="512 KB"):
