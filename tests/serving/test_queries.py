@@ -31,7 +31,7 @@ def parsed(body: bytes, kind: str = "application/json", limit: int = 10**6):
     return asyncio.run(read_query(request(body, kind), limit))
 
 
-def test_json_andmultipart_mean_the_same():
+def test_json_and_multipart_mean_the_same():
     fields = {"report": "two nodules", "k": 3, "where": {"modality": ["CT"]}, "target": "study"}
     by_json = parsed(json.dumps(fields).encode())
     body, kind = multipart(b"\x89PNG-bytes", fields)
