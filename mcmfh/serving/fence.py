@@ -1,8 +1,8 @@
 """Fences HAProxy in front of the replicas: rewrites the configuration that Ray generates, then becomes HAProxy.
 
 Ray's template cannot be set, but the program that it starts as HAProxy can (see `ray_session`). What Ray leaves open is
-closed: statistics and metrics listen on loopback, the admin socket is its owner's, requests that are sent too slowly
-end, and an address holds so many connections at most. A configuration that lacks an expected line, or that opens
+closed: the pages of statistics and metrics do not exist, the admin socket is its owner's, requests that are sent too
+slowly end, and an address holds so many connections at most. A configuration that lacks an expected line, or that opens
 something else, stops the start: it is that of another Ray.
 
 Uses the standard library alone, because it starts anew whenever a replica comes or goes.
@@ -112,8 +112,9 @@ def fenced(config: str, fence: Fence, error_file: str) -> str:
     if config.startswith(MARK):
         return config
     config = _replaced(config, r"^(\s*stats socket \S+) mode 666\b", r"\1 mode 600")
-    config = _replaced(config, r"^(frontend prometheus\n\s*bind )\*?:(\d+)$", r"\g<1>127.0.0.1:\2")
-    config = _replaced(config, r"^(listen stats\n\s*bind )\*:(\d+)$", r"\g<1>127.0.0.1:\2")
+    # Ray itself reads statistics and metrics through its two sockets.
+    config = _replaced(config, r"^frontend prometheus\n( .*\n)+", "")
+    config = _replaced(config, r"^listen stats\n( .*(\n|$))+", "")
     # The proxy's log has paths, and so items' names. It would go to whoever listens on Ray's port for it, unasked.
     config = _replaced(config, r"^\s*log \S+ local0 info\n", "")
     config = _replaced(config, r"^(\s*)maxconn \d+$", rf"\1maxconn {_most_connections()}")
@@ -126,7 +127,7 @@ def fenced(config: str, fence: Fence, error_file: str) -> str:
         rf"\1 status 503 errorfile {error_file}",
     )
     bound = re.findall(r"^\s*bind (\S+)", config, re.M)
-    if len(bound) != 3 or " mode 666" in config:
+    if len(bound) != 1 or " mode 666" in config:
         raise ValueError(f"its configuration opens {bound}")
     frontend = _bind(fence.listen) + "".join(f"    {rule}\n" for rule in _rules(fence))
     config = _replaced(config, r"^(frontend http_frontend\n\s*bind) (\S+):(\d+)\n", frontend)

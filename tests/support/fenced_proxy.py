@@ -46,23 +46,17 @@ class MirrorServer(ThreadingHTTPServer):
 class Proxy:
     host: str
     port: int
-    stats_port: int
-    metrics_port: int
     folder: Path
     pid: int
 
 
-def ray_configuration(
-    folder: Path, host: str, port: int, stats_port: int, metrics_port: int, server: int | None
-) -> Path:
+def ray_configuration(folder: Path, host: str, port: int, server: int | None) -> Path:
     """Ray's own configuration file for a proxy on host:port, with a server on loopback at port `server`, if any."""
     from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
     from ray.serve.config import HTTPOptions
 
     config = HAProxyConfig(
         http_options=HTTPOptions(host=host, port=port),
-        stats_port=stats_port,
-        metrics_port=metrics_port,
         socket_path=str(folder / "admin.sock"),
         metrics_socket_path=str(folder / "metrics.sock"),
         server_state_base=str(folder),
@@ -81,8 +75,8 @@ def fenced_proxy(folder: Path, fence: Fence, host: str = "127.0.0.1", behind: bo
     """A proxy told to listen on `host`, with a Mirror behind it or with nothing."""
     server = MirrorServer(("127.0.0.1", 0), Mirror)
     Thread(target=server.serve_forever, daemon=True).start()
-    port, stats_port, metrics_port = free_port(), free_port(), free_port()
-    config = ray_configuration(folder, host, port, stats_port, metrics_port, server.server_port if behind else None)
+    port = free_port()
+    config = ray_configuration(folder, host, port, server.server_port if behind else None)
     starter = write_starter(folder)
     fence.write(folder / "fence.json")
     process = subprocess.Popen(
@@ -95,7 +89,7 @@ def fenced_proxy(folder: Path, fence: Fence, host: str = "127.0.0.1", behind: bo
                 break
             time.sleep(0.02)
         assert process.poll() is None, "the proxy did not start"
-        yield Proxy(host, port, stats_port, metrics_port, folder, process.pid)
+        yield Proxy(host, port, folder, process.pid)
     finally:
         os.kill(process.pid, signal.SIGTERM)
         process.wait(10)
