@@ -11,6 +11,7 @@ import logging
 import os
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -133,6 +134,8 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
 
     fast_proxy: see `prepare`. On a cluster the variables go to every node with the processes of Serve that this one
     starts: each node has a proxy of its own, which reads them.
+
+    Raises InputError where Ray cannot be started or joined.
     """
     local = starts_here(cluster)
     prepare(local, fast_proxy)
@@ -153,7 +156,7 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         memory = object_store_bytes(cluster.object_store_mb)
         # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
-        with _quiet_core(), _private_files():
+        with _quiet_core(), _private_files(), _told_in_one_line("this machine"):
             ray.init(include_dashboard=False, **options)
     else:
         # A submitted job's runtime_env sets some of them already, and Ray refuses a variable that is set twice.
@@ -162,7 +165,9 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         keys = cluster.forward_keys and KEYS[0] not in sent
         proxy = {name: os.environ[name] for name in FAST_PROXY_ENVIRONMENT} if fast_proxy else {}
         variables = {name: value for name, value in (forwarded(keys) | proxy).items() if name not in sent}
-        ray.init(address=cluster.address or "auto", runtime_env={"env_vars": variables}, **options)
+        address = cluster.address or "auto"
+        with _told_in_one_line(cluster.address or os.environ["RAY_ADDRESS"]):
+            ray.init(address=address, runtime_env={"env_vars": variables}, **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -198,8 +203,16 @@ def _fence_proxy() -> None:
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+            # Ray's own proxy, behind HAProxy, has one port too, which another endpoint of this machine may hold.
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
         }
     )
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def write_starter(folder: Path) -> str:
@@ -246,14 +259,36 @@ def _private_files() -> Iterator[None]:
 
 
 @contextmanager
+def _told_in_one_line(where: str) -> Iterator[None]:
+    """Turn what Ray raises when it does not start, or cannot be joined, into an InputError."""
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError) as error:  # ConnectionError and TimeoutError are OSErrors
+        raise InputError(start_fault(where, error)) from error
+
+
+def start_fault(where: str, error: Exception) -> str:
+    """One sentence on a Ray that did not start or cannot be joined; `where` is "this machine" or an address."""
+    # Of a traceback or a message of many lines the last one says what happened.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1] if lines else type(error).__name__
+    if where == "this machine":
+        remedy = "look whether memory, disk or processes are short, and into /tmp/ray/session_latest/logs"
+        return f"Ray did not start on this machine ({reason}); {remedy}"
+    return f"Ray at '{where}' cannot be joined ({reason}); start it, or correct cluster.address or RAY_ADDRESS"
+
+
+@contextmanager
 def _quiet_core() -> Iterator[None]:
-    """Hide what Ray's core prints while it starts; on an exception it is printed after all."""
+    """Hide what Ray's core prints while it starts; on an unexpected exception it is printed after all."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as output:
         os.dup2(output.fileno(), 2)
         try:
             yield
+        except InputError:
+            raise
         except BaseException:
             output.seek(0)
             os.write(terminal, output.read())

@@ -92,6 +92,24 @@ def test_an_identity_that_the_nodes_hold_is_not_switched_off():
     assert "AWS_EC2_METADATA_DISABLED" not in ray_session.forwarded(False, {"AWS_EC2_METADATA_DISABLED": "true"})
 
 
+def test_a_ray_that_does_not_start_is_told_in_one_line():
+    faults = [
+        RuntimeError("The current node timed out during startup.\nThis could happen because the raylet failed"),
+        TimeoutError("Timed out after 30 seconds while waiting for node to startup."),
+        ConnectionError(),
+    ]
+    for fault in faults:
+        with pytest.raises(InputError) as raised, ray_session._told_in_one_line("this machine"):
+            raise fault
+        assert "Ray did not start on this machine (" in str(raised.value)
+        assert "\n" not in str(raised.value)
+    absent = r"Ray at 'ray.hospital:6379' cannot be joined \(no route\)"
+    with pytest.raises(InputError, match=absent), ray_session._told_in_one_line("ray.hospital:6379"):
+        raise ConnectionError("no route")
+    with pytest.raises(TypeError), ray_session._told_in_one_line("this machine"):
+        raise TypeError("a fault of this program")
+
+
 def test_ray_s_token_and_files_are_private(tmp_path, monkeypatch):
     token = tmp_path / "auth_token"
     token.write_text("secret")

@@ -1,6 +1,8 @@
 """What is checked before an endpoint starts: without access keys it listens on loopback alone."""
 
+import errno
 import ipaddress
+import socket
 
 from mcmfh import ray_session
 from mcmfh.config import ServeConfig
@@ -13,6 +15,25 @@ def check_start(serve: ServeConfig) -> None:
     check_binding(serve)
     configured_keys(serve)  # an endpoint that nobody could enter is not started
     ray_session.check_proxy(serve.guarded)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise InputError where a proxy on this machine cannot listen on `host`:`port`. Needs no Ray."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener that has just gone is no obstacle
+            trial.bind(address)
+    except socket.gaierror:
+        raise InputError(f"serve.host '{host}' is no address and no name that this machine can look up") from None
+    except OSError as error:
+        raise InputError(
+            {
+                errno.EADDRINUSE: f"port {port} is taken on '{host}'; stop its holder or change serve.port",
+                errno.EADDRNOTAVAIL: f"serve.host '{host}' is no address of this machine; 0.0.0.0 means all of them",
+                errno.EACCES: f"port {port} may not be opened by this user; set a serve.port above 1023",
+            }.get(error.errno or 0, f"the endpoint cannot listen on '{host}', port {port}: {error.strerror}")
+        ) from None
 
 
 def check_binding(serve: ServeConfig, listening: str | None = None) -> None:

@@ -7,7 +7,6 @@ sharded    ingress replicas, a pool of encoders, and one deployment for each par
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.config import BackpressureConfig
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError
@@ -24,14 +23,11 @@ from ray.serve.schema import ApplicationStatus
 from mcmfh import processes, ray_session
 from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
-from mcmfh.hashing import load_bundle
-from mcmfh.hashing.bundle import Bundle
-from mcmfh.search.batching import Logits
 from mcmfh.search.opening import newest_readable
-from mcmfh.search.sharding import ShardedSource, SnapshotPart
+from mcmfh.search.sharding import ShardedSource
+from mcmfh.serving import pooled
 from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start, is_loopback
-from mcmfh.serving.encoding import LocalEncoding
 from mcmfh.serving.fence import Fence
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.replica import Replica
@@ -75,51 +71,8 @@ class Endpoint:
         self.replica.check_health()
 
 
-@serve.deployment(health_check_period_s=5)
-class IndexPart:
-    """One part of the archive's snapshots."""
-
-    def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
-        ray_session.keep_on_loopback()
-        self.part = SnapshotPart(root, part, parts)
-        self.sweep_seconds = sweep_seconds
-        threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
-
-    def _sweep_again(self) -> None:
-        while True:
-            time.sleep(self.sweep_seconds)
-            if names := self.part.sweep():
-                logger.warning("%d changed files in the cache are fetched again", len(names))
-
-    async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
-        return await asyncio.to_thread(self.part.call, number, method, arguments)
-
-
-@serve.deployment(health_check_period_s=5)
-class Encoders:
-    """An encoder and the hash heads, of the two bundles loaded last."""
-
-    def __init__(self, config: dict[str, Any], device: str):
-        ray_session.keep_on_loopback()
-        parsed = Config.model_validate(config)
-        self.device = device
-        self.encoding = LocalEncoding(parsed.archive.limits, parsed.serve.max_batch)
-        self.bundles: dict[str, Bundle] = {}
-        self.lock = asyncio.Lock()
-
-    async def load(self, uri: str) -> None:
-        await self._bundle(uri)
-
-    async def encode(self, uri: str, modality: str, content: str | bytes) -> Logits:
-        return await self.encoding.encode(await self._bundle(uri), uri, modality, content)
-
-    async def _bundle(self, uri: str) -> Bundle:
-        async with self.lock:
-            if uri not in self.bundles:
-                bundle = await asyncio.to_thread(load_bundle, uri, self.device)
-                await asyncio.to_thread(bundle.checked_encoder)
-                self.bundles = {**dict([*self.bundles.items()][-1:]), uri: bundle}
-            return self.bundles[uri]
+IndexPart: Any = serve.deployment(health_check_period_s=5)(pooled.IndexPart)
+Encoders: Any = serve.deployment(health_check_period_s=5)(pooled.Encoders)
 
 
 async def call_with_retries(method: Any, *arguments: Any) -> Any:
@@ -166,9 +119,9 @@ def serve_application(config: Config, device: str) -> Any:
         return Endpoint.options(**ingress, **actor).bind(plain, device)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
     root = archive_root(config.store, config.archive.name)
-    pool = Encoders.options(num_replicas=settings.encoders, **inside, **actor).bind(plain, device)  # type: ignore[attr-defined]
+    pool = Encoders.options(num_replicas=settings.encoders, **inside, **actor).bind(plain, device)
     parts = [
-        IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(  # type: ignore[attr-defined]
+        IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(
             root, part, settings.parts, settings.sweep_seconds
         )
         for part in range(settings.parts)
@@ -214,7 +167,11 @@ def start_proxy(settings: ServeConfig) -> None:
     if fence_file and _get_global_client(raise_if_no_controller_running=False) is None:
         Fence.of(settings).write(fence_file)
         host = "127.0.0.1"
-    serve.start(http_options={"host": host, "port": settings.port})
+    try:
+        serve.start(http_options={"host": host, "port": settings.port})
+    except (RayError, RuntimeError, TimeoutError) as error:
+        where = f"'{settings.host}', port {settings.port}"
+        raise InputError(f"the proxy did not start on {where} ({reason(str(error))}); see Ray's logs") from error
 
 
 def wait_until_running(say: Callable[[str], object], every_s: float) -> None:

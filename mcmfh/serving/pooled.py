@@ -1,15 +1,23 @@
-"""How the ingress of the sharded layout asks the other deployments: parts of the index, and the pool of encoders."""
+"""The sharded layout: parts of the index and a pool of encoders, and how the ingress asks them. No Ray."""
 
 import asyncio
+import logging
+import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from mcmfh import ray_session
+from mcmfh.config import Config
+from mcmfh.hashing import load_bundle
 from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.batching import Logits
-from mcmfh.search.sharding import Call
+from mcmfh.search.sharding import Call, SnapshotPart
+from mcmfh.serving.encoding import LocalEncoding
 
 CALL_S = 60
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -54,3 +62,48 @@ class PooledEncoding:
 
     def close(self) -> None:
         return
+
+
+class IndexPart:
+    """One part of the archive's snapshots."""
+
+    def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
+        ray_session.keep_on_loopback()
+        self.part = SnapshotPart(root, part, parts)
+        self.sweep_seconds = sweep_seconds
+        threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
+
+    def _sweep_again(self) -> None:
+        while True:
+            time.sleep(self.sweep_seconds)
+            if names := self.part.sweep():
+                logger.warning("%d changed files in the cache are fetched again", len(names))
+
+    async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        return await asyncio.to_thread(self.part.call, number, method, arguments)
+
+
+class Encoders:
+    """An encoder and the hash heads, of the two bundles loaded last."""
+
+    def __init__(self, config: dict[str, Any], device: str):
+        ray_session.keep_on_loopback()
+        parsed = Config.model_validate(config)
+        self.device = device
+        self.encoding = LocalEncoding(parsed.archive.limits, parsed.serve.max_batch)
+        self.bundles: dict[str, Bundle] = {}
+        self.lock = asyncio.Lock()
+
+    async def load(self, uri: str) -> None:
+        await self._bundle(uri)
+
+    async def encode(self, uri: str, modality: str, content: str | bytes) -> Logits:
+        return await self.encoding.encode(await self._bundle(uri), uri, modality, content)
+
+    async def _bundle(self, uri: str) -> Bundle:
+        async with self.lock:
+            if uri not in self.bundles:
+                bundle = await asyncio.to_thread(load_bundle, uri, self.device)
+                await asyncio.to_thread(bundle.checked_encoder)
+                self.bundles = {**dict([*self.bundles.items()][-1:]), uri: bundle}
+            return self.bundles[uri]
