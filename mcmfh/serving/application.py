@@ -21,6 +21,7 @@ from mcmfh.serving.keys import KeyRing
 from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, read_query
+from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
 from mcmfh.store import files
 
@@ -28,8 +29,11 @@ GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 
-def application(replica: Replica) -> FastAPI:
-    """The ASGI application of `replica`: starts and stops it with its own lifespan."""
+def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
+    """The ASGI application of `replica`: starts and stops it with its own lifespan.
+
+    rates: how often a key may send requests; by default they are counted here.
+    """
     settings = replica.config.serve
     key_ring = KeyRing(settings, replica.access_log.write)
 
@@ -53,7 +57,7 @@ def application(replica: Replica) -> FastAPI:
     api.state.key_ring = key_ring
     problems.install(api)
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
-    access = Access(lambda: key_ring.keys, settings.most_replicas)
+    access = Access(lambda: key_ring.keys, rates)
     api.add_middleware(
         AccessMiddleware,
         access=access,

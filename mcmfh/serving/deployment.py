@@ -30,6 +30,7 @@ from mcmfh.serving.application import application
 from mcmfh.serving.binding import check_binding, check_start, is_loopback
 from mcmfh.serving.fence import Fence
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
+from mcmfh.serving.rates import Buckets, Leases
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.status import reason
 from mcmfh.snapshots.document import bundle_address
@@ -44,9 +45,12 @@ logger = logging.getLogger(__name__)
 @serve.deployment(health_check_period_s=5)
 @serve.ingress()
 class Endpoint:
-    async def __init__(self, config: dict[str, Any], device: str, pool: Any = None, *parts: Any):  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, config: dict[str, Any], device: str, rates: Any = None, pool: Any = None, *parts: Any
+    ):
         ray_session.keep_on_loopback()
         parsed = Config.model_validate(config)
+        self.rates = Leases(rates.lease.remote, parsed.serve.most_replicas) if rates else None
         remote: dict[str, Any] = {}
         if parts:
             calls = DeploymentCalls(parts, pool, call_with_retries)
@@ -57,7 +61,7 @@ class Endpoint:
         self.replica = await asyncio.to_thread(Replica, parsed, device=device, **remote)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return application(self.replica)
+        return application(self.replica, self.rates)
 
     def state(self) -> str:
         """What is served, in words."""
@@ -69,6 +73,15 @@ class Endpoint:
 
     def check_health(self) -> None:
         self.replica.check_health()
+
+
+@serve.deployment(health_check_period_s=5, max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0})
+class Rates(Buckets):
+    """What all replicas together may admit for each key."""
+
+    def __init__(self) -> None:
+        ray_session.keep_on_loopback()
+        super().__init__()
 
 
 IndexPart: Any = serve.deployment(health_check_period_s=5)(pooled.IndexPart)
@@ -115,8 +128,9 @@ def serve_application(config: Config, device: str) -> Any:
     actor = {"ray_actor_options": {name: amount for name, amount in asked.items() if amount}}
     spread = {"max_replicas_per_node": settings.max_replicas_per_node}
     ingress = ingress_options(settings) | spread
+    rates = Rates.bind() if settings.guarded and settings.most_replicas > 1 else None  # type: ignore[attr-defined]
     if settings.layout == "single":
-        return Endpoint.options(**ingress, **actor).bind(plain, device)  # type: ignore[attr-defined]
+        return Endpoint.options(**ingress, **actor).bind(plain, device, rates)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
     root = archive_root(config.store, config.archive.name)
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **actor).bind(plain, device)
@@ -126,7 +140,7 @@ def serve_application(config: Config, device: str) -> Any:
         )
         for part in range(settings.parts)
     ]
-    return Endpoint.options(**ingress).bind(plain, "cpu", pool, *parts)  # type: ignore[attr-defined]
+    return Endpoint.options(**ingress).bind(plain, "cpu", rates, pool, *parts)  # type: ignore[attr-defined]
 
 
 def query_device(config: Config) -> str:

@@ -63,7 +63,7 @@ class AccessMiddleware:
             else:
                 if self.access.keys() is None:
                     check_origin(scope["method"], headers)
-                facts["key"] = self.access.admit(headers.get("authorization"))
+                facts["key"] = await self.access.admit(headers.get("authorization"))
                 await self._bounded(scope, receive, send_and_note)
         except Refused as refusal:
             await self._refuse(refusal, scope, receive, send_and_note)

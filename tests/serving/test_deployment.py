@@ -23,6 +23,22 @@ def test_replicas_of_a_kind_on_a_node_are_bounded(layout, most):
     assert {one._replica_config.max_replicas_per_node for one in deployments.values()} == {most}
 
 
+@pytest.mark.parametrize("layout", ["single", "sharded"])
+@pytest.mark.parametrize(
+    ("replicas", "keys", "shared"),
+    [
+        ({"replicas": 2}, {"keys_uri": "keys.yaml"}, True),
+        ({"max_replicas": 8}, {"keys": [{"name": "ward", "sha256": "0" * 64}]}, True),
+        ({"replicas": 2}, {}, False),
+        ({"replicas": 1}, {"keys_uri": "keys.yaml"}, False),
+    ],
+)
+def test_replicas_that_ask_for_keys_share_their_rates(layout, replicas, keys, shared):
+    deployments = asked(layout=layout, **replicas, **keys)
+    assert ("Rates" in deployments) == shared
+    assert not shared or deployments["Rates"].ray_actor_options == {"num_cpus": 0}
+
+
 @pytest.mark.parametrize(("layout", "encodes"), [("single", "Endpoint"), ("sharded", "Encoders")])
 @pytest.mark.parametrize(
     ("device", "share", "gpus"), [("cuda", None, 1), ("cuda", 0.25, 0.25), ("cpu", 0.5, 0.5), ("cpu", None, 0)]

@@ -47,7 +47,7 @@ def test_the_printed_line_lets_the_printed_key_in(tmp_path):
     by_config = configured_keys(load_config([f"serve.keys={yaml.safe_load(line)}"], read_default=False).serve)
     assert by_file == by_config
     assert by_file[0].requests_per_second == 7
-    assert Access(lambda: by_file).admit(f"Bearer {secret}") == "ward-3"
+    assert Access(lambda: by_file).identify(f"Bearer {secret}").name == "ward-3"
     assert secret not in line
 
 
