@@ -22,9 +22,10 @@ SECRET, DIGEST = new_key()
 
 
 @pytest.fixture
-def endpoint(archive):
-    """URL of an endpoint on plain uvicorn."""
-    config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
+def endpoint(archive, request):
+    """URL of an endpoint on plain uvicorn, whose key may send 1,000 requests a second or `request.param`."""
+    rate = getattr(request, "param", 1000)
+    config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": rate}])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -54,6 +55,7 @@ def searched(page):
 def test_a_report_is_typed_and_images_are_found_by_keyboard_alone(browser, endpoint):
     browser.goto(endpoint)
     enter_key(browser, "a wrong key")
+    browser.wait_for_selector("#refused:has-text('does not accept this key')")
     enter_key(browser)
     browser.wait_for_selector("#about:not(:empty)")
     assert "60 items · snapshot 1" in browser.text_content("#about")
@@ -147,3 +149,125 @@ def test_every_address_works_on_a_real_server(endpoint):
         address = f"{endpoint}/v1/items/{quote(item_id, safe='')}"
         assert f'"item_id":"{item_id}"'.encode() in get(address, SECRET)
         assert get(f"{address}/image", SECRET)[:3] == b"\xff\xd8\xff"
+
+
+def reports_for(browser, endpoint, hits: int, report="Nodule in the left lung."):
+    browser.goto(endpoint)
+    enter_key(browser)
+    browser.wait_for_selector("#about:not(:empty)")
+    browser.fill("#k", str(hits))
+    browser.fill("#report", report)
+    searched(browser)
+
+
+def scrolled_through(browser):
+    for _ in range(40):
+        browser.mouse.wheel(0, 400)
+        browser.wait_for_timeout(20)
+
+
+@pytest.mark.parametrize("endpoint", [3, 8], indirect=True)
+def test_thumbnails_refused_by_the_key_s_rate_come_later(browser, endpoint):
+    answers = []
+    browser.on("response", lambda answer: answers.append(answer.status))
+    reports_for(browser, endpoint, 40)
+    scrolled_through(browser)
+    browser.wait_for_function("document.querySelectorAll('#hits img[src^=\"blob:\"]').length == 40", timeout=60_000)
+    assert 429 in answers
+    assert not browser.query_selector_all("#hits .blank")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "shown"),
+    [
+        (503, {"Retry-After": "1"}, None),
+        (429, {"Retry-After": "2"}, None),
+        (500, {}, "image not loaded"),
+        (503, {}, "image not loaded"),
+        (404, {}, "no image"),
+    ],
+)
+def test_only_a_picture_that_does_not_exist_is_called_so(browser, endpoint, status, headers, shown):
+    refused = []
+
+    def refuse_once(route):
+        if route.request.url in refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=status, headers=headers, body="{}")
+
+    browser.route("**/image", refuse_once)
+    reports_for(browser, endpoint, 3)
+    scrolled_through(browser)
+    if shown:
+        browser.wait_for_function("document.querySelectorAll('#hits .blank').length == 3")
+        assert {shown} == {
+            blank.text_content().removesuffix("try again") for blank in browser.query_selector_all(".blank")
+        }
+    if status != 404:
+        for button in browser.query_selector_all(".again"):
+            button.click()
+        browser.wait_for_function("document.querySelectorAll('#hits img[src^=\"blob:\"]').length == 3")
+
+
+def test_a_query_refused_by_the_key_s_rate_is_answered_later(browser, endpoint):
+    reports_for(browser, endpoint, 3)
+    refusals = [{"Retry-After": "1"}, {"Retry-After": "1"}]
+
+    def refuse(route):
+        if refusals:
+            route.fulfill(status=429, headers=refusals.pop(), body="{}")
+        else:
+            route.continue_()
+
+    browser.route("**/v1/search", refuse)
+    browser.fill("#k", "5")
+    searched(browser)
+    assert len(browser.query_selector_all("#hits > li")) == 5
+    assert browser.query_selector("#status.bad") is None
+
+
+@pytest.mark.parametrize("secret", ["mcmfh_" + "x" * 43, SECRET[:-1], f"{SECRET} {SECRET}", "ключ"])
+def test_a_wrong_key_is_told_and_forgotten(browser, endpoint, secret):
+    browser.goto(endpoint)
+    browser.wait_for_selector("dialog[open]")
+    assert browser.text_content("#refused") == ""
+    enter_key(browser, secret)
+    browser.wait_for_selector("#refused:has-text('does not accept this key')")
+    assert browser.evaluate("sessionStorage.length") == 0
+    assert not browser.is_visible("#sign-out")
+
+
+@pytest.mark.parametrize("afterwards", ["nothing", "a reload", "another search"])
+def test_signing_out_forgets_key_query_and_answer(browser, endpoint, afterwards):
+    reports_for(browser, endpoint, 3)
+    assert browser.evaluate("sessionStorage.length") == 1
+    browser.click("#sign-out")
+    browser.wait_for_selector("dialog[open]")
+    if afterwards == "a reload":
+        browser.reload()
+        browser.wait_for_selector("dialog[open]")
+    assert browser.evaluate("sessionStorage.length") == 0
+    assert browser.query_selector("#hits > li") is None
+    assert browser.input_value("#report") == ""
+    if afterwards == "another search":
+        enter_key(browser)
+        browser.wait_for_selector("#about:not(:empty)")
+        browser.fill("#report", "Cardiomegaly.")
+        searched(browser)
+        assert browser.query_selector("#hits > li")
+
+
+@pytest.mark.parametrize("width", [320, 360, 414, 768])
+def test_nothing_is_wider_than_the_screen(browser, endpoint, width):
+    def overflow() -> int:
+        return browser.evaluate("document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth")
+
+    browser.set_viewport_size({"width": width, "height": 740})
+    browser.goto(endpoint)
+    browser.wait_for_selector("dialog[open]")
+    assert overflow() == 0
+    reports_for(browser, endpoint, 40, report="Nodule " * 400) if width == 360 else reports_for(browser, endpoint, 40)
+    scrolled_through(browser)
+    assert overflow() == 0
