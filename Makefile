@@ -5,14 +5,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-EXTRAS := demo,dicom,test,bench
+EXTRAS := demo,dicom,proxy,test,bench
 
 # requirements.txt locks the files of every dependency by their hashes, as resolved on Linux with x86-64 processors.
 # constraints.txt has the same versions without hashes. Other platforms, where other files are needed (no CUDA, say), are
 # installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
 LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
-.PHONY: demo test test-quick test-cluster test-all check docs bench lock clean
+.PHONY: demo test test-quick test-cluster test-all check audit docs bench lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
@@ -34,6 +34,14 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) docs
+	$(MAKE) audit
+
+# pip-audit itself passes where the advisories cannot be reached.
+ADVISORIES := https://pypi.org/pypi/pip/json
+audit: $(VENV)/.installed
+	@if $(BIN)/python -c "import urllib.request; urllib.request.urlopen('$(ADVISORIES)', timeout=10)" 2>/dev/null; \
+	then $(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off; \
+	else echo "pip-audit: $(ADVISORIES) cannot be reached; nothing was audited"; fi
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -11,7 +11,7 @@ from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
 from mcmfh.search.opening import newest_readable
-from mcmfh.serving.binding import check_port, check_start
+from mcmfh.serving.binding import check_here, check_start
 from mcmfh.store.layout import archive_root
 
 
@@ -21,7 +21,7 @@ def main(config: Config) -> None:
     check_start(config.serve)
     here = ray_session.starts_here(config.cluster)
     if here:
-        check_port(config.serve.host, config.serve.port)
+        check_here(config.serve)
     ray_session.connect(config.cluster, fast_proxy=config.serve.guarded)
     from mcmfh.serving.deployment import start, state, stop
 

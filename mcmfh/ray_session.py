@@ -124,6 +124,11 @@ def check_proxy(guarded: bool, environment: Mapping[str, str] = os.environ) -> N
         )
 
 
+def starts_haproxy(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a Ray that starts here with the fast proxy needs a HAProxy that this package finds."""
+    return environment.get(HAPROXY, "1") == "1" and BINARY not in environment
+
+
 def starts_here(cluster: ClusterConfig) -> bool:
     """Whether `connect` starts a Ray of its own, which ends with this process, instead of joining a cluster."""
     return cluster.address is None and "RAY_ADDRESS" not in os.environ

@@ -30,7 +30,7 @@ def test_the_order_of_rooms_is_told_as_it_is_enforced():
 
 def test_files_that_are_named_exist():
     """`mcmfh/…`, `jobs/…`, `tests/…`, `docs/…`, `cluster/…` in the documentation and in ray_config.yaml."""
-    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ray_config.yaml"]
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "ray_config.yaml"]
     named = {
         (page.name, path)
         for page in pages

