@@ -2,6 +2,7 @@
 
 python jobs/stress.py archive-scale FOLDER --items 1000000
 python jobs/stress.py chaos --swaps 20 --kills 10
+python jobs/stress.py slow-clients --connections 2000
 """
 
 from pathlib import Path
@@ -30,6 +31,14 @@ def chaos(swaps: int = 20, kills: int = 10, node: bool = True, layout: str = "si
     from mcmfh.benchmarks.serving.chaos import run_chaos
 
     typer.echo(run_chaos(swaps, kills, node, typer.echo, layout=layout))
+
+
+@app.command()
+def slow_clients(connections: int = 2000, seconds: float = 10, rounds: int = 3) -> None:
+    """An honest client's latency while so many others send their requests by the byte, from 1 address and from 200."""
+    from mcmfh.benchmarks.serving.slow_clients import run_slow_clients
+
+    typer.echo(run_slow_clients(connections, seconds, rounds, typer.echo))
 
 
 if __name__ == "__main__":
