@@ -1,6 +1,7 @@
 """Requests generated from the endpoint's own OpenAPI document, and hostile bodies: answered or refused, never broken.
 
-In the fast form some hundred; `-m slow` sends 10,000 and 2,000, over a socket, and watches memory.
+Each of ROLES gets what the rules say and nothing else. In the fast form some hundred for each; `-m slow` sends 10,000
+and 2,000, over a socket, and watches memory.
 """
 
 import io
@@ -19,6 +20,8 @@ from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.processes import anonymous_mib
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
+from mcmfh.serving.keys import new_key
+from mcmfh.serving.page import page
 from mcmfh.serving.replica import Replica
 
 KNOWN = {200, 400, 404, 413, 422, 503}
@@ -142,40 +145,102 @@ def sendable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+# Who asks → the key that is sent. The endpoint of "anybody here" is on loopback and has no keys.
+SECRET, DIGEST = new_key()
+ROLES = {"anybody here": None, "no key": None, "a wrong key": new_key()[0], "a key's digest": DIGEST, "a key": SECRET}
+STRANGERS = {"no key", "a wrong key", "a key's digest"}
+PUBLIC = {"/healthz", "/readyz"}
+
+
+@pytest.fixture(params=ROLES)
+def role(request) -> str:
+    return request.param
+
+
 @pytest.fixture
-def client(archive):
-    """A real server on a socket."""
+def client(archive, role):
+    """A client of a real server on a socket, with the key of `role`."""
     port = free_port()
-    app = application(Replica(served(archive, max_body_mb=1), AccessLog(io.StringIO())))
+    keys = [] if role == "anybody here" else [{"name": "ward", "sha256": DIGEST, "requests_per_second": 1e6}]
+    app = application(Replica(served(archive, max_body_mb=1, keys=keys), AccessLog(io.StringIO())))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         thread.join(0.02)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    headers = {"Authorization": f"Bearer {ROLES[role]}"} if ROLES[role] else {}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as client:
         yield client
     server.should_exit = True
     thread.join()
 
 
-def send(client, request: dict) -> None:
+def send(client, request: dict, role: str, archive: str) -> None:
     answer = client.request(**request)
-    assert answer.status_code in KNOWN | {405}, (request, answer.status_code, answer.text)
+    told = (request, answer.status_code, answer.text[:2000])
+    assert answer.headers["Cache-Control"] == "no-store", told
+    assert answer.headers["X-Content-Type-Options"] == "nosniff", told
+    assert archive not in answer.text, told  # an answer names no address of the archive
+    if role in STRANGERS and answer.url.path not in PUBLIC:
+        check_refused(answer, told)
+        return
+    assert answer.status_code in KNOWN | {405}, told
     if answer.status_code not in (200, 405) and answer.headers["Content-Type"] != "application/problem+json":
-        assert answer.status_code == 503, (request, answer.text)  # /readyz
+        assert answer.status_code == 503, told  # /readyz
     if "json" in answer.headers["Content-Type"]:
         json.loads(answer.content, parse_constant=lambda word: pytest.fail(f"{word} is not JSON: {request}"))
+
+
+def check_refused(answer, told) -> None:
+    """What a stranger gets: 401, and either one fixed sentence or one of the empty pages."""
+    assert answer.status_code == 401, told
+    if answer.headers["Content-Type"].startswith("text/html"):
+        assert answer.content in (page()[0], page("docs")[0]), told
+    else:
+        assert answer.json() == {
+            "type": "about:blank",
+            "title": "Key needed",
+            "status": 401,
+            "detail": "this endpoint needs a key: send the header 'Authorization: Bearer <key>'",
+        }, told
 
 
 @pytest.mark.parametrize(
     ("requests", "bodies"), [(400, 150), pytest.param(10_000, 2_000, marks=pytest.mark.slow)], ids=["fast", "slow"]
 )
-def test_generated_and_hostile_requests(client, requests, bodies):
-    generator = Generator(client.get("/openapi.json").json(), seed=1)
+def test_generated_and_hostile_requests(client, role, archive, requests, bodies):
+    document = client.get("/openapi.json", headers={"Authorization": f"Bearer {SECRET}"}).json()
+    generator = Generator(document, seed=1)
     memory = []
     for turn in range(requests + bodies):
-        send(client, generator.request() if turn < requests else generator.hostile())
+        send(client, generator.request() if turn < requests else generator.hostile(), role, archive)
         if turn % ((requests + bodies) // 8) == 0:
             memory.append(anonymous_mib(os.getpid()))
     assert memory[-1] < memory[2] + 40, memory  # after the first quarter everything has been used once
-    assert client.post("/v1/search", json={"code": "0305", "modality": "image"}).status_code == 200
+    answer = client.post("/v1/search", json={"code": "0305", "modality": "image"})
+    assert answer.status_code == (401 if role in STRANGERS else 200)
+
+
+VARIANTS = {
+    "a letter more": f"Bearer {SECRET}x",
+    "a letter less": f"Bearer {SECRET[:-1]}",
+    "other cases": f"Bearer {SECRET.swapcase()}",
+    "the digest": f"Bearer {DIGEST}",
+    "no key": "Bearer",
+    "null": "Bearer null",
+    "Basic": f"Basic {SECRET}",
+    "no scheme": SECRET,
+    "twice": f"Bearer {SECRET}, Bearer {SECRET}",
+    "an equals sign": f"Bearer={SECRET}",
+    "a tab": f"Bearer\t{SECRET}",
+}
+
+
+@pytest.mark.parametrize("role", ["no key"], indirect=True)
+@pytest.mark.parametrize("header", VARIANTS.values(), ids=VARIANTS)
+def test_a_header_that_resembles_a_key_s_opens_nothing(client, role, archive, header):
+    for path in ("/v1/version", "/v1/items/i9", "/openapi.json", "/metrics", "/v1/items/i9/image", "//v1/version"):
+        answer = client.get(path, headers={"Authorization": header})
+        check_refused(answer, (path, header))
+    answer = client.get(f"/v1/version?key={SECRET}&authorization=Bearer%20{SECRET}", cookies={"authorization": SECRET})
+    check_refused(answer, header)
