@@ -228,7 +228,11 @@ def test_a_query_refused_by_the_key_s_rate_is_answered_later(browser, endpoint):
     assert browser.query_selector("#status.bad") is None
 
 
-@pytest.mark.parametrize("secret", ["mcmfh_" + "x" * 43, SECRET[:-1], f"{SECRET} {SECRET}", "ключ"])
+@pytest.mark.parametrize(
+    "secret",
+    ["mcmfh_" + "x" * 43, SECRET[:-1], f"{SECRET} {SECRET}", "ключ"],
+    ids=["unknown", "cut", "twice", "Cyrillic"],
+)
 def test_a_wrong_key_is_told_and_forgotten(browser, endpoint, secret):
     browser.goto(endpoint)
     browser.wait_for_selector("dialog[open]")
