@@ -1,6 +1,8 @@
 """The progress of a job: a bar for each stage on a terminal; elsewhere, as in a job's log, a plain line every 30 s."""
 
+import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +12,8 @@ from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mcmfh.errors import InputError
 
 LINE_S = 30.0
 # (whether nothing has been done since the last look) → what the stage waits for, as a sentence; None: nothing.
@@ -132,3 +136,26 @@ def duration(seconds: float) -> str:
 
 def _line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def quiet_core() -> Iterator[None]:
+    """Hide what is written to standard error in the block, by C libraries too.
+
+    On an exception other than InputError it is printed after all.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
+        try:
+            yield
+        except InputError:
+            raise
+        except BaseException:
+            output.seek(0)
+            os.write(terminal, output.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mcmfh.config import ClusterConfig
+from mcmfh.console import quiet_core
 from mcmfh.errors import InputError
 
 # Ray reads these when its processes start. Values the user has set are kept.
@@ -143,6 +144,8 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
     Raises InputError where Ray cannot be started or joined.
     """
     local = starts_here(cluster)
+    if not local:
+        check_reachable(cluster.address or os.environ["RAY_ADDRESS"])
     prepare(local, fast_proxy)
     if local and fast_proxy and os.environ[HAPROXY] == "1":
         _fence_proxy()
@@ -161,7 +164,7 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         memory = object_store_bytes(cluster.object_store_mb)
         # Without "local" Ray would join the cluster last started on this machine, or fail where that one has ended.
         options |= {"address": "local", "num_cpus": cluster.num_cpus, "object_store_memory": memory}
-        with _quiet_core(), _private_files(), _told_in_one_line("this machine"):
+        with quiet_core(), _private_files(), _told_in_one_line("this machine"):
             ray.init(include_dashboard=False, **options)
     else:
         # A submitted job's runtime_env sets some of them already, and Ray refuses a variable that is set twice.
@@ -171,13 +174,22 @@ def connect(cluster: ClusterConfig, fast_proxy: bool = False) -> None:
         proxy = {name: os.environ[name] for name in FAST_PROXY_ENVIRONMENT} if fast_proxy else {}
         variables = {name: value for name, value in (forwarded(keys) | proxy).items() if name not in sent}
         address = cluster.address or "auto"
-        with _told_in_one_line(cluster.address or os.environ["RAY_ADDRESS"]):
+        with quiet_core(), _told_in_one_line(cluster.address or os.environ["RAY_ADDRESS"]):
             ray.init(address=address, runtime_env={"env_vars": variables}, **options)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def check_reachable(address: str, seconds: float = 10) -> None:
+    """Raise InputError where nothing accepts a connection at `address`, host:port. Ray itself tries for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():  # "auto", which Ray looks up
+        return
+    with _told_in_one_line(address):
+        socket.create_connection((host.strip("[]"), int(port)), seconds).close()
 
 
 def object_store_bytes(mb: int | None, devices: Path = Path("/dev")) -> int | None:
@@ -281,26 +293,6 @@ def start_fault(where: str, error: Exception) -> str:
         remedy = "look whether memory, disk or processes are short, and into /tmp/ray/session_latest/logs"
         return f"Ray did not start on this machine ({reason}); {remedy}"
     return f"Ray at '{where}' cannot be joined ({reason}); start it, or correct cluster.address or RAY_ADDRESS"
-
-
-@contextmanager
-def _quiet_core() -> Iterator[None]:
-    """Hide what Ray's core prints while it starts; on an unexpected exception it is printed after all."""
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as output:
-        os.dup2(output.fileno(), 2)
-        try:
-            yield
-        except InputError:
-            raise
-        except BaseException:
-            output.seek(0)
-            os.write(terminal, output.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 def has_gpus(cluster: ClusterConfig) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -108,6 +109,22 @@ def test_a_ray_that_does_not_start_is_told_in_one_line():
         raise ConnectionError("no route")
     with pytest.raises(TypeError), ray_session._told_in_one_line("this machine"):
         raise TypeError("a fault of this program")
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://localhost:{}", "[::1]:{}", "no-such-host.invalid:{}"])
+def test_a_cluster_that_does_not_listen_is_told_at_once(form):
+    """Ray tries for minutes, and prints a warning every few seconds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = form.format(free.getsockname()[1])  # bound, and not listening
+        with pytest.raises(InputError, match="cannot be joined"):
+            ray_session.check_reachable(address)
+
+
+def test_a_cluster_that_listens_may_be_joined():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ray_session.check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+    ray_session.check_reachable("auto")
 
 
 def test_ray_s_token_and_files_are_private(tmp_path, monkeypatch):

@@ -128,6 +128,39 @@ def test_without_keys_all_is_loopback(archive, tmp_path):
         assert status(f"{url}/v1/version") == 200
 
 
+def told(archive, variables: dict[str, str], **serve) -> str:
+    """What jobs/serve.py says on standard error when it refuses to start with these environment variables."""
+    done = subprocess.run(
+        command(archive, port=free_port(), **serve),
+        cwd=REPOSITORY,
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("program", "reason"), [("/bin/false", "crashed during startup"), ("/nonexistent/haproxy", "does not point to")]
+)
+def test_a_proxy_that_does_not_start_is_told_in_one_line(archive, program, reason):
+    keys = json.dumps([{"name": "ward", "sha256": DIGEST}])
+    line = told(archive, {"RAY_SERVE_HAPROXY_BINARY_PATH": program}, keys=keys)
+    assert line.startswith("error: the proxy did not start on '127.0.0.1', port ")
+    assert reason in line
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1"])
+def test_a_cluster_that_cannot_be_joined_is_told_in_one_line(archive, address):
+    line = told(archive, {"RAY_ADDRESS": address})
+    assert line.startswith(f"error: Ray at '{address}' cannot be joined (")
+    assert line.count("\n") == 1
+
+
 @pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0", "::"])
 def test_a_taken_port_is_told_in_one_line_before_ray_starts(archive, listening):
     with socket.socket(socket.AF_INET6 if ":" in listening else socket.AF_INET) as taken:
