@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.roots import default_roots
@@ -14,6 +14,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.learning.run_settings import Gpus, gpus_to_ask_for
 from mcmfh.pretraining.settings import PretrainSettings
+from mcmfh.store import files
 
 
 class Section(BaseModel):
@@ -144,6 +145,19 @@ class ServeConfig(Section):
         return max(self.replicas, self.max_replicas or 0)
 
 
+class AuditConfig(Section):
+    secret_uri: str | None = Field(None, min_length=1)
+    folder: str = "~/.local/state/mcmfh/audit"
+    seal_seconds: float = Field(30, gt=0)
+    required: bool = True
+
+    @field_validator("secret_uri")
+    @classmethod
+    def _absolute(cls, uri: str | None) -> str | None:
+        """Replicas have other working folders."""
+        return None if uri is None else files.absolute(uri)
+
+
 class Config(Section):
     store: str = "./store"
     cluster: ClusterConfig = ClusterConfig()
@@ -155,6 +169,7 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     hash: HashConfig = HashConfig()
     serve: ServeConfig = ServeConfig()
+    audit: AuditConfig = AuditConfig()
 
 
 def load_config(overrides: Sequence[str] = (), path: str | None = None, read_default: bool = True) -> Config:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for folder in ("mcmfh", "jobs") for path in (ROOT / folder).rglob("*.py"))
 IMPORT_ORDER = (
     "errors, processes, console, store, learning, hamming, client, archive, phantom, encoders, embeddings, snapshots, "
-    "evaluation, hashing, pretraining, search, config, ray_session, bulk, training, pipeline, feed, serving, "
+    "evaluation, hashing, pretraining, search, audit, config, ray_session, bulk, training, pipeline, feed, serving, "
     "submission, command, demo, benchmarks, cli, jobs"
 )
 ROOMS = IMPORT_ORDER.split(", ")

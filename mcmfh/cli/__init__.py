@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mcmfh.cli import keys
 from mcmfh.cli import store as store_commands
+from mcmfh.cli.audit import audit
 from mcmfh.cli.cluster import Overrides, jobs_app, serve_app, submit
 from mcmfh.cli.licences import licences
 from mcmfh.cli.replay import replay
@@ -25,6 +26,7 @@ app.add_typer(snapshots_app, name="snapshots")
 app.add_typer(store_commands.app, name="store")
 app.command()(replay)
 app.command()(licences)
+app.command()(audit)
 app.add_typer(keys.app, name="key")
 app.command(context_settings={"ignore_unknown_options": True})(submit)
 app.add_typer(jobs_app, name="jobs")

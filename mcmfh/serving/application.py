@@ -17,6 +17,7 @@ from mcmfh.search.query import Query
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access
 from mcmfh.serving.answers import problems as refusals
+from mcmfh.serving.auditing import Auditing
 from mcmfh.serving.keys import KeyRing
 from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
@@ -29,21 +30,24 @@ GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 
-def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
+def application(replica: Replica, rates: Leases | None = None, *, fenced: bool = False) -> FastAPI:
     """The ASGI application of `replica`: starts and stops it with its own lifespan.
 
-    rates: how often a key may send requests; by default they are counted here.
+    rates: how often a key may send requests; by default they are counted here. fenced: see `Auditing`.
     """
     settings = replica.config.serve
     key_ring = KeyRing(settings, replica.access_log.write)
+    audit = Auditing(replica.config, replica.access_log.write, fenced)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key_ring.start()
+        audit.start()
         replica.start()
         yield
         replica.stop()
         key_ring.stop()
+        audit.stop()
 
     api = FastAPI(
         title="mcmfh",
@@ -81,19 +85,23 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
         """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
         query, started = await query_of(request), time.perf_counter()
         answer = await replica.search_answer(query)
+        audit.answered(request, answer)
         milliseconds = 1000 * (time.perf_counter() - started)
         return rendered(answer, {"Server-Timing": f"search;dur={milliseconds:.2f}"})
 
     @api.post("/v1/hash", response_model=answers.HashAnswer, **body)
     async def hash(request: Request) -> Response:
         """The same query → its code."""
-        return rendered(await replica.hash_answer(await query_of(request)))
+        answer = await replica.hash_answer(await query_of(request))
+        audit.hashed(request, answer)
+        return rendered(answer)
 
-    async def item_answer(item_id: str) -> Response:
+    async def item_answer(request: Request, item_id: str) -> Response:
         retrieval = replica.current
         fields = await replica.in_thread(retrieval.item, item_id)
         if fields is None:
             raise HTTPException(404, "no such item in this snapshot")
+        audit.opened(request, "item", retrieval, fields)
         return rendered({"snapshot": retrieval.snapshot.number, **fields})
 
     @api.get(
@@ -105,21 +113,24 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
         """A thumbnail (JPEG)."""
         item_id, of_picture = parsed_address(request)
         if not of_picture:  # the id itself ends in /image
-            return await item_answer(item_id)
+            return await item_answer(request, item_id)
         try:
-            picture = await replica.in_thread(replica.current.thumbnail, item_id)
+            retrieval = replica.current
+            picture = await replica.in_thread(retrieval.thumbnail, item_id)
         except Exception as error:
             if not (isinstance(error, OSError) or files.is_outage(error)):
                 raise
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
+        fields = await replica.in_thread(retrieval.item, item_id)
+        audit.opened(request, "image", retrieval, fields or {"item_id": item_id, "study_id": ""})
         return Response(picture, media_type="image/jpeg")
 
     @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
     async def item(request: Request, item_id: str) -> Response:
         """What may be shown of an item; percent-encode its id."""
-        return await item_answer(parsed_address(request)[0])
+        return await item_answer(request, parsed_address(request)[0])
 
     @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
     async def version() -> Response:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcmfh.serving.access import Access, Refused
 from mcmfh.serving.access_log import AccessLog
+from mcmfh.serving.auditing import KEY
 from mcmfh.serving.headers import add_headers, is_https
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.origin import check_origin
@@ -63,7 +64,7 @@ class AccessMiddleware:
             else:
                 if self.access.keys() is None:
                     check_origin(scope["method"], headers)
-                facts["key"] = await self.access.admit(headers.get("authorization"))
+                facts["key"] = scope[KEY] = await self.access.admit(headers.get("authorization"))
                 await self._bounded(scope, receive, send_and_note)
         except Refused as refusal:
             await self._refuse(refusal, scope, receive, send_and_note)

@@ -20,7 +20,7 @@ from mcmfh.store.documents import Damaged
 from mcmfh.store.sealed import CONFIG, folder_digest
 
 _NAMED_BY_CONTENT = re.compile(
-    r"(?:archives/[^/]+/(?:shards|tombstones)/|embeddings/[^/]+/plans/sha256-|digests/)([0-9a-f]{64})(?:\.\w+)?$"
+    r"(?:archives/[^/]+/(?:shards|tombstones|audit/segments)/|embeddings/[^/]+/plans/sha256-|digests/)([0-9a-f]{64})(?:\.\w+)?$"
 )
 _SEALED = re.compile(r"((?:bundles|encoders)/[0-9a-f]{64})/([^/]+)$")
 _UNIT = re.compile(r"(embeddings/[^/]+)/units/([^/]+)\.parquet$")
@@ -35,6 +35,7 @@ _REBUILT = (
     (r"encoders/", "restore it from a copy, or pretrain again (jobs/pretrain.py)"),
     (r"(?:evaluations|splits|training|pretraining)/", "delete it; its job makes it again"),
     (r"archives/[^/]+/runs/", "delete it; jobs/hash_archive.py hashes these items again"),
+    (r"archives/[^/]+/audit/", "restore it from a copy; mcmfh audit verify says what is missing"),
     (r"archives/", "restore it from a copy, or hash the archive under another archive.name: its embeddings are kept"),
     (r"digests/", "restore it from a copy, or delete it: then changes of the files that it lists go unnoticed"),
 )

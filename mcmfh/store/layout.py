@@ -30,6 +30,8 @@
         tombstones/<sha256>                    bitmap of a snapshot's removed rows
         quarantine/<sha256>.parquet            inputs that became no item, with their reasons
         runs/<code digest>/done/<keys>-<sha256>.json   marker of a hashed shard
+        audit/segments/<sha256>.jsonl          who saw what: lines of a chain (see audit/)
+        audit/heads/<block>/<number>.json      how far each chain goes
         scratch/<run>/                         one job's copy of the manifest, by range of keys; deleted at its end
           parts/<range>/<part>                 rows of one part of the manifest, with fingerprints
           items/<range>                        the range's usable rows in item order
@@ -43,13 +45,14 @@ Every function returns a URI. `store` is a store's address, `root` an archive's,
 from mcmfh.store import files
 
 # Folders of an archive; gc decides by them what a file is.
-SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH = (
+SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH, AUDIT = (
     "snapshots",
     "shards",
     "tombstones",
     "quarantine",
     "runs",
     "scratch",
+    "audit",
 )
 
 

@@ -1,0 +1,100 @@
+"""What the endpoint's answers show, recorded in the audit before they are sent (see mcmfh/audit)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from mcmfh.audit.chain import Secret, read_secret
+from mcmfh.audit.reading import local_folder
+from mcmfh.audit.writer import Writer
+from mcmfh.config import Config
+from mcmfh.search.retrieval import Retrieval
+from mcmfh.serving.replica import Unavailable
+from mcmfh.store import files
+from mcmfh.store.layout import archive_root
+
+CLIENT = "x-mcmfh-client"  # the header in which the fence names the client's address
+KEY = "mcmfh.key"  # of a request's scope: the name of its key
+_QUERY = ("code", "k", "target", "bits", "max_distance", "where", "rerank")
+
+Report = Callable[[str, dict[str, Any]], None]
+
+
+class Auditing:
+    """Records of one replica; without `audit.secret_uri` it records nothing. Raises InputError for a bad secret."""
+
+    def __init__(self, config: Config, report: Report, fenced: bool = False):
+        """fenced: requests come through `mcmfh.serving.fence`, which names the client's address."""
+        settings = config.audit
+        self.fenced = fenced
+        self.required, self.report = settings.required, report
+        self.writer: Writer | None = None
+        if settings.secret_uri is not None:
+            root = archive_root(config.store, config.archive.name)
+            self.secret: Secret = read_secret(settings.secret_uri)
+            folder = local_folder(settings.folder, root)
+            self.writer = Writer(root, self.secret, folder, settings.seal_seconds, report)
+
+    def start(self) -> None:
+        if self.writer:
+            self.writer.start()
+
+    def stop(self) -> None:
+        if self.writer:
+            self.writer.stop()
+
+    def answered(self, request: Request, answer: Mapping[str, Any]) -> None:
+        """Record the answer to a search. Raises Unavailable where that fails and `audit.required` is set."""
+        if self.writer is None:
+            return
+        receipt = answer["receipt"]
+        seen = {
+            "query": files.digest({name: receipt[name] for name in _QUERY}),
+            "receipt": receipt["digest"],
+            "snapshot": receipt["snapshot"],
+            "snapshot_digest": receipt["snapshot_digest"],
+            "bundle": receipt["bundle_digest"],
+        }
+        self._record(request, "search", seen, answer["hits"])
+
+    def hashed(self, request: Request, answer: Mapping[str, Any]) -> None:
+        """Record that a query was turned into its code."""
+        query = {"query": files.digest(answer["code"]), "snapshot": answer["snapshot"]}
+        self._record(request, "hash", query, ())
+
+    def opened(self, request: Request, did: str, retrieval: Retrieval, item: Mapping[str, Any]) -> None:
+        """Record that an item (`did`: "item") or its picture ("image") is shown."""
+        source = retrieval.snapshot
+        seen = {
+            "snapshot": source.number,
+            "snapshot_digest": source.digest,
+            "bundle": source.document.bundle_digest,
+        }
+        self._record(request, did, seen, [item])
+
+    def _record(self, request: Request, did: str, seen: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> None:
+        if self.writer is None:
+            return
+        record = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "who": request.scope.get(KEY),
+            "from": self._address(request),
+            "did": did,
+            **seen,
+            "items": [self.secret.name("item", item["item_id"]) for item in items],
+            "studies": sorted({self.secret.name("study", item["study_id"]) for item in items}),
+        }
+        try:
+            self.writer.write(record)
+        except OSError as error:
+            self.report("audit_failed", {"reason": f"not written ({type(error).__name__})"})
+            if self.required:
+                raise Unavailable("the audit cannot be written, so nothing is shown; try again later") from error
+
+    def _address(self, request: Request) -> str | None:
+        """The client's address. A fence overwrites the header, so that a client behind it cannot choose its value."""
+        if self.fenced and (named := request.headers.get(CLIENT)):
+            return named
+        return request.client.host if request.client else None
