@@ -12,16 +12,19 @@ EXTRAS := demo,dicom,proxy,test,bench
 # installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
 LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
+# The tests wait for starting processes a good deal of their time: two at a time use two cores. -n 0 is one by one.
+PROCESSES ?= -n 2 --dist loadgroup
+
 .PHONY: demo test test-quick test-cluster test-all check audit docs bench lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PROCESSES)
 
 test-quick: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not cluster and not ray and not s3 and not browser"
+	$(BIN)/python -m pytest $(PROCESSES) -m "not slow and not cluster and not ray and not s3 and not browser"
 
 test-cluster: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "cluster and not slow"
