@@ -29,7 +29,7 @@ def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
     if len({(row.method, row.bits) for row in rows}) < 2:
         return ""
     directions = list(dict.fromkeys(row.score.direction for row in rows))
-    figure, panels = _panels(directions)
+    figure, panels = side_by_side(directions)
     for axes, direction in zip(panels, directions):
         here = [row for row in rows if row.score.direction == direction]
         for method in dict.fromkeys(row.method for row in here):
@@ -47,7 +47,7 @@ def score_by_bits(evaluations: Sequence[Evaluation], measure: str) -> str:
         if lengths:
             axes.set_xscale("log", base=2)
             axes.set_xticks(lengths, [str(bits) for bits in lengths])
-    return _svg(figure, panels[0])
+    return as_svg(figure, panels[0])
 
 
 def curves(evaluations: Sequence[Evaluation], kind: str) -> str:
@@ -64,7 +64,7 @@ def curves(evaluations: Sequence[Evaluation], kind: str) -> str:
     if not labelled:
         return ""
     directions = list(dict.fromkeys(curve.direction for _, curve in labelled))
-    figure, panels = _panels(directions)
+    figure, panels = side_by_side(directions)
     for axes, direction in zip(panels, directions):
         for label, curve in labelled:
             if curve.direction == direction:
@@ -75,10 +75,11 @@ def curves(evaluations: Sequence[Evaluation], kind: str) -> str:
         )
         if ranks:
             axes.set_xscale("log")
-    return _svg(figure, panels[0])
+    return as_svg(figure, panels[0])
 
 
-def _panels(titles: Sequence[str]) -> tuple[Any, Any]:
+def side_by_side(titles: Sequence[str]) -> tuple[Any, Any]:
+    """A figure and its axes, one a title, side by side."""
     # Not pyplot, which keeps figures in a global and wants a display.
     from matplotlib.figure import Figure
 
@@ -86,7 +87,8 @@ def _panels(titles: Sequence[str]) -> tuple[Any, Any]:
     return figure, figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
 
 
-def _svg(figure: Any, legend: Any) -> str:
+def as_svg(figure: Any, legend: Any) -> str:
+    """The figure as an SVG element, the same bytes each time; `legend`: the axes that get one."""
     from matplotlib import rc_context
 
     legend.legend(fontsize=7, frameon=False)

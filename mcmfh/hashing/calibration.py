@@ -13,6 +13,10 @@ from mcmfh.archive.modality import MODALITIES, Modality
 _Pool = tuple[int, int, int]  # positives, pairs, distances
 
 LEAST_LABELLED = 16  # items; a rate of relevance from fewer would say more about them than about the codes
+MOST_ERROR = (
+    0.03  # expected calibration error of statements of relevance; beyond it a part of the items says too little
+)
+HALVINGS = 16
 QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
 
@@ -53,7 +57,9 @@ def _shrunk(pool: _Pool, base: float) -> float:
     return (pool[0] + base) / (pool[1] + 1)
 
 
-def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> dict[str, Any]:
+def calibrate(
+    codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray, most_error: float = MOST_ERROR
+) -> dict[str, Any]:
     """Tables named "<query>-<target>" of codes uint8[N, K/8], labels bool[N, C] (C may be 0) and studies str[N].
 
     A query is "image", "report" or "both"; the distance of "both" is the sum of the two. A target is "image", "report"
@@ -63,7 +69,9 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
     Tables of relevance count only pairs of two labelled items, because what an unlabelled item shows is unknown.
     Whether a study is relevant is judged by its labelled items. These tables leave out the query's own study, as the
     evaluation does. With fewer than LEAST_LABELLED labelled items the tables are about the same study instead. Those
-    leave out the query itself: the query's own item in a modality of the query.
+    leave out the query itself: the query's own item in a modality of the query. So it is where only a part is labelled
+    and `relevance_error` is above `most_error`: that part is too small for what the codes have to tell apart, and of
+    studies all items are known.
 
     Entry "items" is N, and "counted" is the number of items that have a part in the tables.
     """
@@ -73,6 +81,8 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
     labelled: np.ndarray = np.any(labels, axis=1)
     same_study = study[:, None] == study[None]
     by_label = bool(labelled.sum() >= LEAST_LABELLED)
+    if by_label and not labelled.all():
+        by_label = relevance_error(codes, labels, study) <= most_error
     relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if by_label else same_study
     judged = labelled[:, None] & labelled if by_label else np.ones_like(same_study)
     others = ~np.eye(len(study), dtype=bool)
@@ -98,6 +108,39 @@ def calibrate(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarra
             bins,
         )
     return tables
+
+
+def relevance_error(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> float:
+    """How far P(relevant | distance) of these items is expected to be from that of other items of their kind.
+
+    Halves of the labelled studies calibrate each other: the mean difference by distance, over pairs of image and report,
+    weighted by the pairs. Both halves are half the size of the whole and both err, so that is twice the error of the
+    whole against many items. Arguments as of `calibrate`.
+    """
+    from mcmfh.hamming import hamming_distances
+
+    rows = np.flatnonzero(np.any(labels, axis=1))
+    shared = labels[rows].astype(np.float32)
+    relevant = shared @ shared.T > 0
+    studies, of = np.unique(study[rows], return_inverse=True)
+    other = of[:, None] != of
+    distance = hamming_distances(codes["image"][rows][:, None], codes["report"][rows])
+    bins = 8 * codes["image"].shape[1] + 1
+    random = np.random.default_rng(0)
+    gaps = []
+    for _ in range(HALVINGS):
+        side = (random.permutation(len(studies)) % 2)[of]
+        halves = [other & (side[:, None] == half) & (side == half) for half in (0, 1)]
+        counts = [
+            (np.bincount(distance[half & relevant], minlength=bins), np.bincount(distance[half], minlength=bins))
+            for half in halves
+        ]
+        for (positives, pairs), (seen_positives, seen) in (counts, counts[::-1]):
+            both = seen > 0
+            if pairs.any() and both.any():
+                gap = np.abs(falling_rate(positives, pairs)[both] - seen_positives[both] / seen[both])
+                gaps.append(float((gap * seen[both]).sum() / seen.sum()))
+    return float(np.mean(gaps)) / 2 if gaps else 1.0
 
 
 def _table(distance: np.ndarray, counted: np.ndarray, relevant: np.ndarray, bins: int) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ def test_precision_is_the_calibration_of_query_and_target(retrieval):
     for modality in ("image", "report"):
         for target in ("image", "report", "study"):
             answer = retrieval.answer(validated({"code": "0305", "modality": modality, "target": target, "k": 30}))
-            assert answer["precision_of"] == "relevant"
+            assert answer["precision_of"] == table["meaning"]
             assert answer["hits"]
             for hit in answer["hits"]:
                 assert hit["precision"] == table[f"{modality}-{target}"]["probability"][hit["distance"]]
@@ -30,9 +30,9 @@ def test_precision_is_the_calibration_of_query_and_target(retrieval):
 
 def test_a_query_of_both_has_the_figure_of_its_sum(retrieval):
     meaning, precision = estimated_precision(retrieval.bundle.calibration, 16, ("image", "report"), "study")
-    table = retrieval.bundle.calibration["16"]["both-study"]
-    assert meaning == "relevant"
-    assert [precision(distance) for distance in range(34)] == [*table["probability"], None]
+    table = retrieval.bundle.calibration["16"]
+    assert meaning == table["meaning"]
+    assert [precision(distance) for distance in range(34)] == [*table["both-study"]["probability"], None]
 
 
 def test_no_figure_where_none_was_measured():

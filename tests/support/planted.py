@@ -42,11 +42,14 @@ def small(name: str, **more: Any) -> TrainSettings:
     return TrainSettings(**{"bits": (16, 32), **RECIPES[name], **SMALL, **more})
 
 
-def planted_table(items: int = 240, topics: int = 6, noise: float = 0.5, seed: int = 0) -> EmbeddingTable:
-    """float32 embeddings 48 and 32 wide, one topic an item; 60 % train, 20 % validation, 20 % test."""
+def planted_table(
+    items: int = 240, topics: int = 6, noise: float = 0.5, seed: int = 0, pictures: int = 1
+) -> EmbeddingTable:
+    """float32 embeddings 48 and 32 wide, one topic a study of `pictures` items; validation and test a fifth each."""
     rng = np.random.default_rng(seed)
-    topic = rng.integers(0, topics, items)
-    own = rng.standard_normal((items, 6))  # what an image and its own report share beside the topic
+    study = np.arange(items) // pictures
+    topic = rng.integers(0, topics, items)[study]
+    own = rng.standard_normal((items, 6))[study]  # what an image and its own report share beside the topic
     sides = []
     for width in (48, 32):
         hidden = np.concatenate([3 * np.eye(topics)[topic], 0.7 * own], 1)
@@ -59,9 +62,9 @@ def planted_table(items: int = 240, topics: int = 6, noise: float = 0.5, seed: i
         report=sides[1],
         has_image=np.ones(items, bool),
         has_report=np.ones(items, bool),
-        split=np.array(["train", "train", "train", "validation", "test"])[np.arange(items) % 5],
-        group=name,
-        study=name,
+        split=np.array(["train", "train", "train", "validation", "test"])[study % 5],
+        group=name[study],
+        study=name[study],
         date=np.full(items, ""),
         text_key=name,
         labels=np.eye(topics, dtype=bool)[topic],
