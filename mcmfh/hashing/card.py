@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcmfh.evaluation.provenance import Provenance
+from mcmfh.evaluation.provenance import CONSTANTS, Provenance
 
 
 def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dict[str, Any]) -> str:
@@ -49,6 +49,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         "",
         "For research in retrieval. Not a medical device: a near code is a likeness, not a diagnosis. Codes are lossy",
         "but not anonymous; treat them like the reports they came from.",
+        "",
+        CONSTANTS,
     ]
     if config["encoder"] == "packaged":
         lines.append("The packaged encoder is general-purpose and never saw medical data.")
