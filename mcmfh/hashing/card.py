@@ -14,7 +14,7 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         "",
         f"- Method: {shape['settings']['method']}, {how}",
         f"- Codes: {', '.join(map(str, shape['bits']))} bits per modality",
-        f"- Encoder: {config['encoder']} ({config['encoder_digest'][:12]})",
+        f"- Encoder: {training.get('encoder', config['encoder'])} ({config['encoder_digest'][:12]})",
         f"- Trained on {training.get('pairs', '?')} image–report pairs, teacher {training.get('teacher', 'none')}",
         f"- Code digest: {config['code_digest']}",
         "",
