@@ -53,6 +53,11 @@ def evaluate_archive(
     refuse_towers_that_saw(spec, table)
     refuse_seen(bundle.seen, table, f"the model at '{bundle_uri}'", "train on this split, or evaluate what it left out")
     note, families = f"encoder: {described(spec)}; {covered(table)}", config.evaluate.families
+    if bundle.seen is None and (config.evaluate.train_until or config.evaluate.train_manifest):
+        raise InputError(
+            f"whom the model at '{bundle_uri}' saw was not recorded, so that it cannot be scored on a split by date or "
+            "dataset; train again with the same evaluate options"
+        )
     if bundle.seen is None:
         note += "; whom the model saw was not recorded when it was trained"
     what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, families, evaluation_code()]
@@ -97,6 +102,4 @@ def covered(table: EmbeddingTable) -> str:
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:
     """`evaluate_archive` of the model that hash.bundle names."""
-    if config.evaluate.train_until or config.evaluate.train_manifest:
-        raise InputError("a split by date or dataset needs models trained on it; set evaluate.compare=methods or bits")
     return evaluate_archive(config, archive, registry.resolve(config.store, config.hash.bundle))

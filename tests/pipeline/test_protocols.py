@@ -16,10 +16,10 @@ from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.card import model_card
-from mcmfh.pipeline import pretrain, train
+from mcmfh.pipeline import evaluate, pretrain, train
 from mcmfh.pipeline.archive import read_archive
 from mcmfh.pipeline.compare_pretraining import held_out
-from mcmfh.pipeline.evaluate import evaluate_archive, evaluate_encoder
+from mcmfh.pipeline.evaluate import evaluate_archive, evaluate_encoder, evaluate_latest
 from mcmfh.pipeline.split import divide
 from mcmfh.store import files
 
@@ -148,6 +148,37 @@ def test_a_model_that_saw_who_is_asked_is_refused(tmp_path, spec, options):
     config, archive, _ = on_split(tmp_path, replace(table, split=sides))
     with pytest.raises(InputError, match="was trained on the patients of"):
         evaluate_archive(config, archive, model.bundle, SPEC)
+
+
+@pytest.mark.parametrize("options", [[UNTIL], ["source"], ["source", UNTIL]])
+def test_the_latest_model_is_scored_on_the_split_that_it_was_trained_on(two, options):
+    folder, target, _, named = two
+    options = [*(named if "source" in options else []), *(each for each in options if each != "source")]
+    config, archive, table = on_split(folder, target, *options)
+    model = train.train_archive(config, archive, SPEC)
+    found = evaluate_latest(config, archive)
+    assert found.evaluations == evaluate_archive(config, archive, model.bundle, SPEC).evaluations
+    assert found.evaluations[0].score("mAP@all", "image→report", "unseen").queries == (table.split == "test").sum()
+    if named[0] not in options:
+        config, archive, _ = on_split(folder, target, "evaluate.train_until=2013-01-01")
+        with pytest.raises(InputError, match="was trained on the patients of"):
+            evaluate_latest(config, archive)
+
+
+@pytest.mark.parametrize("option", [UNTIL, "source", None])
+def test_a_model_that_did_not_record_whom_it_saw_is_scored_on_the_manifests_split_alone(two, option, monkeypatch):
+    folder, target, _, named = two
+    table = replace(target, split=np.array(["test", "train", "validation"])[np.arange(120) // 2 * 2 % 114 % 3])
+    config, archive, _ = on_split(folder, table)
+    older = replace(load_bundle(train.train_archive(config, archive, SPEC).bundle))
+    del older.config["training"]["seen"]
+    monkeypatch.setattr(evaluate, "load_bundle", lambda uri: older)
+    if option is None:
+        assert evaluate_latest(config, archive).evaluations
+        return
+    config, archive, _ = on_split(folder, target, *(named if option == "source" else [option]))
+    with pytest.raises(InputError, match="was not recorded, so that it cannot be scored on a split by date or dataset"):
+        evaluate_latest(config, archive)
 
 
 def test_a_bundle_and_its_card_say_whom_it_saw(tmp_path, spec):
