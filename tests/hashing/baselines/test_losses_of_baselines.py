@@ -154,6 +154,7 @@ def test_adaptive_triplets_as_loops_over_two_epochs():
     assert float(ours(CODES[:1], LABELS[:1])) == 0
 
 
+@torch.inference_mode()
 def test_ucmfh_trains_each_row_as_a_sequence_of_its_own_with_half_the_weight_on_codes():
     torch.manual_seed(0)
     network = Network(6, 5, 8, 16, unit_halves=True).eval()
