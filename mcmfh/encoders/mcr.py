@@ -32,6 +32,13 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
     )
 
 
+def described(spec: EncoderSpec) -> str:
+    """The name of any encoder as pages and cards have it: that of towers says in which space pictures were masked."""
+    if spec.name != "mcr" or spec.source is None:
+        return spec.name
+    return f"{spec.name}, masked in {TowerSettings(**read_config(spec.source)['towers']).masked_space} space"
+
+
 def load(device: str, source: str | None = None) -> Encoder:
     """The towers with their weights. Raises InputError where a file is missing or was changed."""
     return Encoder(spec(device, source), McrTowers(_required(source), device))

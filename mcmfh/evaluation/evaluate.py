@@ -22,6 +22,7 @@ from mcmfh.evaluation.family_scores import family_scores
 from mcmfh.evaluation.gain import inverse_frequency
 from mcmfh.evaluation.graded_scores import graded_scores
 from mcmfh.evaluation.leaks import APART, met_in_train
+from mcmfh.evaluation.null import headline_null
 from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall, random_recalls
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.evaluation.precision import precision, precision_by_rank
@@ -59,12 +60,15 @@ def evaluate(
     resamples: int = 1000,
     families: Sequence[str] | None = None,
     settings: str = "",
+    permutations: int | None = None,
 ) -> Evaluation:
     """Every score of `codes` (as `Hasher.hash` gives them: uint8[N, bits/8], or float[N, D] with bits None).
 
     Rows are the items of `table`. `families` are label families from fine to coarse (see `label_families`); None finds
-    them in the labels' names. Raises InputError when the codes do not fit it, `query_split` is empty, a family has no
-    labels, or a group stands on two sides of the split.
+    them in the labels' names. `permutations`: of the headline's null, see `headline_null`.
+
+    Raises InputError when the codes do not fit it, `query_split` is empty, a family has no labels, or a group stands on
+    two sides of the split.
     """
     table.refuse_straddling()
     for name, rows in codes.items():
@@ -94,7 +98,8 @@ def evaluate(
             if protocol.name == SINGLE:
                 where = (protocol.name, direction, "own split")
                 scores += _pair_scores(codes[asked], codes[stored], table, query_split, bits, where, resamples)
-    return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings)
+    null = headline_null(codes, table, bits, query_split, databases, permutations)
+    return Evaluation(method, bits, seed, query_split, supervised, tuple(scores), tuple(curves), settings, null)
 
 
 def _label_scores(condition: Condition, resamples: int) -> tuple[list[Score], list[Curve]]:

@@ -7,6 +7,7 @@ than the right one and t tied with it (itself included), the right one is among 
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,14 +85,28 @@ def random_recalls(
         size = np.clip(drawn, size, np.bincount(own))
     # The rank of each group's first member in a random order: exponential clocks whose rate is the size of the group.
     draws = draws or max(200, _DRAWN_CLOCKS // len(groups))
-    first = np.random.default_rng(seed).standard_exponential((draws, len(groups))) / size
+    values = _simulated(np.ascontiguousarray(size).tobytes(), tuple(cutoffs), bits, draws, seed)
+    return {at: of_group[own] for at, of_group in zip(cutoffs, values)}
+
+
+@lru_cache(maxsize=8)
+def _simulated(
+    size: bytes, cutoffs: tuple[int, ...], bits: int | None, draws: int, seed: int
+) -> tuple[np.ndarray, ...]:
+    """float64[groups] for each cut-off, given the sizes float64[groups] as bytes.
+
+    Both directions, and other codes of the same items, mostly have equal sizes, so that one simulation serves several
+    scores.
+    """
+    sizes = np.frombuffer(size)
+    first = np.random.default_rng(seed).standard_exponential((draws, len(sizes))) / sizes
     if bits is None:
         ranks = np.argsort(np.argsort(first, axis=1), axis=1), np.ones(1, int)
     else:
         step = np.searchsorted(_distance_clocks(bits), first) + np.arange(draws)[:, None] * (bits + 1)
         count = np.bincount(step.ravel(), minlength=draws * (bits + 1)).reshape(draws, bits + 1)
         ranks = (np.cumsum(count, 1) - count).ravel()[step], count.ravel()[step]
-    return {at: pair_recall(ranks, at).mean(0)[own] for at in cutoffs}
+    return tuple(pair_recall(ranks, at).mean(0) for at in cutoffs)
 
 
 def _distance_clocks(bits: int) -> np.ndarray:

@@ -9,6 +9,11 @@ from typing import Any
 from mcmfh.store import files
 
 _SHOWN = 12  # characters of a digest
+# Said on every page and model card, because a model that no label of its archive chose still owes something to labels.
+CONSTANTS = (
+    "The constants of the recipes were chosen with labelled validation items of one archive, of MedPix pictures. On "
+    "other archives they stay the same, and what is chosen there, the teacher, is chosen without labels."
+)
 # A string that YAML reads as that string, without quotes.
 _BARE = re.compile(r"(?!(?:true|false|null|yes|no|on|off)$)[A-Za-z./][\w./:@+-]*")
 

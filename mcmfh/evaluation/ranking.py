@@ -8,6 +8,7 @@ Shapes: Q queries · N database items · D steps, nearest first; for codes step 
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,17 +98,32 @@ def rank_vectors(
 
 def rank_scores(scores: np.ndarray, relevant: np.ndarray, counted: np.ndarray | None = None) -> TiedRanking:
     """The ranking by descending score float[Q, N]; scores equal to six decimals tie. Only `counted` items rank."""
-    counted = np.ones(scores.shape, bool) if counted is None else counted
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranked = np.round(np.take_along_axis(scores, order, 1), 6)
-    steps = np.cumsum(np.diff(ranked, axis=1, prepend=ranked[:, :1]) != 0, axis=1)
-    flat = (steps + np.arange(len(steps))[:, None] * scores.shape[1]).ravel()
+    return Sorted.of(scores).ranking(relevant, np.ones(scores.shape, bool) if counted is None else counted)
 
-    def tally(mask: np.ndarray) -> np.ndarray:
-        weights = np.take_along_axis(mask, order, 1).ravel()
-        return np.bincount(flat, weights, minlength=scores.size).astype(np.int64).reshape(scores.shape)
 
-    return TiedRanking(tally(counted), tally(counted & relevant))
+@dataclass(frozen=True)
+class Sorted:
+    """The items of each query by descending score, sorted once for several ideas of what is relevant."""
+
+    order: np.ndarray  # int64[Q, N]
+    step: np.ndarray  # int64[Q·N]: the step that each position of `order` belongs to, counted over all queries
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> Self:
+        """Of scores float[Q, N]; those equal to six decimals are one step."""
+        order = np.argsort(-scores, axis=1, kind="stable")
+        ranked = np.round(np.take_along_axis(scores, order, 1), 6)
+        steps = np.cumsum(np.diff(ranked, axis=1, prepend=ranked[:, :1]) != 0, axis=1)
+        return cls(order, (steps + np.arange(len(steps))[:, None] * scores.shape[1]).ravel())
+
+    def ranking(self, relevant: np.ndarray, counted: np.ndarray) -> TiedRanking:
+        """The ranking of the `counted` items; bool[Q, N] each."""
+        return TiedRanking(self._tally(counted), self._tally(counted & relevant))
+
+    def _tally(self, mask: np.ndarray) -> np.ndarray:
+        weights = np.take_along_axis(mask, self.order, 1).ravel()
+        counts = np.bincount(self.step, weights, minlength=mask.size)
+        return counts.astype(np.int64).reshape(mask.shape)
 
 
 def cosine(query_vectors: np.ndarray, database_vectors: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from mcmfh.evaluation import plots
 from mcmfh.evaluation.family_table import TITLE as FAMILIES
 from mcmfh.evaluation.family_table import family_rows
 from mcmfh.evaluation.protocols import SINGLE
-from mcmfh.evaluation.provenance import Provenance
+from mcmfh.evaluation.provenance import CONSTANTS, Provenance
 from mcmfh.evaluation.scores import Evaluation, summarise
 from mcmfh.evaluation.tables import COLUMNS, HEADLINE, cells, headline_rows
 from mcmfh.store import documents, files
@@ -22,6 +22,9 @@ _EXPLANATION = {
     "95 % interval": "bootstrap over queries, drawn in whole groups (patients or cases)",
     "chance": "what codes without knowledge get in the same measure: a database in random order (exact), for lookups "
     "with balls of the same sizes (exact), for R@K random codes of the same length (simulated)",
+    "permutation null": "the middle 95 % of the headline scores after image codes and report codes were permuted among "
+    "the items of each split: what these codes get when nothing says which item a code belongs to",
+    "–": "a mean of which a score is missing: no training item has labels, say, or one direction was not measured",
     "relevant pairs": "P(a random query-item pair is relevant); for R@K, that a random answer is the right one; for "
     "nDCG and ACG the mean gain of a random item",
     "mAP@50": "AP of the first 50, divided by min(R, 50)",
@@ -38,6 +41,7 @@ _EXPLANATION = {
     "settings": "digest of what the method was trained with; equal digests are equal settings but for seed and bits",
     "unlabelled": "queries × database items without any label. Whether they are relevant is unknown, so every measure "
     "but R@K leaves them out (condensed lists, Sakai 2007)",
+    "recipes": CONSTANTS,
     "seen / unseen / all": "database of training items / of the other items of the queries' split / of all items; "
     "a query's own study is never in it",
 }

@@ -57,6 +57,14 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Null:
+    """The middle 95 % of the scores that codes get after their permutation (see `null`)."""
+
+    mean: tuple[float, float] | None  # of the mean over both directions, seen and unseen; None where one is missing
+    unseen: tuple[float, float] | None  # of the mean over both directions, unseen alone
+
+
+@dataclass(frozen=True)
 class Evaluation:
     method: str
     bits: int | None  # None: real-valued vectors, ranked by cosine
@@ -66,6 +74,7 @@ class Evaluation:
     scores: tuple[Score, ...]
     curves: tuple[Curve, ...]
     settings: str = ""  # digest of what the method was trained with, but for seed and bits
+    null: Null | None = None  # of mAP@all; None without labels
 
     def score(self, measure: str, direction: str, database: str, protocol: str = SINGLE) -> Score:
         """The score of that measure under that condition. Raises KeyError if it was not measured."""
@@ -75,7 +84,9 @@ class Evaluation:
         raise KeyError((protocol, direction, database, measure))
 
     def mean(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
-        """Mean of the single/single scores of `measure` over both directions and `databases`; nan without labels."""
+        """Mean of the single/single scores of `measure` over both directions and `databases`.
+
+        nan where one of them was not measured: a mean of four is no mean of two. See `measured`."""
         return self._mean("value", measure, databases)
 
     def chance(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
@@ -88,7 +99,11 @@ class Evaluation:
             for score in self.scores
             if score.protocol == SINGLE and score.measure == measure and score.database in databases
         ]
-        return float(np.mean(values)) if values else float("nan")
+        return float(np.mean(values)) if len(values) == 2 * len(databases) else float("nan")
+
+    def measured(self, measure: str = "mAP@all") -> bool:
+        """Whether any single/single score of `measure` exists."""
+        return any(score.protocol == SINGLE and score.measure == measure for score in self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` gives the same evaluation back."""
@@ -100,7 +115,9 @@ class Evaluation:
         curves = tuple(
             Curve(**{**curve, "x": tuple(curve["x"]), "y": tuple(curve["y"])}) for curve in document["curves"]
         )
-        return cls(**{**document, "scores": scores, "curves": curves})
+        null = document.get("null")
+        bounds = {name: tuple(both) if both else None for name, both in null.items()} if null else {}
+        return cls(**{**document, "scores": scores, "curves": curves, "null": Null(**bounds) if null else None})
 
 
 @dataclass(frozen=True)

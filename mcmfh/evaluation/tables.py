@@ -14,7 +14,7 @@ from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
 MEASURE = "mAP@all"
 SHOWN = 8  # characters of a digest of settings
-HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone)"
+HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone) [permutation null]"
 # (name, is text)
 COLUMNS = (
     ("method", True),
@@ -73,11 +73,12 @@ def score_table(
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
-    in brackets the mean of the two unseen ones; the chance of both; and a digest of its settings. [] without labels.
+    in brackets the mean of the two unseen ones and the 95 % permutation null of the first; the chance of both means;
+    and a digest of its settings. "–" stands for a mean of which a score is missing. [] without labels.
 
     Where training has met some of the queries, a method has a second row, for the others alone.
     """
-    labelled = [each for each in evaluations if not np.isnan(each.mean())]
+    labelled = [each for each in evaluations if each.measured()]
     lengths = sorted({each.bits for each in labelled}, key=_order)
     rows = [["method", *("real-valued" if bits is None else f"{bits} bits" for bits in lengths), "chance", "settings"]]
     kinds = [(each.method, each.supervised, each.settings) for each in labelled]
@@ -86,10 +87,10 @@ def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
         for suffix in ("", APART):
             measure = MEASURE + suffix
             chance, of_unseen = own[0].chance(measure), own[0].chance(measure, ("unseen",))
-            if not np.isnan(chance):
+            if own[0].measured(measure):
                 values = [_headline([each for each in own if each.bits == bits], measure) for bits in lengths]
                 name = method + (" (supervised)" if supervised else "") + suffix
-                rows.append([name, *values, f"{chance:.3f} ({of_unseen:.3f})", settings[:SHOWN]])
+                rows.append([name, *values, f"{_number(chance)} ({_number(of_unseen)})", settings[:SHOWN]])
     return rows if labelled else []
 
 
@@ -113,7 +114,14 @@ def _headline(seeds: list[Evaluation], measure: str) -> str:
         return ""
     mean, sd = mean_and_sd(np.array([each.mean(measure) for each in seeds]))
     unseen, _ = mean_and_sd(np.array([each.mean(measure, ("unseen",)) for each in seeds]))
-    return f"{mean:.3f}" + (f" ± {sd:.3f}" if len(seeds) > 1 else "") + f" ({unseen:.3f})"
+    deviation = f" ± {sd:.3f}" if len(seeds) > 1 and not np.isnan(sd) else ""
+    bounds = [each.null.mean for each in seeds if each.null and each.null.mean and measure == MEASURE]
+    null = " [{:.3f}–{:.3f}]".format(*np.mean(bounds, 0)) if bounds else ""
+    return f"{_number(mean)}{deviation} ({_number(unseen)}){null}"
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
 
 
 def _order(bits: int | None) -> int:

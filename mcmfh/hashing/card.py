@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcmfh.evaluation.provenance import Provenance
+from mcmfh.evaluation.provenance import CONSTANTS, Provenance
 
 
 def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dict[str, Any]) -> str:
@@ -14,7 +14,7 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         "",
         f"- Method: {shape['settings']['method']}, {how}",
         f"- Codes: {', '.join(map(str, shape['bits']))} bits per modality",
-        f"- Encoder: {config['encoder']} ({config['encoder_digest'][:12]})",
+        f"- Encoder: {training.get('encoder', config['encoder'])} ({config['encoder_digest'][:12]})",
         f"- Trained on {training.get('pairs', '?')} image–report pairs, teacher {training.get('teacher', 'none')}",
         f"- Code digest: {config['code_digest']}",
         "",
@@ -49,6 +49,8 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], calibration: dic
         "",
         "For research in retrieval. Not a medical device: a near code is a likeness, not a diagnosis. Codes are lossy",
         "but not anonymous; treat them like the reports they came from.",
+        "",
+        CONSTANTS,
     ]
     if config["encoder"] == "packaged":
         lines.append("The packaged encoder is general-purpose and never saw medical data.")

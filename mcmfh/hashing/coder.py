@@ -42,6 +42,8 @@ class Shape:
         fields = set(ModelSettings.model_fields)
         if self.settings.method != "closed_form":
             fields -= OF_CLOSED_FORM
+        if self.settings.activation == "gelu":  # older models have no other and do not name it
+            fields -= {"activation"}
         return {
             "settings": self.settings.model_dump(mode="json", include=fields),
             "image_width": self.image_width,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mcmfh.encoders import EncoderSpec, load_encoder
+from mcmfh.encoders.mcr import described
 from mcmfh.evaluation.provenance import Provenance, overrides_of
 from mcmfh.hashing import canary
 from mcmfh.hashing.bundle import save_bundle
@@ -61,6 +62,8 @@ def complete(model: Model, prepared: Prepared, encoder: EncoderSpec, root: str, 
         "fingerprint": prepared.fingerprint,
         "provenance": _provenance(prepared, encoder).to_json(),
     }
+    if encoder.name == "mcr":  # other bundles keep their digest
+        training["encoder"] = described(encoder)
     return save_bundle(
         root,
         model,

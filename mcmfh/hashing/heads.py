@@ -29,9 +29,18 @@ class Dropout(nn.Module):
 class HashHead(nn.Module):
     """[B, D] → logits [B, K] for every K. All K are trained together, so that one training gives every code length."""
 
-    def __init__(self, width: int, hidden: int, bits: Sequence[int], input_dropout: float, dropout: float):
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        bits: Sequence[int],
+        input_dropout: float,
+        dropout: float,
+        activation: str = "gelu",
+    ):
         super().__init__()
-        self.trunk = nn.Sequential(Dropout(input_dropout), nn.Linear(width, hidden), nn.GELU(), Dropout(dropout))
+        act = nn.ReLU() if activation == "relu" else nn.GELU()
+        self.trunk = nn.Sequential(Dropout(input_dropout), nn.Linear(width, hidden), act, Dropout(dropout))
         self.out = nn.ModuleDict({str(k): nn.Linear(hidden, k) for k in bits})
 
     def forward(self, x_BD: Tensor) -> dict[int, Tensor]:

@@ -72,7 +72,7 @@ class Mcmfh(nn.Module):
                     widths[modality] = s.width
                     if s.voting != "off":
                         self.voting[modality] = DropoutVoting(s.width, s.votes, s.vote_dropout, s.voting == "trained")
-            shape = (s.hidden, bits, s.input_dropout, s.dropout)
+            shape = (s.hidden, bits, s.input_dropout, s.dropout, s.activation)
             if not s.missing_token:
                 self.heads = nn.ModuleDict({modality: HashHead(width, *shape) for modality, width in widths.items()})
             if s.fusion:

@@ -14,10 +14,13 @@ from mcmfh.learning.run_settings import RunSettings
 Bits = int | tuple[int, ...]
 MAX_SCALE = 40.0  # of the contrast
 
+# The hash head of UCMFH, which the paper's method descends from: D → 4096 → ReLU → dropout .3 → K.
+PAPER_HEAD: dict[str, Any] = {"hidden": 4096, "activation": "relu", "input_dropout": 0.0, "dropout": 0.3}
 # Each recipe's differences from the defaults of the fields.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
+        **PAPER_HEAD,
         "epochs": 12,
         "learning_rate": 1e-3,
         "voting": "frozen",
@@ -46,6 +49,7 @@ class ModelSettings(BaseModel):
 
     method: Literal["mcmfh", "itq", "closed_form"] = "mcmfh"
     hidden: int = Field(512, ge=1)  # width of the hash heads' trunk
+    activation: Literal["gelu", "relu"] = "gelu"  # of the hash heads' trunk
     input_dropout: float = Field(0.2, ge=0, lt=1)
     dropout: float = Field(0.4, ge=0, lt=1)
     width: int = Field(512, ge=8)  # of tokens, where voting or fusion is on
@@ -112,7 +116,7 @@ class TrainSettings(RunSettings, ModelSettings):
             return given
         preset = dict(RECIPES.get(given.get("recipe", "default"), {}))
         if given.get("supervised"):
-            preset |= SUPERVISED
+            preset |= SUPERVISED | (PAPER_HEAD if given.get("recipe") == "paper" else {})
         return preset | given
 
     @field_validator("family_weights", mode="before")

@@ -3,6 +3,7 @@
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
 from mcmfh.console import Advance
+from mcmfh.encoders.mcr import described
 from mcmfh.evaluation import Evaluation, write_report
 from mcmfh.pipeline.comparison import ROWS, chosen_rows, compare
 from mcmfh.pipeline.evaluate import Evaluated, covered
@@ -35,7 +36,7 @@ def compare_on_archive(
             progress(done, len(rows) * asked.seeds)
     names = [row.name for row in rows]
     evaluations.sort(key=lambda each: (names.index(each.method), each.bits or 0, each.seed))
-    note = f"{asked.compare}; encoder: {spec.name}; {covered(table)}"
+    note = f"{asked.compare}; encoder: {described(spec)}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     settings = [[row.name, row.settings.work if row.settings else None] for row in rows]
     made = page_provenance(config, table, spec, settings, range(asked.seeds), evaluation_code())

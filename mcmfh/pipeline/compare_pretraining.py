@@ -45,13 +45,17 @@ Measure = Callable[[Config, Archive, str, PretrainSettings, int], dict[str, Any]
 
 
 def pretraining_rows(base: PretrainSettings, dual_cost: float) -> dict[str, PretrainSettings]:
-    """The settings of each row, by name. `dual_cost`: seconds of a dual-stream step over those of a masked-only one."""
+    """The settings of each row, by name. `dual_cost`: seconds of a dual-stream step over those of a masked-only one.
+
+    Rows whose towers mask a feature map are not called masked-only: its frozen stages saw the whole picture.
+    """
+    masked = "masked-only" if base.masked_space == "pixel" else "masked in feature space"
     changes: dict[str, dict[str, Any]] = {
-        "masked-only, map first (MCR)": {},
-        "masked-only, pool first": {"aggregation": "pool_first"},
+        f"{masked}, map first (MCR)": {},
+        f"{masked}, pool first": {"aggregation": "pool_first"},
         "dual-stream, equal epochs": {"stream": "dual"},
         "dual-stream, equal wall time": {"stream": "dual", "epochs": max(1, round(base.epochs / dual_cost))},
-        "masked-only, no reconstruction": {"reconstruction": False},
+        f"{masked}, no reconstruction": {"reconstruction": False},
     }
     return {name: base.model_copy(update=change) for name, change in changes.items()}
 

@@ -7,6 +7,7 @@ from mcmfh.config import Config
 from mcmfh.embeddings.seen import refuse_seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
+from mcmfh.encoders.mcr import described
 from mcmfh.errors import InputError
 from mcmfh.evaluation import Evaluation, evaluate, read_evaluations, write_report
 from mcmfh.evaluation.evaluate import COLUMNS
@@ -51,7 +52,12 @@ def evaluate_archive(
         )
     refuse_towers_that_saw(spec, table)
     refuse_seen(bundle.seen, table, f"the model at '{bundle_uri}'", "train on this split, or evaluate what it left out")
-    note, families = f"encoder: {spec.name}; {covered(table)}", config.evaluate.families
+    note, families = f"encoder: {described(spec)}; {covered(table)}", config.evaluate.families
+    if bundle.seen is None and (config.evaluate.train_until or config.evaluate.train_manifest):
+        raise InputError(
+            f"whom the model at '{bundle_uri}' saw was not recorded, so that it cannot be scored on a split by date or "
+            "dataset; train again with the same evaluate options"
+        )
     if bundle.seen is None:
         note += "; whom the model saw was not recorded when it was trained"
     what = [bundle.bundle_digest, table.digest("image", "report", *COLUMNS), note, families, evaluation_code()]
@@ -81,7 +87,7 @@ def evaluate_encoder(config: Config, archive: Archive, results: str | None = Non
     vectors, families = {"image": image, "report": report}, config.evaluate.families
     made_with = files.digest(settings)
     evaluations = [evaluate(vectors, table, None, method=method, families=families, settings=made_with)]
-    note = f"encoder: {spec.name} {spec.digest[:12]}; {covered(table)}"
+    note = f"encoder: {described(spec)} {spec.digest[:12]}; {covered(table)}"
     name = files.digest([note, *(each.to_json() for each in evaluations)])[:16]
     made = page_provenance(config, table, spec, settings, [], evaluation_code())
     folder = evaluation_folder(results or config.store, name)
@@ -96,6 +102,4 @@ def covered(table: EmbeddingTable) -> str:
 
 def evaluate_latest(config: Config, archive: Archive) -> Evaluated:
     """`evaluate_archive` of the model that hash.bundle names."""
-    if config.evaluate.train_until or config.evaluate.train_manifest:
-        raise InputError("a split by date or dataset needs models trained on it; set evaluate.compare=methods or bits")
     return evaluate_archive(config, archive, registry.resolve(config.store, config.hash.bundle))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mcmfh.encoders.mcr_towers.settings import TowerSettings
+from mcmfh.encoders.mcr_towers.settings import PACKAGED_TOWERS, TowerSettings
 from mcmfh.learning.run_settings import RunSettings
 
 
@@ -40,8 +40,8 @@ class PretrainSettings(RunSettings, TowerSettings):
     def _check_batches(self) -> "PretrainSettings":
         if self.stream == "masked" and max(self.image_mask, self.report_mask) == 0 and self.reconstruction:
             raise ValueError("reconstruction needs image_mask or report_mask above 0")
-        if self.image_tower == "packaged" and self.image_weights:
-            raise ValueError("image_tower packaged brings its own weights; take out image_weights")
+        if self.image_tower in PACKAGED_TOWERS and self.image_weights:
+            raise ValueError(f"image_tower {self.image_tower} brings its own weights; take out image_weights")
         if self.report_tower == "packaged" and self.vocabulary:
             raise ValueError("report_tower packaged brings its own vocabulary; take out vocabulary")
         return self

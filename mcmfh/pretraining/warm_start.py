@@ -6,6 +6,7 @@ from torch import nn
 
 from mcmfh.encoders.mcr_towers.model import Mcr
 from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
+from mcmfh.encoders.mcr_towers.settings import PACKAGED_TOWERS
 from mcmfh.encoders.mcr_towers.towers import ImageTower
 from mcmfh.encoders.packaged import image_network, report_network, weights_digest
 from mcmfh.errors import InputError
@@ -15,7 +16,7 @@ from mcmfh.store import files
 
 def warm_started_towers(model: Mcr, settings: PretrainSettings) -> list[nn.Module]:
     """The towers that do not start from random weights."""
-    image = settings.image_weights or settings.image_tower == "packaged"
+    image = settings.image_weights or settings.image_tower in PACKAGED_TOWERS
     return [*([model.image_tower] if image else []), *([model.report_tower] if settings.report_tower else [])]
 
 
@@ -33,7 +34,7 @@ def start_towers(model: Mcr, settings: PretrainSettings) -> None:
 def weight_versions(settings: PretrainSettings) -> dict[str, str]:
     """The versions of the weights that a run starts from: a run's fingerprint depends on them."""
     versions = {}
-    if "packaged" in (settings.image_tower, settings.report_tower):
+    if settings.image_tower in PACKAGED_TOWERS or settings.report_tower == "packaged":
         versions["packaged"] = weights_digest()
     if settings.image_weights and files.exists(settings.image_weights):
         versions["image_weights"] = files.version(files.absolute(settings.image_weights))

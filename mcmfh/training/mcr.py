@@ -84,7 +84,8 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
-    if isinstance(trainee.model.image_tower, PackagedImageTower):
+    # A map that is masked itself is the same in every epoch.
+    if isinstance(trainee.model.image_tower, PackagedImageTower) and settings.masked_space == "feature":
         pairs, held_out = (frozen_features(trainee.model.image_tower, each) for each in (pairs, held_out))
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     # Not the folder `run`, which belongs to Ray Train.

@@ -3,6 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from mcmfh.hashing.coder import Shape
+from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.settings import TrainSettings, ablations
 
 
@@ -44,3 +46,22 @@ def test_every_ablation_is_a_valid_recipe_with_the_bits_and_seed_of_its_base():
     rows = ablations(TrainSettings(bits=(16, 128), seed=3))
     assert all(row.all_bits == (16, 128) and row.seed == 3 for row in rows.values())
     assert len({row.model_dump_json() for row in rows.values()}) == len(rows)
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_paper_recipe_has_the_hash_head_of_the_paper(supervised):
+    """D → 4096 → ReLU → dropout .3 → K, also where labels make the targets; what is given wins."""
+    settings = TrainSettings(recipe="paper", supervised=supervised)
+    model = Mcmfh(settings, 24, 20, (16, 32), seed=0)
+    for head in (model.heads["image"], model.heads["report"], model.fused_head):
+        before, linear, activation, dropout = head.trunk
+        assert (before.p, linear.out_features, type(activation).__name__, dropout.p) == (0.0, 4096, "ReLU", 0.3)
+        assert head.out["16"].in_features == 4096
+    assert TrainSettings(recipe="paper", hidden=64, activation="gelu").hidden == 64
+
+
+def test_a_model_without_relu_does_not_name_the_activation():
+    """So that its digest, and older bundles, stay what they were."""
+    named = [Shape(TrainSettings(recipe=name), 24, 20, (16,), 0).to_json() for name in ("default", "paper")]
+    assert ["activation" in each["settings"] for each in named] == [False, True]
+    assert [Shape.from_json(each).settings.activation for each in named] == ["gelu", "relu"]

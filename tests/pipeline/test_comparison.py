@@ -71,14 +71,6 @@ def test_every_row_and_seed_is_measured_once(cluster, tmp_path):
     }
 
 
-def test_a_split_needs_models_trained_on_it():
-    from mcmfh.pipeline.evaluate import evaluate_latest
-
-    config = load_config(["evaluate.train_until=2020-01-01"], read_default=False)
-    with pytest.raises(InputError, match=r"evaluate\.compare"):
-        evaluate_latest(config, None)
-
-
 BASES = {
     "nothing": {},
     "paper": {"recipe": "paper"},

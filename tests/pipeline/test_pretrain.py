@@ -102,6 +102,24 @@ def test_rows_of_the_comparison():
     assert rows["dual-stream, equal epochs"].epochs == 30
 
 
+@pytest.mark.parametrize(
+    ("tower", "masked"),
+    [
+        ("null", "masked-only"),
+        ("vit_tiny_patch32_224", "masked-only"),
+        ("packaged_pixels", "masked-only"),
+        ("packaged", "masked in feature space"),
+    ],
+)
+def test_a_row_is_called_masked_only_where_nothing_saw_the_hidden_cells(tower, masked):
+    from mcmfh.pipeline.compare_pretraining import pretraining_rows
+
+    settings = load_config([f"pretrain.image_tower={tower}", "pretrain.patch=32"], read_default=False).pretrain
+    names = [name for name in pretraining_rows(settings, dual_cost=2.0) if not name.startswith("dual-stream")]
+    assert len(names) == 3
+    assert {name.split(",")[0] for name in names} == {masked}
+
+
 @pytest.mark.slow
 def test_a_comparison_keeps_each_row_and_goes_on(cluster, manifest, tmp_path):
     from mcmfh.pipeline.compare_pretraining import compare_pretraining, pretrain_and_evaluate

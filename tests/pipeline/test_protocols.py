@@ -10,15 +10,18 @@ from support.planted import SPEC, planted_table
 from mcmfh.archive.manifest import read_manifest
 from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders import EncoderSpec
+from mcmfh.encoders.mcr import described
 from mcmfh.encoders.mcr_towers.bundle import KIND
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
-from mcmfh.pipeline import pretrain, train
+from mcmfh.hashing.card import model_card
+from mcmfh.pipeline import evaluate, pretrain, train
 from mcmfh.pipeline.archive import read_archive
 from mcmfh.pipeline.compare_pretraining import held_out
-from mcmfh.pipeline.evaluate import evaluate_archive, evaluate_encoder
+from mcmfh.pipeline.evaluate import evaluate_archive, evaluate_encoder, evaluate_latest
 from mcmfh.pipeline.split import divide
+from mcmfh.store import files
 
 UNTIL = "evaluate.train_until=2015-01-01"
 
@@ -94,10 +97,10 @@ def test_towers_see_who_trains_and_no_one_who_is_asked(two, options):
     assert set(rows["split"].to_pylist()) == {"test"}
 
 
-def towers(folder, seen):
+def towers(folder, seen, **shape):
     """An encoder of towers that saw these, as far as its config.json says it."""
     contents = dict.fromkeys(KIND.files, b"{}")
-    uri = KIND.seal(str(folder / "encoders"), contents, {"towers": {}, "training": {"seen": seen} if seen else {}})
+    uri = KIND.seal(str(folder / "encoders"), contents, {"towers": shape, "training": {"seen": seen} if seen else {}})
     return EncoderSpec("mcr", "towers", "towers", ImagePreprocessing(), 48, 32, "cpu", source=uri)
 
 
@@ -122,6 +125,19 @@ def test_towers_that_saw_who_is_asked_are_refused(tmp_path, monkeypatch, options
             assert evaluate_encoder(config, archive).evaluations
 
 
+@pytest.mark.parametrize(("tower", "space"), [("packaged", "feature"), ("packaged_pixels", "pixel"), (None, "pixel")])
+def test_pages_and_cards_say_in_which_space_towers_were_masked(tmp_path, monkeypatch, tower, space):
+    table = dated()
+    config = configured(tmp_path, write_manifest(tmp_path, table))
+    spec = towers(tmp_path, None, image_tower=tower, patch=32)
+    monkeypatch.setattr(train, "current_spec", lambda config: spec)
+    archive = embed(config, table, spec=spec)
+    assert f"encoder: mcr, masked in {space} space" in files.read(evaluate_encoder(config, archive).report).decode()
+    bundle = {"shape": {"settings": {"method": "mcmfh"}, "bits": [16]}, "encoder": "mcr", "encoder_digest": "0" * 64}
+    bundle |= {"code_digest": "0", "training": {"encoder": described(spec)}}
+    assert f"- Encoder: mcr, masked in {space} space (" in model_card(bundle, {}, {})
+
+
 @pytest.mark.parametrize("options", [[], [UNTIL]])
 def test_a_model_that_saw_who_is_asked_is_refused(tmp_path, spec, options):
     table = dated()
@@ -132,6 +148,37 @@ def test_a_model_that_saw_who_is_asked_is_refused(tmp_path, spec, options):
     config, archive, _ = on_split(tmp_path, replace(table, split=sides))
     with pytest.raises(InputError, match="was trained on the patients of"):
         evaluate_archive(config, archive, model.bundle, SPEC)
+
+
+@pytest.mark.parametrize("options", [[UNTIL], ["source"], ["source", UNTIL]])
+def test_the_latest_model_is_scored_on_the_split_that_it_was_trained_on(two, options):
+    folder, target, _, named = two
+    options = [*(named if "source" in options else []), *(each for each in options if each != "source")]
+    config, archive, table = on_split(folder, target, *options)
+    model = train.train_archive(config, archive, SPEC)
+    found = evaluate_latest(config, archive)
+    assert found.evaluations == evaluate_archive(config, archive, model.bundle, SPEC).evaluations
+    assert found.evaluations[0].score("mAP@all", "image→report", "unseen").queries == (table.split == "test").sum()
+    if named[0] not in options:
+        config, archive, _ = on_split(folder, target, "evaluate.train_until=2013-01-01")
+        with pytest.raises(InputError, match="was trained on the patients of"):
+            evaluate_latest(config, archive)
+
+
+@pytest.mark.parametrize("option", [UNTIL, "source", None])
+def test_a_model_that_did_not_record_whom_it_saw_is_scored_on_the_manifests_split_alone(two, option, monkeypatch):
+    folder, target, _, named = two
+    table = replace(target, split=np.array(["test", "train", "validation"])[np.arange(120) // 2 * 2 % 114 % 3])
+    config, archive, _ = on_split(folder, table)
+    older = replace(load_bundle(train.train_archive(config, archive, SPEC).bundle))
+    del older.config["training"]["seen"]
+    monkeypatch.setattr(evaluate, "load_bundle", lambda uri: older)
+    if option is None:
+        assert evaluate_latest(config, archive).evaluations
+        return
+    config, archive, _ = on_split(folder, target, *(named if option == "source" else [option]))
+    with pytest.raises(InputError, match="was not recorded, so that it cannot be scored on a split by date or dataset"):
+        evaluate_latest(config, archive)
 
 
 def test_a_bundle_and_its_card_say_whom_it_saw(tmp_path, spec):

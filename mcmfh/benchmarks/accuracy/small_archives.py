@@ -39,7 +39,7 @@ def measure_small(
             scores = []
             for bits in coder.bits:
                 codes = {name: pack_codes(of[bits]) for name, of in logits.items()}
-                evaluation = evaluate(codes, cut, bits, databases=("seen", "unseen"), resamples=2)
+                evaluation = evaluate(codes, cut, bits, databases=("seen", "unseen"), resamples=2, permutations=0)
                 scores += [evaluation.mean(databases=("unseen",)), evaluation.mean()]
             found.append([*scores, float(ruled(coder, cut.of_split("test")))])
         columns = [mean_and_sd(np.array(column)) for column in zip(*found)]

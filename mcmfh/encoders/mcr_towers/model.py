@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mcmfh.encoders.mcr_towers.aggregation import make_aggregation
 from mcmfh.encoders.mcr_towers.masking import Mask, all_present, see_all
-from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
-from mcmfh.encoders.mcr_towers.settings import TowerSettings
+from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower, PixelMaskedTower
+from mcmfh.encoders.mcr_towers.settings import PACKAGED_TOWERS, TowerSettings
 from mcmfh.encoders.mcr_towers.towers import ImageTower, ReportTower
 
 
@@ -30,7 +30,7 @@ class Mcr(nn.Module):
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.image_tower = PackagedImageTower() if settings.image_tower == "packaged" else ImageTower(settings)
+            self.image_tower = _image_tower(settings)
             self.report_tower = ReportTower(settings, vocabulary)
             self.image_aggregation = make_aggregation(settings, self.image_tower.width)
             self.report_aggregation = make_aggregation(settings, self.report_tower.width)
@@ -51,3 +51,9 @@ class Mcr(nn.Module):
     def embed_reports(self, tokens_BL: Tensor, present_BL: Tensor) -> Tensor:
         """float32[B, D], unit rows, of int64[B, L] and bool[B, L]."""
         return self.report(tokens_BL, see_all(present_BL)).vector_BD
+
+
+def _image_tower(settings: TowerSettings) -> ImageTower | PackagedImageTower:
+    if settings.image_tower not in PACKAGED_TOWERS:
+        return ImageTower(settings)
+    return PixelMaskedTower() if settings.masked_space == "pixel" else PackagedImageTower()

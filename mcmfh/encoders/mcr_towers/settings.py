@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 # (width, layers, heads) of both towers. small and base are the sizes of ViT and BERT; tiny is for machines without a
 # GPU; packaged is MiniLM, the packaged encoder's report network.
 SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12), "packaged": (384, 6, 12)}
+# Towers of the packaged encoder's image network by what their masks hide: see packaged_tower.py.
+PACKAGED_TOWERS = {"packaged": "feature", "packaged_pixels": "pixel"}
 PACKAGED_PATCH = 32  # pixels a side of one position of EfficientNet-Lite0's last feature map
 
 
@@ -16,7 +18,8 @@ class TowerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Literal["tiny", "small", "base"] = "small"
-    image_tower: str | None = None  # instead of `size`: a Vision Transformer of timm by name, or "packaged"
+    # Instead of `size`: a Vision Transformer of timm by name, or one of PACKAGED_TOWERS
+    image_tower: str | None = None
     report_tower: Literal["packaged"] | None = None  # instead of `size`: the packaged encoder's, with its vocabulary
     image_size: int = Field(224, ge=16)  # pixels a side
     patch: int = Field(16, ge=4)
@@ -29,9 +32,15 @@ class TowerSettings(BaseModel):
     def _check_grid(self) -> "TowerSettings":
         if self.image_size % self.patch:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
-        if self.image_tower == "packaged" and self.patch != PACKAGED_PATCH:
-            raise ValueError(f"image_tower packaged has patches of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}")
+        if self.image_tower in PACKAGED_TOWERS and self.patch != PACKAGED_PATCH:
+            patches = f"patches of {PACKAGED_PATCH} pixels; set patch={PACKAGED_PATCH}"
+            raise ValueError(f"image_tower {self.image_tower} has {patches}")
         return self
+
+    @property
+    def masked_space(self) -> str:
+        """What masks hide of a picture: "pixel", before the network, or "feature", of a map that saw the whole."""
+        return PACKAGED_TOWERS.get(self.image_tower or "", "pixel")
 
     @property
     def grid(self) -> int:

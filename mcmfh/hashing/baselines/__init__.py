@@ -5,12 +5,12 @@ from typing import Any
 from mcmfh.errors import InputError
 from mcmfh.hashing.baselines.base import Baseline
 from mcmfh.hashing.baselines.contrastive import ContrastiveItq
-from mcmfh.hashing.baselines.ddbh import Ddbh
-from mcmfh.hashing.baselines.dscph import Dscph
+from mcmfh.hashing.baselines.ddbh import Ddbh, DdbhSketch
+from mcmfh.hashing.baselines.dscph import Dscph, DscphSketch
 from mcmfh.hashing.baselines.itq import CcaItq
 from mcmfh.hashing.baselines.lsh import Lsh
 from mcmfh.hashing.baselines.real_valued import CcaCosine, ContrastiveCosine
-from mcmfh.hashing.baselines.ucmfh import Ucmfh
+from mcmfh.hashing.baselines.ucmfh import Ucmfh, UcmfhSketch
 
 __all__ = ["BASELINES", "Baseline", "make_baseline"]
 
@@ -19,8 +19,11 @@ BASELINES: dict[str, type[Any]] = {
     "cca-itq": CcaItq,
     "contrastive-itq": ContrastiveItq,
     "ucmfh": Ucmfh,
+    "ucmfh, own sketch": UcmfhSketch,
     "dscph": Dscph,
+    "dscph, own sketch": DscphSketch,
     "ddbh": Ddbh,
+    "ddbh, own sketch": DdbhSketch,
     "cca-cosine": CcaCosine,
     "contrastive-cosine": ContrastiveCosine,
 }

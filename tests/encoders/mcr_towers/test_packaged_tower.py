@@ -33,7 +33,7 @@ def make_pairs(n: int, seed: int = 0) -> Pairs:
 
 
 def started(**more) -> Trainee:
-    settings = small(**PACKAGED, **more)
+    settings = small(**{**PACKAGED, **more})
     trainee = Trainee(settings, vocabulary())
     start_towers(trainee.model, settings)
     return trainee
@@ -70,6 +70,41 @@ def test_what_is_hidden_has_no_influence(first):
         assert tower(patches, mask).shape == (4, 4, 1280)
         other[mask.hidden_BL.logical_not()] += 1.0
         assert not torch.allclose(tower(patches, mask), tower(other, mask))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.6, 0.85])
+@pytest.mark.parametrize("paint", [0, 128, 255, "noise"])
+def test_masked_before_the_network_no_hidden_pixel_has_influence(ratio, paint):
+    """Visible features of the tower that is masked in feature space do change: its frozen stages saw the cells."""
+    pixels = make_pairs(4).tensors("cpu")[0]
+    mask = mask_patches(torch.rand(4, 9, generator=torch.Generator().manual_seed(0)), ratio)
+    hidden = mask.hidden_BL.view(4, 3, 3).repeat_interleave(32, 1).repeat_interleave(32, 2)
+    painted, generator = pixels.clone(), torch.Generator().manual_seed(1)
+    noise = torch.randint(0, 256, pixels.shape, generator=generator, dtype=torch.uint8)
+    painted[hidden] = noise[hidden] if paint == "noise" else torch.tensor(paint, dtype=torch.uint8)
+    with torch.inference_mode():
+        for name, unmoved in (("packaged_pixels", True), ("packaged", False)):
+            tower = started(image_tower=name).model.image_tower
+            seen, other = (tower(tower.patches(x), mask) for x in (pixels, painted))
+            assert torch.equal(seen, other) == unmoved, name
+            assert seen.shape == (4, mask.index_BU.shape[1], 1280)
+
+
+def test_masked_before_the_network_it_is_the_same_encoder_and_learns_pixels(first):
+    """Unmasked both towers give the same; under a mask the decoder reconstructs pixels, and training can start."""
+    pixels, _ = make_pairs(3).tensors("cpu")
+    trainee = started(image_tower="packaged_pixels", epochs=1)
+    with torch.inference_mode():
+        towers = (first.model.image_tower, trainee.model.image_tower)
+        whole = [tower(x, see_all(all_present(x))) for tower in towers for x in [tower.patches(pixels)]]
+        torch.testing.assert_close(*whole, atol=1e-4, rtol=1e-4)
+        cell = towers[1].patches(pixels)[1, 5].view(3, 32, 32)
+    torch.testing.assert_close(cell, image_input(pixels)[1, :, 32:64, 64:96])
+    settings = trainee.settings
+    assert settings.masked_space == "pixel"
+    assert first.settings.masked_space == "feature"
+    fit(trainee, make_optimizer(trainee, settings), from_memory(make_pairs(16), settings), settings, 16)
+    assert reconstruction(trainee, make_pairs(8))["patches"] > 0
 
 
 def test_training_moves_the_last_stages_and_nothing_below(first):
@@ -122,6 +157,8 @@ def test_they_are_an_encoder_and_have_a_picture(first, tmp_path):
     [
         ({"patch": 16}, "set patch=32"),
         ({"image_weights": "x"}, "take out image_weights"),
+        ({"image_tower": "packaged_pixels", "patch": 16}, "set patch=32"),
+        ({"image_tower": "packaged_pixels", "image_weights": "x"}, "take out image_weights"),
         ({"vocabulary": "x"}, "take out vocabulary"),
     ],
     ids=str,

@@ -10,7 +10,7 @@ from mcmfh.errors import InputError
 from mcmfh.evaluation import evaluate, permutation_null
 from mcmfh.evaluation.average_precision import mean_average_precision
 from mcmfh.hashing.baselines import BASELINES, make_baseline
-from mcmfh.hashing.baselines.ucmfh import Ucmfh
+from mcmfh.hashing.baselines.ucmfh import Ucmfh, UcmfhSketch
 
 HASHES = [name for name in BASELINES if "cosine" not in name]
 
@@ -23,7 +23,10 @@ def table():
 @pytest.fixture(scope="module")
 def fitted(table):
     """Every baseline at 16 bits, UCMFH at a size for tests."""
-    made = {name: make_baseline(name) for name in BASELINES} | {"ucmfh": Ucmfh(width=32, epochs=40, batch=64)}
+    made = {name: make_baseline(name) for name in BASELINES} | {
+        "ucmfh": Ucmfh(width=32, epochs=60, batch=64),
+        "ucmfh, own sketch": UcmfhSketch(width=32, epochs=40, batch=64),
+    }
     return {name: baseline.fit(table.of_split("train"), 16, seed=0) for name, baseline in made.items()}
 
 
