@@ -57,7 +57,7 @@ class ArchiveConfig(Section):
 
 
 class EncoderConfig(Section):
-    name: Literal["packaged", "biomedclip", "mcr"] = "packaged"
+    name: Literal["packaged", "biomedclip", "open_clip", "transformers", "mcr", "lexical", "precomputed"] = "packaged"
     source: str | None = None
     use_gpu: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -25,6 +25,7 @@ from mcmfh.archive.images import Limits
 from mcmfh.archive.loading import load_items
 from mcmfh.archive.picture import WINDOW_SHOWS_NOTHING
 from mcmfh.bulk.pool import encoder_pool
+from mcmfh.bulk.precomputed import PrecomputedUnits
 from mcmfh.bulk.reuse import SEEN, Reused, proven, stored_vectors
 from mcmfh.embeddings import units
 from mcmfh.embeddings.plan import EARLIER, Unit
@@ -66,12 +67,14 @@ def embed(
     """
     if not plan:
         return
+    if spec.name == "precomputed" and load is None:
+        yield from _copied(config, spec, plan)
+        return
     load = load or partial(load_encoder, config.encoder.name, spec.device, config.encoder.source, spec.dtype)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     apart = spec.device == "cuda" or config.encoder.gpus(spec.device) > 0 or not _on_disk(plan[0])
     pool = encoder_pool(config, spec, len(plan), resources, apart)
-    rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
-    blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+    blocks = _blocks(plan)
     loading = {"limits": config.archive.limits, "preprocessing": spec.preprocessing}
     storing = {"folder": embeddings_folder(config.store, spec.digest), "keep_reports": config.archive.keep_reports}
     encoders: dict[str, Any] = {
@@ -87,6 +90,26 @@ def embed(
         done = blocks.map_batches(UnitWorker, fn_kwargs=loading | storing, batch_size=1, **encoders)  # type: ignore[arg-type]
     for summary in done.iter_rows():
         yield UnitDone(**summary)
+
+
+def _copied(config: "Config", spec: EncoderSpec, plan: list[Unit]) -> Iterator[UnitDone]:
+    """Precomputed embeddings, as units. Each process holds all of them; there are as many as encoders would be."""
+    pool = encoder_pool(config, spec, len(plan), ray.cluster_resources(), apart=False)  # type: ignore[no-untyped-call]
+    storing = {
+        "limits": config.archive.limits,
+        "folder": embeddings_folder(config.store, spec.digest),
+        "keep_reports": config.archive.keep_reports,
+    }
+    copying: dict[str, Any] = {"fn_constructor_args": (spec.source,), "compute": pool.strategy, **pool.encoder}
+    done = _blocks(plan).map_batches(PrecomputedUnits, fn_kwargs=storing, batch_size=1, **copying)  # type: ignore[arg-type]
+    for summary in done.iter_rows():
+        yield UnitDone(**summary)
+
+
+def _blocks(plan: list[Unit]) -> ray.data.Dataset:
+    """A block of one row for each unit."""
+    rows = [{"plan": unit.plan, "row_group": unit.row_group, "unit": unit.digest, "rows": unit.rows} for unit in plan]
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
 def _on_disk(unit: Unit) -> bool:

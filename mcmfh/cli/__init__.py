@@ -169,6 +169,7 @@ def search(
     report: Annotated[str | None, typer.Option(help="A text to look for.")] = None,
     k: Annotated[int, typer.Option(min=1, max=1000)] = 10,
     target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
+    focus: Annotated[str | None, typer.Option(help="What to look for most, e.g. heart: re-ranks the hits.")] = None,
     where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
     endpoint: Annotated[
         list[str] | None, typer.Option(help="URL of a running endpoint; given again, the next one to ask.")
@@ -184,7 +185,7 @@ def search(
 
     if image is not None and not image.is_file():
         raise InputError(f"image '{image}' does not exist; give the path of a picture or DICOM file")
-    fields = {"report": report, "k": k, "target": target, "where": json.loads(where) if where else {}}
+    fields = {"report": report, "k": k, "target": target, "focus": focus, "where": json.loads(where) if where else {}}
     fields = {name: value for name, value in fields.items() if value is not None}
     picture = image.read_bytes() if image else None
     if bool(endpoint) == bool(snapshot):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENCODERS", "EncoderSpec", "ImagePreprocessing", "encoder_spec", "load_encoder"]
 
-ENCODERS = ("packaged", "biomedclip", "mcr", "precomputed")
+ENCODERS = ("packaged", "biomedclip", "open_clip", "transformers", "mcr", "lexical", "precomputed")
 
 
 def _module(name: str) -> Any:
@@ -26,8 +26,8 @@ def _module(name: str) -> Any:
 def encoder_spec(name: str, device: str, source: str | None = None, dtype: str = "float32") -> EncoderSpec:
     """The identity of encoder `name` on `device` ("cpu" | "cuda"), computing in `dtype` ("float32" | "bfloat16").
 
-    `source`: a folder or a pinned hub id for biomedclip, a URI for mcr and precomputed, None for packaged. Raises
-    InputError for an unknown name or missing files.
+    `source`: a folder or a pinned hub id for biomedclip, open_clip and transformers, a URI for mcr, lexical and
+    precomputed, None for packaged. Raises InputError for an unknown name or missing files.
     """
     spec: EncoderSpec = _module(name).spec(device, source)
     if dtype != spec.dtype and name == "precomputed":

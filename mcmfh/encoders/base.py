@@ -26,12 +26,21 @@ class Towers(Protocol):
     def report_features(self, tokens_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor: ...
 
 
+class Words(Protocol):
+    """What is said of a report by its words alone, beside what the report tower says of it."""
+
+    @property
+    def width(self) -> int: ...
+    def vectors(self, reports: Sequence[str]) -> np.ndarray: ...
+
+
 class Encoder:
     """Encodes images and reports by any pair of towers."""
 
-    def __init__(self, spec: EncoderSpec, towers: Towers):
+    def __init__(self, spec: EncoderSpec, towers: Towers, words: Words | None = None):
         self.spec = spec
         self.towers = towers
+        self.words = words
         if spec.device == "cuda":
             # By default convolutions round to 10 bits there. A CPU must give equal codes to the canary.
             torch.backends.cudnn.allow_tf32 = False
@@ -53,7 +62,8 @@ class Encoder:
         A fixed batch has `fixed_batch` rows of the least length and proportionally fewer of a greater one, so that the
         padding of each length's last batch stays small compared with a unit of an archive.
         """
-        embeddings = np.empty((len(reports), self.spec.report_width), np.float32)
+        by_words = self.words.width if self.words else 0
+        embeddings = np.empty((len(reports), self.spec.report_width - by_words), np.float32)
         tokens = self.towers.tokenize(reports)
         lengths = np.array([min(length for length in TOKEN_LENGTHS if length >= len(row)) for row in tokens], np.int64)
         for length in np.unique(lengths):
@@ -71,7 +81,7 @@ class Encoder:
                     )
                 embeddings[rows[done : done + count]] = features.float().cpu().numpy()[:count]
                 done += count
-        return embeddings
+        return np.concatenate([embeddings, self.words.vectors(reports)], 1) if self.words else embeddings
 
     def _precision(self) -> torch.autocast:
         """With bfloat16, products of matrices round to 8 bits; weights, sums and what is sensitive stay float32."""

@@ -1,7 +1,9 @@
 """Embeddings that another program made, read from Parquet.
 
 The file has `item_id` and at least one of `image_embedding`, `report_embedding`: lists of floats of one width, null
-where an item lacks the modality. Such a file can train, evaluate and hash an archive. It cannot encode new queries.
+where an item lacks the modality. Such a file can train, evaluate and hash the archive whose items it names. It cannot
+encode new queries: what was hashed is searched by codes. The file's sha256 is the encoder's digest, so that another
+file, with more items too, is another encoder.
 """
 
 import io
@@ -52,6 +54,9 @@ def spec(device: str, source: str | None = None) -> EncoderSpec:
     """The identity of the file at `source`; its sha256 stands for the encoder's weights."""
     data = _read(source)
     rows = _parse(str(source), data)
+    for name, width in (("image", rows.image.shape[1]), ("report", rows.report.shape[1])):
+        if not width:
+            raise InputError(f"precomputed embeddings '{source}' hold none of any {name}; a hash is learnt from pairs")
     return EncoderSpec(
         name="precomputed",
         weights=files.digest(data),

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcmfh.archive.images import DECODE_POLICY
 from mcmfh.archive.reports import REPORT_POLICY
-from mcmfh.encoders.preprocessing import ImagePreprocessing
+from mcmfh.encoders.preprocessing import BICUBIC, ImagePreprocessing
 from mcmfh.store.files import canonical_json, digest
 
 # Rows of a batch in bulk jobs, by device. It is no setting, because it changes the last bits of an embedding.
@@ -82,6 +82,8 @@ class EncoderSpec:
     def identity(self) -> dict[str, Any]:
         """The JSON object whose digest is the encoder's."""
         fields = {name: value for name, value in asdict(self).items() if name != "source"}
+        if fields["preprocessing"]["kernel"] == BICUBIC:  # what every encoder had before others were supported
+            del fields["preprocessing"]["kernel"]
         policies = {"decode_policy": DECODE_POLICY, "report_policy": REPORT_POLICY}
         arithmetic = {"version": _ARITHMETIC, "batch_size": self.batch_size}
         return {**fields, **arithmetic, **policies, "libraries": library_versions()}

@@ -25,6 +25,7 @@ from PIL import Image
 from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders import EncoderSpec, encoder_spec, load_encoder
 from mcmfh.encoders.base import Encoder
+from mcmfh.encoders.fitted import FITTED
 from mcmfh.errors import InputError
 from mcmfh.hashing.canary import embedding_canary_holds, encoder_canary_holds
 from mcmfh.hashing.card import model_card
@@ -188,8 +189,8 @@ def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None
 
 
 def _named_source(root: str, encoder: EncoderSpec) -> str | None:
-    """Where the encoder's files are, as a bundle below `root` states it: relative for towers of the same store."""
-    if encoder.name != "mcr" or encoder.source is None:
+    """Where the encoder's files are, as a bundle below `root` states it: relative where the same store holds them."""
+    if encoder.name not in FITTED or encoder.source is None:
         return encoder.source  # a folder, or the id of a hub
     return named(files.parent(files.absolute(root)), files.absolute(encoder.source))
 
@@ -197,7 +198,7 @@ def _named_source(root: str, encoder: EncoderSpec) -> str | None:
 def _encoder_source(bundle: str, config: dict[str, Any]) -> str | None:
     """Where the encoder's files are, as the bundle at URI `bundle` states it."""
     source: str | None = config["encoder_source"]
-    if config["encoder"] != "mcr" or source is None or not ("://" in source or source.startswith("encoders/")):
+    if config["encoder"] not in FITTED or source is None or not ("://" in source or source.startswith("encoders/")):
         return source
     store = files.parent(files.parent(bundle))
     return sealed_address(store, source, encoders_folder(store))

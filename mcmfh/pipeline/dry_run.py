@@ -18,6 +18,7 @@ from mcmfh.bulk.listing import Listing, Planned, listed, plan
 from mcmfh.config import Config
 from mcmfh.embeddings.plan import Unit
 from mcmfh.encoders import EncoderSpec, load_encoder
+from mcmfh.errors import InputError
 from mcmfh.pipeline.encoder import current_spec
 from mcmfh.pipeline.execution import on_ray
 from mcmfh.store import files
@@ -72,6 +73,8 @@ class Estimate:
 def estimate(config: Config, manifest: Manifest) -> Estimate:
     """List, plan and sample. Nothing is embedded or published."""
     spec = current_spec(config)
+    if spec.name == "precomputed":
+        raise InputError("precomputed embeddings are copied, not computed; run without embed.dry_run")
     each = on_ray(config).each
     with listed(config, archive_root(config.store, config.archive.name), manifest, each=each) as listing:
         return _estimate(config, spec, listing, plan(config, listing, spec, each))

@@ -6,6 +6,8 @@ from typing import Any
 
 from mcmfh.config import Config
 from mcmfh.embeddings.seen import Seen
+from mcmfh.encoders import lexicon
+from mcmfh.encoders.fitted import FITTED, fitted_to
 from mcmfh.encoders.mcr_towers import bundle as towers
 from mcmfh.evaluation.leak_check import find_leaks
 from mcmfh.hashing import bundle as models
@@ -24,7 +26,7 @@ def leak_lines(config: Config, trained: Sequence[str] = ()) -> tuple[list[str], 
         archive = read_archive(config.archive)
         split = divide(config.model_copy(update={"store": store}), archive, straddling=True).split
     lines, seen = [split.line()], {}
-    encoder = [config.encoder.source] if config.encoder.name == "mcr" and config.encoder.source else []
+    encoder = [config.encoder.source] if config.encoder.name in FITTED and config.encoder.source else []
     for name, record in _records([*trained, *encoder]):
         if record is None:
             lines.append(f"whom {name} saw was not recorded when it was trained")
@@ -37,12 +39,13 @@ def leak_lines(config: Config, trained: Sequence[str] = ()) -> tuple[list[str], 
 
 
 def _records(uris: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """(name, whom it saw as JSON) of each bundle and each pair of towers, and of the towers behind a bundle."""
+    """(name, whom it saw as JSON) of each bundle, of each fitted encoder, and of the encoder behind a bundle."""
     for uri in dict.fromkeys(uris):
         raw = files.read_json(files.join(uri, "config.json")) if files.exists(files.join(uri, "config.json")) else {}
-        kind = towers.KIND if raw.get("format") == towers.KIND.format else models.KIND
-        config = kind.open(uri).config
-        noun = "the towers" if kind is towers.KIND else "the model"
-        yield f"{noun} at '{uri}'", config["training"].get("seen")
-        if config.get("encoder") == "mcr" and config.get("encoder_source"):
-            yield from _records([config["encoder_source"]])
+        if raw.get("format") in (towers.KIND.format, lexicon.KIND.format):
+            yield from fitted_to(uri)
+            continue
+        config = models.KIND.open(uri).config
+        yield f"the model at '{uri}'", config["training"].get("seen")
+        if config.get("encoder") in FITTED and config.get("encoder_source"):
+            yield from fitted_to(config["encoder_source"])

@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,14 +12,13 @@ from mcmfh.archive.loading import load_items
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
 from mcmfh.console import Advance
-from mcmfh.embeddings.seen import Seen
 from mcmfh.encoders.mcr_towers.bundle import save_towers
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary, train_vocabulary
 from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.pipeline.encoder import with_device
-from mcmfh.pipeline.split import ARCHIVE, Divided, divide
+from mcmfh.pipeline.split import ARCHIVE, divide
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
@@ -108,7 +106,7 @@ def pose(config: Config, archive: Archive) -> Problem:
         validation.select(CONTENT),
         fingerprint,
         divided.split.line(),
-        _whom(divided).to_json(),
+        divided.whom("train", "validation").to_json(),
     )
 
 
@@ -116,14 +114,6 @@ def _pairs(items: pa.Table) -> pa.Table:
     """The rows that have a picture and a report."""
     has_report = pc.or_(pc.is_valid(items["report"]), pc.is_valid(items["report_uri"]))
     return items.filter(pc.and_(pc.is_valid(items["image_uri"]), has_report))
-
-
-def _whom(divided: Divided) -> Seen:
-    """Whom the pretraining sees: its train and validation items."""
-    split = divided.split
-    rows = np.isin(split.role, ("train", "validation"))
-    archive = split.members[0].archive if len(split.members) == 1 else ""
-    return Seen.of(archive, *(names[rows].tolist() for names in (split.patient, split.study, split.text_key)))
 
 
 def _make_vocabulary(settings: PretrainSettings, train: pa.Table, limits: Limits) -> Vocabulary:

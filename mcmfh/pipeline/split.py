@@ -16,7 +16,7 @@ from mcmfh.config import ArchiveConfig, Config
 from mcmfh.embeddings.seen import Seen, refuse_seen
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
-from mcmfh.encoders.mcr_towers.bundle import read_config
+from mcmfh.encoders.fitted import FITTED, fitted_to
 from mcmfh.evaluation.split import Members, Split, Twins, make_split
 from mcmfh.pipeline.archive import read_archive, refuse_faults
 from mcmfh.store import files
@@ -44,6 +44,13 @@ class Divided:
             tables.append(chosen.append_column(ARCHIVE, name))
         return pa.concat_tables(tables, promote_options="default")
 
+    def whom(self, *roles: str) -> Seen:
+        """Patients, studies and texts of the items of these roles: whom a fit to them sees."""
+        split = self.split
+        rows = np.isin(split.role, roles)
+        archive = split.members[0].archive if len(split.members) == 1 else ""
+        return Seen.of(archive, *(names[rows].tolist() for names in (split.patient, split.study, split.text_key)))
+
 
 def divide(config: Config, archive: Archive, straddling: bool = False) -> Divided:
     """The split of `archive` by the manifest, by evaluate.train_until and by evaluate.train_manifest.
@@ -70,9 +77,12 @@ def divide(config: Config, archive: Archive, straddling: bool = False) -> Divide
 
 def refuse_towers_that_saw(spec: EncoderSpec, table: EmbeddingTable) -> None:
     """Raise InputError where the encoder was pretrained on patients whom the split asks about."""
-    if spec.name == "mcr" and spec.source and (record := read_config(spec.source)["training"].get("seen")):
-        remedy = "pretrain on this split (jobs/pretrain.py with the same archive and evaluate options)"
-        refuse_seen(Seen.from_json(record), table, "the encoder", remedy)
+    for _, record in fitted_to(spec.source) if spec.name in FITTED and spec.source else ():
+        if record is not None:
+            remedy = (
+                "fit it on this split (jobs/pretrain.py or jobs/lexicon.py with the same archive and evaluate options)"
+            )
+            refuse_seen(Seen.from_json(record), table, "the encoder", remedy)
 
 
 @dataclass(frozen=True)

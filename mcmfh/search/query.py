@@ -10,6 +10,7 @@ from mcmfh.archive.modality import MODALITIES, Modality
 from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
 
+FOCUS = "focus"
 # Bounds of `where`. A list of a thousand items is a selection; what is larger belongs into a column of the manifest.
 MOST_CONDITIONS = 32
 MOST_VALUES = 1000
@@ -30,6 +31,9 @@ class Query(BaseModel):
     where: dict[str, Any] = Field(default_factory=dict, description="filters; see the README")
     bits: int | None = Field(None, ge=8, le=512, description="code length; default: the shortest")
     rerank: int | None = Field(None, ge=8, le=512, description="re-rank by logits against codes of this length")
+    focus: str | None = Field(
+        None, min_length=1, max_length=200, description="what to look for most: re-rank by this phrase too, e.g. heart"
+    )
     histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
 
@@ -55,9 +59,9 @@ class Query(BaseModel):
             raise ValueError("a code needs modality 'image' or 'report', and neither an image nor a report beside it")
         if not content and not self.code:
             raise ValueError("the query is empty; send an image, a report or a code")
-        if self.code and self.rerank:
+        if self.code and (self.rerank or self.focus):
             raise ValueError("a code has no logits to re-rank by; send the image or report itself")
-        if self.target == "study" and self.rerank:
+        if self.wanted == "study" and (self.rerank or self.focus):
             raise ValueError("studies are not re-ranked; ask for reports or images")
         return self
 
@@ -67,6 +71,16 @@ class Query(BaseModel):
         if self.code:
             return (str(self.modality),)
         return tuple(name for name in MODALITIES if getattr(self, name))
+
+    @property
+    def contents(self) -> dict[str, tuple[Modality, str | bytes]]:
+        """What there is to encode by name, "image", "report" or "focus": (as what it is encoded, the content)."""
+        every: dict[str, tuple[Modality, str | bytes | None]] = {
+            "image": ("image", self.image),
+            "report": ("report", self.report),
+            FOCUS: ("report", self.focus),
+        }
+        return {name: (modality, content) for name, (modality, content) in every.items() if content}
 
     @property
     def wanted(self) -> Literal["report", "image", "study"]:
@@ -90,7 +104,8 @@ def validated(values: Any) -> Query:
             raise InputError(str(fault["ctx"]["error"])) from error
         field = ".".join(str(part) for part in fault["loc"]) or "request"
         raise InputError(f"{field}: {fault['msg']}") from error
-    return query.model_copy(update={"report": read_query_text(query.report)}) if query.report else query
+    texts = {name: read_query_text(text) for name in ("report", FOCUS) if (text := getattr(query, name))}
+    return query.model_copy(update=texts) if texts else query
 
 
 def _values(condition: Any) -> Iterator[Any]:

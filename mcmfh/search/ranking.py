@@ -8,9 +8,11 @@ import numpy as np
 
 from mcmfh.hamming import rerank_by_logits
 from mcmfh.search.nearest import Hits, Target
+from mcmfh.search.query import FOCUS
 from mcmfh.search.source import CodeQuery, Source
 from mcmfh.snapshots.shards import code_column
 
+FOCUS_WEIGHT = 1.0  # of the focus beside the query
 SHORTLIST = 400  # hits beside those asked for, from which re-ranking chooses
 
 
@@ -18,7 +20,7 @@ SHORTLIST = 400  # hits beside those asked for, from which re-ranking chooses
 class Ask:
     """codes: modality → uint8[bits/8]. rerank: the code length to re-rank by, or None.
 
-    logits: modality → float32[rerank] of the query; {} without re-ranking.
+    logits: modality, or focus → float32[rerank] of the query; {} without re-ranking.
     """
 
     codes: Mapping[str, np.ndarray]
@@ -37,17 +39,30 @@ class Ask:
         return CodeQuery(self.codes, k, self.target, self.bits, self.max_distance, self.where)
 
 
+def focused(query: Mapping[str, np.ndarray], focus: np.ndarray) -> dict[str, np.ndarray]:
+    """Logits by name, float32[bits], to re-rank a query by what it shows and by a phrase: FOCUS_WEIGHT to 1.
+
+    All are brought to unit length first, because a phrase of few words may have larger logits than a picture.
+    """
+    parts = {name: (1.0, logits) for name, logits in query.items()} | {FOCUS: (FOCUS_WEIGHT, focus)}
+    return {
+        name: (logits * np.float32(weight / max(float(np.linalg.norm(logits)), 1e-12))).astype(np.float32)
+        for name, (weight, logits) in parts.items()
+    }
+
+
 def ranked(source: Source, ask: Ask) -> tuple[Hits, Sequence[float | None]]:
     """(the hits, their scores: None without re-ranking).
 
-    A hit's score says how well its stored code of `rerank` bits agrees with the logits.
+    A hit's score says how well its stored code of `rerank` bits agrees with the sum of the logits.
     """
     hits = source.hits(ask.code_query)
     if ask.rerank is None:
         return hits, [None] * len(hits.rows)
     stored = source.codes(hits.rows.tolist(), code_column(ask.target, ask.rerank))
     column = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, ask.rerank // 8)
-    summed = np.stack(list(ask.logits.values())).sum(axis=0, keepdims=True)
+    # In the order of their names: a replayed receipt may hold them in another one, and sums of three would differ.
+    summed = np.stack([values for _, values in sorted(ask.logits.items())]).sum(axis=0, keepdims=True)
     scores, order = rerank_by_logits(np.arange(len(column))[None], summed, column)
     chosen = order[0, : ask.k]
     return Hits(hits.rows[chosen], hits.distances[chosen]), scores[0, : ask.k].tolist()

@@ -22,8 +22,8 @@ from mcmfh.search.batching import Logits, content_logits
 from mcmfh.search.facets import public_facet
 from mcmfh.search.opening import open_snapshot
 from mcmfh.search.precision import estimated_precision
-from mcmfh.search.query import Query
-from mcmfh.search.ranking import Ask, ranked
+from mcmfh.search.query import FOCUS, Query
+from mcmfh.search.ranking import Ask, focused, ranked
 from mcmfh.search.receipts import hex_codes, receipt
 from mcmfh.search.source import LocalSource, Source
 from mcmfh.snapshots.document import bundle_address
@@ -36,7 +36,7 @@ QUICK_HITS = 100
 QUICK_BITS = 22  # up to this length the index looks up buckets instead of comparing all codes
 
 
-QueryLogits = dict[str, Logits]  # modality → K → float32[K]
+QueryLogits = dict[str, Logits]  # modality, or focus → K → float32[K]
 OpenSource = Callable[[str, int | None], Source]  # archive root, number or None for the newest
 
 
@@ -93,24 +93,24 @@ class Retrieval:
         }
 
     def query_logits(self, query: Query) -> QueryLogits:
-        """The logits of the query's report and image; {} for a query that is a code. Raises DecodeError."""
+        """The logits of the query's report, image and focus; {} for a query that is a code. Raises DecodeError."""
         if query.code:
             return {}
         self.query_bits(query)
         logits: QueryLogits = {}
-        for modality in query.modalities:
-            content: Any = query.report
-            if modality == "image":
-                spec = self.bundle.checked_encoder().spec
-                content = spec.preprocessing(decode_image(query.image or b"", self.limits))
-            logits[modality] = content_logits(self.bundle, modality, [content])[0]
+        for name, (modality, content) in query.contents.items():
+            seen: Any = content
+            if isinstance(content, bytes):
+                seen = self.bundle.checked_encoder().spec.preprocessing(decode_image(content, self.limits))
+            logits[name] = content_logits(self.bundle, modality, [seen])[0]
         return logits
 
     def query_codes(self, query: Query, logits: QueryLogits) -> dict[str, np.ndarray]:
         """modality → uint8[bits/8]: the signs of the query's logits, or the code that the query is."""
         if query.code:
             return self._given_code(query)
-        return {modality: pack_codes(of_k[self.query_bits(query)][None])[0] for modality, of_k in logits.items()}
+        bits = self.query_bits(query)
+        return {modality: pack_codes(logits[modality][bits][None])[0] for modality in query.modalities}
 
     def _given_code(self, query: Query) -> dict[str, np.ndarray]:
         """The code that a query is. Raises InputError where its length is not the one to search in."""
@@ -131,6 +131,12 @@ class Retrieval:
             raise InputError(f"the archive has no {bits}-bit codes; it has {lengths}")
         return bits
 
+    def rerank_bits(self, query: Query) -> int | None:
+        """The code length to re-rank by: the query's; with a focus the longest, unless the query names one; or None."""
+        if query.rerank is None:
+            return max(self.code_lengths) if query.focus else None
+        return self._checked_bits(query.rerank)
+
     @property
     def code_lengths(self) -> tuple[int, ...]:
         """The code lengths that the archive has."""
@@ -141,7 +147,8 @@ class Retrieval:
         quick = (
             isinstance(self.snapshot, LocalSource) and query.k <= QUICK_HITS and self.query_bits(query) <= QUICK_BITS
         )
-        return quick and not (query.where or query.histogram or query.rerank or (query.image and query.report))
+        reranked = query.rerank or query.focus
+        return quick and not (query.where or query.histogram or reranked or (query.image and query.report))
 
     def answer(self, query: Query, logits: QueryLogits | None = None) -> dict[str, Any]:
         """The answer to /v1/search. `logits` are the query's; by default they are computed here."""
@@ -169,7 +176,7 @@ class Retrieval:
 
     def _ask(self, query: Query, logits: QueryLogits) -> Ask:
         """What `query` asks of the snapshot. Raises InputError where the archive lacks codes of a length."""
-        rerank = None if query.rerank is None else self._checked_bits(query.rerank)
+        rerank = self.rerank_bits(query)
         return Ask(
             codes=self.query_codes(query, logits),
             k=query.k,
@@ -178,7 +185,7 @@ class Retrieval:
             max_distance=query.max_distance,
             where=query.where,
             rerank=rerank,
-            logits={} if rerank is None else {modality: of_k[rerank] for modality, of_k in logits.items()},
+            logits={} if rerank is None else _ranking_logits(logits, rerank),
         )
 
     def item(self, item_id: str) -> dict[str, Any] | None:
@@ -196,6 +203,12 @@ class Retrieval:
             return thumbnail(decode_image(fetch(uri, "image", self.limits), self.limits))
         except DecodeError:  # the archive's file was moved or changed after hashing
             return None
+
+
+def _ranking_logits(logits: QueryLogits, bits: int) -> dict[str, np.ndarray]:
+    """Name → float32[bits]: what to re-rank by."""
+    of_query = {name: of_k[bits] for name, of_k in logits.items() if name != FOCUS}
+    return focused(of_query, logits[FOCUS][bits]) if FOCUS in logits else of_query
 
 
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:

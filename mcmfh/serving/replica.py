@@ -89,12 +89,11 @@ class Replica:
         if query.code:
             return {}
         retrieval.query_bits(query)  # refuses an unknown code length before the encoder runs
-        contents = {"image": query.image, "report": query.report}
-        bundle, uri = retrieval.bundle, retrieval.bundle_uri
+        contents, bundle, uri = query.contents, retrieval.bundle, retrieval.bundle_uri
         logits = await asyncio.gather(
-            *(self.encoding.encode(bundle, uri, modality, contents[modality] or "") for modality in query.modalities)
+            *(self.encoding.encode(bundle, uri, modality, content) for modality, content in contents.values())
         )
-        return dict(zip(query.modalities, logits))
+        return dict(zip(contents, logits))
 
     async def search_answer(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/search."""

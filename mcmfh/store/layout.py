@@ -12,7 +12,7 @@
       models/<number>.json                     the bundles in the order of their training
       training/<run>/                          checkpoints of a training
       training/<run>.json                      the bundle that it ended with
-      encoders/<digest>/                       pretrained MCR towers (see encoders/mcr_towers/bundle.py)
+      encoders/<digest>/                       pretrained MCR towers (see encoders/mcr_towers/bundle.py), and lexicons
       pretraining/<run>.epochs/, <run>/        checkpoints of a pretraining: here, on Ray workers
       pretraining/<run>.vocab.txt              its word pieces
       pretraining/<run>.json, <run>.<name>.png the towers that it ended with, and what they see
@@ -142,7 +142,7 @@ def finished_training(store: str, run: str) -> str:
 
 
 def encoders_folder(store: str) -> str:
-    """Pretrained towers, each in a folder named by its digest."""
+    """Pretrained towers and lexicons, each in a folder named by its digest."""
     return _below(store, "encoders")
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mcmfh.encoders import encoder_spec, load_encoder
-from mcmfh.encoders.biomedclip import _BERT, CONFIG
+from mcmfh.encoders.biomedclip import _BERT
+from mcmfh.encoders.open_clip import CONFIG
 from mcmfh.errors import InputError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -7,28 +7,33 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mcmfh.encoders.preprocessing import ImagePreprocessing, as_pixels
-from mcmfh.encoders.resampling import resize_bicubic
+from mcmfh.encoders.resampling import resize
 
 SIDES = st.integers(1, 300)
 
 
-def with_pillow(image: Image.Image, width: int, height: int) -> np.ndarray:
+KERNELS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+def with_pillow(image: Image.Image, width: int, height: int, kernel: str = "bicubic") -> np.ndarray:
     """One pass at a time: Pillow 13 takes the height first for some shapes."""
-    image = image.convert("RGB").resize((width, image.height), Image.Resampling.BICUBIC)
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    image = image.convert("RGB").resize((width, image.height), KERNELS[kernel])
+    return np.asarray(image.resize((width, height), KERNELS[kernel]))
+
+
+MODES = st.sampled_from(["L", "RGB", "grey RGB", "1", "CMYK"])
 
 
 @settings(max_examples=60, deadline=None)
-@given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(["L", "RGB", "grey RGB", "1", "CMYK"]), st.booleans(), st.integers())
-def test_any_shape(height, width, new_height, new_width, mode, extreme, seed):
+@given(SIDES, SIDES, SIDES, SIDES, MODES, st.sampled_from(list(KERNELS)), st.booleans(), st.integers())
+def test_any_shape(height, width, new_height, new_width, mode, kernel, extreme, seed):
     rng = np.random.default_rng(abs(seed))
     pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
     pixels = np.where(pixels > 127, 255, 0).astype(np.uint8) if extreme else pixels  # overshoots are cut off
     image = Image.fromarray(pixels)
     image = image.convert("L").convert("RGB") if mode == "grey RGB" else image.convert(mode)
-    assert np.array_equal(
-        resize_bicubic(as_pixels(image), new_width, new_height), with_pillow(image, new_width, new_height)
-    )
+    expected = with_pillow(image, new_width, new_height, kernel)
+    assert np.array_equal(resize(as_pixels(image), new_width, new_height, kernel), expected)
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])

@@ -25,6 +25,7 @@ ASKED = [
     {"code": "0305", "modality": "image", "max_distance": 3, "histogram": True},
     {"report": "clear lungs", "k": 3},
     {"report": "clear lungs", "k": 20, "rerank": 16},
+    {"report": "clear lungs", "k": 20, "focus": "heart"},
     {"report": "clear lungs", "where": {"year": {"min": 2005}}, "target": "report", "rerank": 16},
 ]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcmfh.archive.images import Limits
+from mcmfh.archive.images import DecodeError, Limits
 from mcmfh.errors import InputError
 from mcmfh.search.precision import estimated_precision
 from mcmfh.search.query import validated
@@ -88,6 +88,39 @@ def test_re_ranking_orders_the_shortlist_by_the_logits(retrieval):
         {"code": "0305", "modality": "image"},
         {"report": "x", "target": "study"},
         {"report": "x", "rerank": 64},
+        {"report": "x", "image": b"y"},
     ):
         with pytest.raises(InputError):
             retrieval.answer(validated({"rerank": 16, **refused}))
+
+
+def test_a_focus_re_ranks_by_the_query_and_the_phrase(retrieval):
+    """Among all items, the score of a hit is the cosine-like sum over the signs of both, worked out bit by bit."""
+    query = validated({"report": "Fracture of the distal radius.", "focus": "heart", "k": 7})
+    answer = retrieval.answer(query)
+    logits = {name: of_k[16] for name, of_k in retrieval.query_logits(query).items()}
+    assert sorted(logits) == ["focus", "report"]
+    phrase = retrieval.query_logits(validated({"report": "heart"}))["report"][16]
+    np.testing.assert_allclose(logits["focus"], phrase, atol=1e-5)
+    both = sum(each / np.linalg.norm(each) for each in logits.values())
+    scores = []
+    for hit in retrieval.answer(validated({"report": query.report, "k": 60}))["hits"]:
+        code = retrieval.snapshot.snapshot.code(retrieval.snapshot.snapshot.row(hit["item_id"]), "image.16")
+        bits = np.unpackbits(np.frombuffer(code, np.uint8), bitorder="little")
+        scores.append(float(np.where(bits, both, -both).sum()))
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx(sorted(scores, reverse=True)[:7], abs=1e-5)
+    assert answer["receipt"]["rerank"] == 16
+    assert sorted(answer["receipt"]["logits"]) == ["focus", "report"]
+    assert sorted(answer["code"]) == ["report"]
+
+
+def test_a_focus_needs_logits_and_items(retrieval):
+    for refused, message in (
+        ({"code": "0305", "modality": "image"}, "no logits"),
+        ({"report": "x", "target": "study"}, "not re-ranked"),
+        ({"report": "x", "image": b"y"}, "not re-ranked"),
+    ):
+        with pytest.raises(InputError, match=message):
+            validated({"focus": "heart", **refused})
+    with pytest.raises(DecodeError):
+        validated({"report": "x", "focus": "   "})

@@ -46,7 +46,8 @@ def random_biomedclip(tokenizer: Path, folder: Path, small: bool = False) -> str
     import torch
     from safetensors.torch import save_file
 
-    from mcmfh.encoders.biomedclip import _BERT, CONFIG, WEIGHTS
+    from mcmfh.encoders.biomedclip import _BERT
+    from mcmfh.encoders.open_clip import CONFIG, WEIGHTS
 
     shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_BERT | (_SMALL_BERT if small else {})))
