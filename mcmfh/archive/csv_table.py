@@ -200,7 +200,8 @@ def _looks_like_a_row(
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     if len(cells) != len(looks) or not cells[key].strip() or cells[key].strip() in keys:
         return False
-    if _look(cells[key]).strip("a ") == "":  # plain words prove nothing
+    alone = not any(cell.strip() for place, cell in enumerate(cells) if place != key)
+    if alone or _look(cells[key]).strip("a ") == "":  # a key alone, or plain words, prove nothing
         return False
     columns = [
         seen if "\n" in cell or "\r" in cell or len(seen) > _LOOKS else seen | {_look(cell)}

@@ -1,7 +1,7 @@
 """CSV with every fault that exports have: no row and no column is lost without a word."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcmfh.archive.csv_table import read_csv_table
@@ -84,6 +84,7 @@ plain_cell = st.text(st.sampled_from('ab1 ,;"\n|é'), max_size=6)
 
 
 @given(st.lists(st.tuples(plain_cell, plain_cell, plain_cell), max_size=8))
+@example([("", "", "\n1,,")])
 def test_what_a_csv_writer_writes_is_read(rows):
     import csv
     import io
