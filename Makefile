@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-EXTRAS := demo,dicom,proxy,test,bench
+EXTRAS := demo,dicom,azure,gcs,proxy,test,bench
 
 # requirements.txt locks the files of every dependency by their hashes, as resolved on Linux with x86-64 processors.
 # constraints.txt has the same versions without hashes. Other platforms, where other files are needed (no CUDA, say), are

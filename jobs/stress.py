@@ -1,6 +1,7 @@
 """Measure what an archive and its endpoint must survive: size, and the loss of parts.
 
 python jobs/stress.py archive-scale FOLDER --items 1000000
+python jobs/stress.py manifest-scale FOLDER --files 100000
 python jobs/stress.py chaos --swaps 20 --kills 10
 python jobs/stress.py slow-clients --connections 2000
 """
@@ -23,6 +24,15 @@ def archive_scale(folder: Path, items: int = 10**8, reports: bool = False) -> No
     from mcmfh.benchmarks.bulk.archive_scale import measure_archive
 
     typer.echo(str(measure_archive(items, str(folder), MODALITIES if reports else ("image",))))
+
+
+@app.command()
+def manifest_scale(folder: Path, files: int = 10**5, dicom: int = 10**4) -> None:
+    """`mcmfh manifest` on so many files in MIMIC-CXR's layout, and on DICOM files, both made below FOLDER."""
+    from mcmfh.benchmarks.bulk.manifest_scale import measure_manifest
+
+    for line in measure_manifest(folder, files, dicom):
+        typer.echo(line)
 
 
 @app.command()

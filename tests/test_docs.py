@@ -41,3 +41,13 @@ def test_files_that_are_named_exist():
     examples = set(re.findall(r"^# (mcmfh/\S+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.M))
     assert len(named) > 20
     assert sorted((page, path) for page, path in named if path not in examples and not (ROOT / path).exists()) == []
+
+
+def test_the_page_on_inputs_has_every_reason():
+    """A reason that stands in the code as it is read by users; parts that are filled in are passed over."""
+    page = (DOCS / "inputs.md").read_text()
+    raised = re.compile(r"""(?:DecodeError|NoReport|NotProse)\("([^"]+)"\)|^    \("(text is [^"]+)", re""", re.M)
+    code = [path.read_text() for path in (ROOT / "mcmfh" / "archive").rglob("*.py")]
+    reasons = {one or other for text in code for one, other in raised.findall(text)}
+    assert len(reasons) > 50
+    assert not {reason for reason in reasons if reason not in page}

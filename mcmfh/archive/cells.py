@@ -13,6 +13,7 @@ import pyarrow.csv
 
 from mcmfh.archive.dates import day_first_of, parse_date
 from mcmfh.archive.missing import NO_KEY, NO_VALUE
+from mcmfh.store import files
 
 _SCHEME = r"^[A-Za-z][A-Za-z0-9+.-]+:/"
 
@@ -49,9 +50,9 @@ def keys(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def addresses(column: pa.ChunkedArray, folder: str) -> pa.ChunkedArray:
     """Absolute URIs of paths relative to `folder`. One with a scheme that nobody reads is left as it is."""
     uris = text(column)
-    uris = pc.replace_substring_regex(uris, r"^(?i:s3)://", "s3://")
+    for scheme in files.SCHEMES:
+        uris = pc.replace_substring_regex(uris, f"^(?i:{scheme})://", f"{scheme}://")
     uris = pc.replace_substring_regex(uris, r"^(?i:file):/(?://)?([^/])", r"file:///\1")
-    uris = pc.replace_substring_regex(uris, r"^(?i:file)://", "file://")
     relative = pc.binary_join_element_wise(folder, pc.replace_substring_regex(uris, r"^(\./+)+", ""), "/")
     rooted = pc.binary_join_element_wise("file://", uris, "")
     complete = pc.match_substring_regex(uris, _SCHEME)

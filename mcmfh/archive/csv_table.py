@@ -21,6 +21,9 @@ _DELIMITERS = ",;\t|"
 _CHUNK_ROWS = 1 << 15
 _MAX_CELL = 1 << 30  # characters; a report of megabytes is refused later, with its own reason
 _SAMPLE = 1000  # rows from which the look of a column is learnt
+_FEW_ZEROS = 0.05  # of the bytes
+_FORMAT = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # characters that show nothing
+_FORMULA = re.compile(r'="([^"]*)"')  # how Excel keeps the zeros that a number begins with
 _LOOKS = 20  # a column with more different looks is free text
 
 
@@ -55,7 +58,7 @@ class _Columns:
     rows: list[list[str | None]] = field(default_factory=list)
 
     def add(self, cells: Sequence[str] | None) -> None:
-        self.rows.append([cells[place] or None for place in self.places] if cells else [None] * len(self.places))
+        self.rows.append([_value(cells[place]) for place in self.places] if cells else [None] * len(self.places))
         if len(self.rows) >= _CHUNK_ROWS:
             self.flush()
 
@@ -67,6 +70,12 @@ class _Columns:
         self.rows = []
 
 
+def _value(cell: str) -> str | None:
+    if cell.startswith("=") and (formula := _FORMULA.fullmatch(cell.strip())):
+        cell = formula[1]
+    return cell or None
+
+
 def read_csv_table(data: bytes, what: str, wanted: Collection[str] | None = None) -> CsvTable:
     """The table in `data`, delimiter and character set recognised.
 
@@ -76,7 +85,7 @@ def read_csv_table(data: bytes, what: str, wanted: Collection[str] | None = None
     """
     csv.field_size_limit(_MAX_CELL)
     try:
-        lines = list(io.StringIO(decode(data), newline=""))
+        lines = list(io.StringIO(decode(_without_zeros(data)), newline=""))
     except DecodeError:
         raise InputError(f"{what} is neither readable Parquet nor CSV; write it anew") from None
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
@@ -92,6 +101,11 @@ def read_csv_table(data: bytes, what: str, wanted: Collection[str] | None = None
     names = _header(head.cells, what)
     swallowing = _swallowing(lines, delimiter, head.end, names)
     return _collect(_records(lines, delimiter, head.end, swallowing), names, wanted)
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """`data` without the zero bytes that a database left in some cells; UTF-16 has far more of them."""
+    return data.replace(b"\0", b"") if 0 < data.count(0) < _FEW_ZEROS * len(data) else data
 
 
 def _collect(records: Iterator[_Record], names: Sequence[str], wanted: Collection[str] | None) -> CsvTable:
@@ -116,7 +130,7 @@ def _delimiter(head: str) -> str:
 
 
 def _header(cells: Sequence[str], what: str) -> list[str]:
-    names = [" ".join(cell.split()) or f"column {number}" for number, cell in enumerate(cells, 1)]
+    names = [" ".join(_FORMAT.sub("", cell).split()) or f"column {number}" for number, cell in enumerate(cells, 1)]
     refuse_equal_names(names, what)
     return names
 
@@ -186,7 +200,8 @@ def _looks_like_a_row(
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     if len(cells) != len(looks) or not cells[key].strip() or cells[key].strip() in keys:
         return False
-    if _look(cells[key]).strip("a ") == "":  # plain words prove nothing
+    alone = not any(cell.strip() for place, cell in enumerate(cells) if place != key)
+    if alone or _look(cells[key]).strip("a ") == "":  # a key alone, or plain words, prove nothing
         return False
     columns = [
         seen if "\n" in cell or "\r" in cell or len(seen) > _LOOKS else seen | {_look(cell)}

@@ -59,8 +59,8 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
     except Exception as error:
         if files.is_outage(error):
             raise
-        if isinstance(error, OSError) and error.errno == errno.EINVAL and _is_empty(uri):
-            return b""  # S3 refuses a byte range of an empty object
+        if not files.is_local(uri) and _is_empty(uri):
+            return b""  # stores refuse a byte range of an empty object
         if (isinstance(error, OSError) and error.errno in _BAD_ADDRESS) or isinstance(error, ValueError):
             raise DecodeError(f"{kind} address is not valid") from None
         raise DecodeError(f"{kind} file cannot be read ({type(error).__name__})") from None
@@ -84,5 +84,5 @@ def _read_beside(folder: str, limits: Limits, read: Read, name: str) -> bytes | 
 def _is_empty(uri: str) -> bool:
     try:
         return files.size(uri) == 0
-    except (OSError, ValueError):
+    except Exception:  # each store's library has exceptions of its own
         return False

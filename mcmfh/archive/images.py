@@ -22,7 +22,7 @@ from mcmfh.archive.stretch import stretch
 __all__ = ["DECODE_POLICY", "DecodeError", "Limits", "decode_image", "decode_picture", "looks_like_dicom"]
 
 # Part of the encoder digest. Raise it with every change that gives other pixels for the same bytes.
-DECODE_POLICY = "decode-3"
+DECODE_POLICY = "decode-4"
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # a bare codestream, a container
 _ORIENTATION = 0x0112
@@ -75,7 +75,7 @@ def decode_picture(data: bytes, limits: Limits, budget: MemoryBudget = DECODING)
 def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        limits.check(*image.size, size=len(data))
+        limits.check(*image.size, size=len(data) * (8 if image.mode == "1" else 1))  # a white page of a fax is tiny
         _check_frames_and_tiles(image, limits)
         most = _MOST_BYTES_A_PIXEL if image.format == "WEBP" else _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)
         with budget.reserve(image.width * image.height * most):
@@ -155,6 +155,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(stretch(np.asarray(image)))
+    if image.mode in ("La", "RGBa"):  # the colours are multiplied by alpha already
+        image = image.convert(image.mode.upper())
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")

@@ -196,6 +196,8 @@ def check_manifest(table: pa.Table) -> list[Fault]:
         (without & ~empty, "row has neither image nor report", True),
         (_foreign(table["image_uri"]), "image address has an unsupported scheme", True),
         (_foreign(table["report_uri"]), "report address has an unsupported scheme", True),
+        (_windows(table["image_uri"]), "image address is a path of Windows", True),
+        (_windows(table["report_uri"]), "report address is a path of Windows", True),
         (invalid_split, "split is none of train, validation, test", False),
         (_straddling(table, _mask(valid_split)), "group stands on two sides of a split", False),
     ]
@@ -244,7 +246,13 @@ def _named(table: pa.Table, uri: str, filters: Sequence[str]) -> pa.Table:
 def _foreign(uris: pa.ChunkedArray) -> np.ndarray:
     """bool[N]: addresses of a scheme that is not read."""
     ours = pc.match_substring_regex(uris, f"^(?:file:///?|(?:{'|'.join(files.SCHEMES)})://)[^/]")
-    return _mask(pc.and_(pc.is_valid(uris), pc.invert(ours)))
+    inline = pc.match_substring_regex(uris, r"/data:[\w.+-]+/[\w.+-]+[;,]")
+    return _mask(pc.and_(pc.is_valid(uris), pc.or_(pc.invert(ours), inline)))
+
+
+def _windows(uris: pa.ChunkedArray) -> np.ndarray:
+    """bool[N]: addresses with a drive's letter, or of a server's share, which were taken for names in a folder."""
+    return _mask(pc.match_substring_regex(uris, r"/(?:[A-Za-z]:[\\/]|\\\\[^\\/])"))
 
 
 def _mask(column: pa.ChunkedArray) -> np.ndarray:

@@ -21,9 +21,11 @@ NO_VALUE = frozenset(
         "#ref!",
     )
 )
+_ZEROS = tuple("0" * digits for digits in range(1, 33))
 # As the whole of a joining key (patient, study, accession number): one value for everybody whom nobody knows.
 NO_KEY = NO_VALUE | frozenset(
     (
+        *_ZEROS,
         *("unknown", "unbekannt", "inconnu", "desconocido", "undefined", "unspecified", "not available", "missing"),
         *(
             "anonymous",
@@ -49,10 +51,6 @@ NO_KEY = NO_VALUE | frozenset(
             "???",
             "*",
             "_",
-            "0",
-            "00",
-            "000",
-            "0000",
             "0.0",
             "-1",
             "9999",

@@ -8,6 +8,7 @@ from mcmfh.archive.limits import DecodeError
 
 MAX_CHARACTERS = 100_000
 _BETWEEN_WORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff]+")
+_WITHIN_WORDS = dict.fromkeys(map(ord, "\u00ad\u200b\u2060"))  # where a line may break; they show nothing
 # Letters by Unicode's book, but they show nothing: the Hangul fillers.
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 
@@ -17,7 +18,7 @@ def normalise(text: str) -> str:
 
     Raises DecodeError where no letter and no digit is left, or where the text is longer than MAX_CHARACTERS.
     """
-    text = " ".join(_BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFC", text)).split())
+    text = " ".join(_BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFC", text.translate(_WITHIN_WORDS))).split())
     if not any(character.isalnum() and character not in _INVISIBLE for character in text):
         raise DecodeError("empty report")
     if len(text) > MAX_CHARACTERS:

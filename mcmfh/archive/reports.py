@@ -15,7 +15,7 @@ from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.parsed import Beside, ParsedReport, choose
 
 # Part of the encoder digest. Raise it with every change by which the same bytes become another text.
-REPORT_POLICY = "report-3"
+REPORT_POLICY = "report-4"
 _MAX_BYTES = 64 << 20
 _NOT_TEXT = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"\x1f\x8b", b"BZh")
 

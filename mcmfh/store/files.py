@@ -1,11 +1,8 @@
-"""The only door to files: URIs in, bytes out, on the local disk and on S3 alike.
+"""The only door to files: URIs in, bytes out, on the local disk and in buckets alike.
 
 Every durable thing of this project is written once and never changed. `create` is therefore the central verb: it
-either writes the whole object or reports that another writer already did. On S3 that is a conditional PUT
+either writes the whole object or reports that another writer already did. In a bucket that is a conditional PUT
 (If-None-Match), on a local disk a hard link of a finished temporary file; readers never see half a file.
-
-S3 is reached as by every AWS client: by the variables AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE and HTTPS_PROXY; by
-keys in variables or files, profiles, an instance's role or a web identity, which are renewed when they expire.
 """
 
 import asyncio
@@ -17,9 +14,9 @@ import os
 import posixpath
 import re
 import stat
+import threading
 import uuid
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,10 +26,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mcmfh.errors import InputError
 from mcmfh.store import private
+from mcmfh.store.filesystems import SCHEMES as SCHEMES
+from mcmfh.store.filesystems import create_object, modified_of, open_scheme, version_of
 
-SCHEMES = ("file", "s3")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# Errors of a store that does not answer, as the system and the libraries of S3 say it.
+# Errors of a store that does not answer, as the system and the libraries of the stores say it.
 _OUTAGES = (
     *(errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN),
     *(errno.EHOSTUNREACH, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOBUFS),
@@ -40,9 +38,12 @@ _OUTAGES = (
 _OUTAGE_CLASSES = {
     *(("botocore", "ConnectionError"), ("botocore", "HTTPClientError"), ("botocore", "NoCredentialsError")),
     *(("botocore", "CredentialRetrievalError"), ("aiohttp", "ClientError"), ("urllib3", "HTTPError")),
+    *(("azure", "ServiceRequestError"), ("azure", "ServiceResponseError"), ("azure", "ClientAuthenticationError")),
+    *(("google", "TransportError"), ("google", "RefreshError"), ("google", "DefaultCredentialsError")),
 }
-# Conditional writes answer 409 or 412 when another writer won; s3fs turns both into one of these.
-_LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+
+_PROVEN: set[str] = set()  # buckets that keep an object from being created twice
+_PROVING = threading.RLock()
 
 
 def canonical_json(value: Any) -> bytes:
@@ -110,30 +111,10 @@ def parent(uri: str) -> str:
     return uri.rpartition("/")[0]
 
 
-@lru_cache(maxsize=32)
-def _filesystem(protocol: str, pid: int) -> fsspec.AbstractFileSystem:
-    # Keyed by process: s3fs holds an event loop that does not survive a fork.
-    if protocol == "s3":
-        return fsspec.filesystem(
-            "s3",
-            endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-            config_kwargs={
-                "retries": {"max_attempts": 8, "mode": "standard"},
-                "connect_timeout": 5,
-                "read_timeout": 10,  # seconds without a byte
-            },
-            use_listings_cache=False,
-            skip_instance_cache=True,
-        )
-    return fsspec.filesystem(protocol)
-
-
 def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     uri = absolute(uri)
-    protocol, _, path = uri.partition("://")
-    if protocol not in SCHEMES:
-        raise InputError(f"storage scheme '{protocol}://' is not supported; use file:// or s3://")
-    return _filesystem(protocol, os.getpid()), path
+    scheme, _, path = uri.partition("://")
+    return open_scheme(scheme), path
 
 
 def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
@@ -202,15 +183,9 @@ def create(uri: str, data: bytes) -> bool:
     """
     fs, path = _open(uri)
     if not isinstance(fs, LocalFileSystem):
-        try:
-            fs.pipe_file(path, data, mode="create")
-            return True
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if any(mark in str(error) or mark in repr(error.__cause__) for mark in _LOST_RACE):
-                return False
-            raise
+        if absolute(uri).startswith("gs://"):
+            _prove(absolute(uri))
+        return create_object(fs, path, data)
     target = Path(path)
     private.make_folder(target.parent)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
@@ -271,21 +246,14 @@ def walk(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
     scheme = absolute(uri).partition("://")[0]
     for name, info in sorted(fs.find(path, detail=True).items()):
         if not any(part.startswith(".") for part in posixpath.relpath(name, path).split("/")):
-            modified = info["mtime"] if "mtime" in info else info["LastModified"].timestamp()
             size = int(info.get("size") or 0)
-            yield f"{scheme}://{name}", {"size": size, "version": _version(info), "modified": float(modified)}
+            yield f"{scheme}://{name}", {"size": size, "version": version_of(info), "modified": modified_of(info)}
 
 
 def version(uri: str) -> str:
     """A short string that changes when the object at `uri` does. Raises FileNotFoundError."""
     fs, path = _open(uri)
-    return _version(fs.info(path))
-
-
-def _version(info: dict[str, Any]) -> str:
-    if etag := info.get("ETag"):
-        return f"etag:{str(etag).strip(chr(34))}"
-    return f"size:{info.get('size')} mtime:{info.get('mtime')}"
+    return version_of(fs.info(path))
 
 
 def download(uri: str, target: Path) -> None:
@@ -307,12 +275,29 @@ def probe(root: str) -> None:
     try:
         # A first write whose answer was lost is repeated, and the repetition meets the object that it wrote.
         first, second = create(uri, b"1") or read(uri) == b"1", create(uri, b"2")
-    except OSError as error:
+    except InputError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"store '{root}' cannot be written ({error}); check the address, the credentials and the rights"
+            f"store '{root}' cannot be written ({said}); check the address, the credentials and the rights"
         ) from error
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             delete(uri)
     if not first or second:
         raise InputError(f"store '{root}' let a key be created twice; use one that honours If-None-Match on PUT")
+
+
+def _prove(uri: str) -> None:
+    """`probe` once in a process for the bucket of `uri`. Google's store is written only where that passes."""
+    bucket = uri[: uri.find("/", len("gs://"))]
+    with _PROVING:
+        if bucket in _PROVEN:
+            return
+        _PROVEN.add(bucket)  # before, because the probe creates objects as well
+        try:
+            probe(parent(uri))
+        except BaseException:
+            _PROVEN.remove(bucket)
+            raise

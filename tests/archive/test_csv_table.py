@@ -1,7 +1,7 @@
 """CSV with every fault that exports have: no row and no column is lost without a word."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcmfh.archive.csv_table import read_csv_table
@@ -84,6 +84,7 @@ plain_cell = st.text(st.sampled_from('ab1 ,;"\n|é'), max_size=6)
 
 
 @given(st.lists(st.tuples(plain_cell, plain_cell, plain_cell), max_size=8))
+@example([("", "", "\n1,,")])
 def test_what_a_csv_writer_writes_is_read(rows):
     import csv
     import io
@@ -108,3 +109,19 @@ def test_every_line_is_a_row_a_part_of_one_or_a_fault(body):
     for number, line in enumerate(lines):
         words = [word for word in line.replace('"', ",").split(",") if word]
         assert faults or all(word in text for word in words), (number, line)
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\ufeff", "\u2060", "\u200e", "\u00ad", "\u00a0"])
+def test_what_shows_nothing_is_no_part_of_a_header(invisible):
+    table = read_csv_table(f"item_id,{invisible}report\na,x\n".encode(), "table").table
+    assert table.column_names == ["item_id", "report"]
+
+
+def test_zero_bytes_of_a_database_are_passed_over():
+    table = read_csv_table(b"item_id,report\na,left\0\0\nb,right\nc,neither of them\nd,both of them\n", "table").table
+    assert table["report"].to_pylist() == ["left", "right", "neither of them", "both of them"]
+
+
+def test_a_value_that_excel_keeps_as_text_is_that_value():
+    table = read_csv_table(b'item_id,report\n"=""007""",x\n="008",y\n==,z\n', "table").table
+    assert table["item_id"].to_pylist() == ["007", "008", "=="]

@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from support.dcmtk import SYNTAXES, dcmtk
 from support.dicom_file import dicom
 
 from mcmfh.archive.codestream import read_codestream
@@ -259,13 +260,6 @@ def test_every_file_inside_pydicom_is_a_picture_or_a_reason(path):
         assert picture.shape == ((header.Rows, header.Columns) if grey else (header.Rows, header.Columns, 3))
 
 
-# What DCMTK's dcmj2pnm and dcml2pnm decode: native pixels, JPEG, JPEG-LS and run lengths, but not JPEG 2000.
-DCMTK_SYNTAXES = {
-    *(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99", ".5")),
-    *(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81)),
-}
-
-
 NOT_COMPARED = {
     "badVR.dcm",  # NumberOfFrames is "1A", which pydicom refuses when the test asks for it
     "SC_rgb_jpeg.dcm",  # implicit VR where explicit is promised: DCMTK stops
@@ -274,28 +268,13 @@ NOT_COMPARED = {
 }
 
 
-def dcmtk(path: Path, header: pydicom.Dataset, target: Path, by_range: bool = False) -> np.ndarray:
-    """The middle frame as DCMTK shows it: by its first VOI LUT or window, or from its least to its greatest value."""
-    window = ["+Wm"]
-    if header.get("WindowCenter") is not None and not by_range:
-        window = ["+Wi", "1"]
-    elif header.get("VOILUTSequence") and not by_range:
-        window = ["+Wl", "1"]
-    frame = str(int(header.get("NumberOfFrames") or 1) // 2 + 1)
-    options = window if header.PhotometricInterpretation.startswith("MONO") else []
-    jpeg_ls = header.file_meta.get("TransferSyntaxUID", "")[-2:] in ("80", "81")
-    program = "dcml2pnm" if jpeg_ls else "dcmj2pnm"
-    subprocess.run([program, "+F", frame, *options, "--no-overlays", "+op", path, target], check=True)
-    return np.asarray(Image.open(target)).astype(int)
-
-
 def comparable() -> list[Path]:
     """The files inside pydicom that hold a picture in a transfer syntax that DCMTK decodes; none without DCMTK."""
     found = []
     for path in FILES if shutil.which("dcmj2pnm") else []:
         header = pydicom.dcmread(path, force=True)
         syntax = header.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2")
-        if path.name not in {*NOT_COMPARED, *UNREADABLE} and syntax in DCMTK_SYNTAXES and "PixelData" in header:
+        if path.name not in {*NOT_COMPARED, *UNREADABLE} and syntax in SYNTAXES and "PixelData" in header:
             found.append(path)
     return found
 

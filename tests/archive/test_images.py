@@ -312,3 +312,30 @@ def test_a_very_large_jpeg_is_decoded_at_a_part_of_its_size(side, expected):
     assert decoded.shape == (expected, expected)
     reduced = np.asarray(image.resize((expected, expected), Image.Resampling.BOX))
     assert np.abs(decoded.astype(int) - reduced).max() <= 3
+
+
+@pytest.mark.parametrize("alpha", ["assocalpha", "unassalpha", "unspecified"])
+def test_grey_with_any_kind_of_alpha_is_a_picture(alpha):
+    pixels = np.stack([np.resize(RAMP, (60, 60)), np.full((60, 60), 255, np.uint8)], -1)
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, pixels, photometric="minisblack", extrasamples=[alpha])
+    shown = np.asarray(decode_image(sink.getvalue(), Limits()))
+    assert np.array_equal(shown if shown.ndim == 2 else shown[..., 0], pixels[..., 0])
+
+
+def test_colours_that_are_multiplied_by_alpha_already_are_shown_as_they_are():
+    pixels = np.zeros((60, 60, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = np.resize(RAMP, (60, 60)) // 2, 128
+    for alpha, factor in (("assocalpha", 1.0), ("unassalpha", 128 / 255)):
+        sink = io.BytesIO()
+        tifffile.imwrite(sink, pixels, photometric="rgb", extrasamples=[alpha])
+        shown = np.asarray(decode_image(sink.getvalue(), Limits())).astype(int)
+        assert np.abs(shown[..., 0] - pixels[..., 0] * factor).max() <= 1
+
+
+def test_a_white_page_of_a_fax_is_tiny_and_no_bomb():
+    page = Image.new("1", (3307, 4677), 1)
+    page.paste(0, (100, 100, 900, 130))
+    data = encoded(page, "TIFF", compression="group4")
+    assert len(data) * 4096 < 3307 * 4677
+    assert np.asarray(decode_image(data, Limits())).mean() > 250

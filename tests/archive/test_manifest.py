@@ -179,6 +179,18 @@ def test_schemes_that_are_not_read_are_faults(tmp_path, address, column):
     assert fault.reason == f"{column[:-4]} address has an unsupported scheme"
 
 
+@pytest.mark.parametrize("address", [r"C:\Images\x.png", "d:/images/x.png", r"\\server\share\x.png"])
+@pytest.mark.parametrize("column", ["image_uri", "report_uri"])
+def test_paths_of_windows_are_faults(tmp_path, address, column):
+    (fault,) = check_manifest(read_manifest(written(tmp_path, f"item_id,{column}\na,{address}\nb,x.png\n")))
+    assert (fault.row, fault.fatal, fault.reason) == (0, True, f"{column[:-4]} address is a path of Windows")
+
+
+def test_zeros_of_any_length_are_no_key(tmp_path):
+    table = read_manifest(written(tmp_path, "item_id,report,group\na,x,0\nb,y,000000\nc,z,0000000000\nd,w,0007\n"))
+    assert table["group"].to_pylist() == ["a", "b", "c", "0007"]
+
+
 def test_spellings_of_addresses(tmp_path):
     given_ = ("file:/a/b.png", "FILE:///a/b.png", "S3://bucket/b.png", "s3://bucket/b.png", "/a/b.png", "a:b.png")
     rows = "".join(f"{n},{address}\n" for n, address in enumerate(given_))

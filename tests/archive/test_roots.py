@@ -122,7 +122,10 @@ def test_the_address_as_written_comes_first():
     assert len(list(spellings("/plain.png"))) == 1
 
 
-@pytest.mark.parametrize("uri", ["memory://x/y", "local://x", "http://h/x", "az://c/x", "s3:/bucket/x", "S3:/b"])
+FOREIGN = ("memory", "local", "http", "ftp", "gopher", "hdfs", "abfs", "gcs", "s3a", "github")
+
+
+@pytest.mark.parametrize("uri", [*(f"{scheme}://c/x" for scheme in FOREIGN), "s3:/b/x", "S3:/b", "az:/b/x", "gs:/b/x"])
 def test_other_schemes_never_reach_the_disk(tmp_path, monkeypatch, uri):
     monkeypatch.chdir(tmp_path)
     for call in (files.read, files.exists, files.size, lambda uri: files.create(uri, b"x"), files.probe, files.names):

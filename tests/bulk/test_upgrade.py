@@ -9,6 +9,7 @@ from support import chaos_jobs
 from support.unit_steps import SPEC, Steps, another_version
 
 from mcmfh.archive.manifest import read_manifest
+from mcmfh.archive.reports import REPORT_POLICY
 from mcmfh.embeddings import units
 from mcmfh.embeddings.earlier import describe, earlier_encoders, finish_removal, old_texts, remove_text
 from mcmfh.embeddings.plan import with_fingerprints
@@ -135,7 +136,7 @@ def test_texts_of_an_earlier_parser_are_removed(embed, manifest, described):
     assert np.array_equal(vectors(embed, manifest, old).report, before.report), "the vectors stay"
 
 
-@pytest.mark.parametrize("policy", ["report-3", "report-99"])
+@pytest.mark.parametrize("policy", [REPORT_POLICY, "report-99"])
 def test_texts_of_the_same_or_a_later_parser_stay(embed, manifest, policy):
     later = another_version(SPEC, report_policy=policy, weights="other")
     embed(manifest, spec=later, keep_reports=True)

@@ -1,18 +1,17 @@
-"""Create-only writes and URIs, on a local disk and on a real S3 server."""
+"""Create-only writes and URIs, on a local disk and on servers of S3, Azure and Google."""
 
 from concurrent.futures import ThreadPoolExecutor
 
+import fsspec
 import pytest
 
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3), "az", "gs"])
 def root(request, tmp_path):
-    if request.param == "file":
-        return f"file://{tmp_path}"
-    return request.getfixturevalue("s3_root")
+    return f"file://{tmp_path}" if request.param == "file" else request.getfixturevalue(f"{request.param}_root")
 
 
 def test_create_writes_once_and_whole(root):
@@ -73,6 +72,22 @@ def test_probe_refuses_a_store_that_overwrites(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "create", lambda uri, data: True)
     with pytest.raises(InputError, match="created twice"):
         files.probe(str(tmp_path))
+
+
+class Overwriting(fsspec.get_filesystem_class("memory")):
+    """A bucket that does not honour a create-only write."""
+
+    def pipe_file(self, path, value, mode="create", **more):
+        super().pipe_file(path, value, mode="overwrite", **more)
+
+
+def test_a_bucket_of_google_that_overwrites_is_never_written(monkeypatch):
+    bucket = Overwriting()
+    monkeypatch.setattr(files, "open_scheme", lambda scheme: bucket)
+    for _ in range(2):
+        with pytest.raises(InputError, match="created twice"):
+            files.create("gs://overwriting/a/b", b"x")
+    assert not bucket.exists("overwriting/a/b")
 
 
 def test_unknown_schemes_are_refused():

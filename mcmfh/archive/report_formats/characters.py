@@ -9,6 +9,8 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codec
 _MARKS16 = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # ISO-8859-1 has control characters where CP1252 has quotation marks; who declares the one means the other.
 _MEANT = {"iso8859-1": "cp1252"}
+_MOST_FOREIGN = 0.3  # of the characters that are not blank
+_FEW = 8  # signs beyond ASCII; a shorter text may be anything
 _ESCAPE = re.compile(r"\x1b[\x20-\x2f]*[\x30-\x7e]")
 # An escape sequence says which family of ISO 2022 a text is of.
 _FAMILIES = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b", "iso2022_jp_2"), (b"\x1b", "iso2022_jp_ext"))
@@ -25,8 +27,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
             return without_escapes(_strict(data[len(mark) :], encoding))
     if declared and (text := _declared(data, declared)) is not None:
         return without_escapes(text)
-    if b"\0" in data[:4096]:
+    if b"\0" in (whole := data.rstrip(b"\0\x1a"))[:4096]:
         return _strict(data, _utf16(data))
+    data = whole  # databases fill fields of a fixed length with zero bytes
     if b"\x1b" in data:
         for escape, encoding in _FAMILIES:
             if escape in data:
@@ -37,8 +40,18 @@ def decode(data: bytes, declared: str | None = None) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        text = cp1252(data)
+        text = _western(data)
     return without_escapes(text)
+
+
+def _western(data: bytes) -> str:
+    """CP1252. Raises DecodeError where that gives more signs beyond ASCII than a language of the West has."""
+    text = cp1252(data)
+    dense = "".join(text.split())
+    foreign = sum(character > "\x7f" for character in dense)
+    if foreign >= _FEW and foreign > _MOST_FOREIGN * len(dense):
+        raise DecodeError("character set cannot be recognised")
+    return text
 
 
 def cp1252(data: bytes) -> str:

@@ -9,7 +9,9 @@ from mcmfh.archive.limits import NoReport, NotProse
 from mcmfh.archive.report_formats.parsed import ParsedReport
 
 _LEAST_LETTERS = 0.3  # of the characters that are not blank; tables of numbers have fewer
+_LONGEST_WORD = 58  # letters; lines of base64 have 60 and more
 _FEW = 40  # characters; a shorter text may be anything
+_STAMP = r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+\[?(?:TRACE|DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL)\b"
 # (reason, pattern that gives the text away); each is looked for in the first characters. No two repetitions of a
 # pattern match the same white space, or a text of blanks would take quadratic time.
 _HEAD = 20_000
@@ -19,7 +21,11 @@ _MACHINE_MADE = (
     ("text is a vCard or a calendar", re.compile(r"^[^\S\n]*BEGIN:V[A-Z]+", re.M)),
     ("text is an e-mail", re.compile(r"^(?:From|Received|Return-Path|MIME-Version): .*$", re.M)),
     ("text is an EDI message", re.compile(r"\A\s*(?:UNA.{6}|UNB\+|ISA\*)")),
-    ("text is a program", re.compile(r"\A\s*(?:#!|<\?php|%!PS)")),
+    ("text is a laboratory's message (ASTM)", re.compile(r"\A\s*\d?H\|[\\^&~@]{2,5}")),
+    ("text is a program", re.compile(r"\A\s*(?:#!|<\?php|%!PS|\\documentclass|\{\s*'[^'\n]*'\s*:)")),
+    ("text is a program", re.compile(r"^[^\S\n]*(?i:insert into \S+|create table \S+|update \S+ set) ", re.M)),
+    ("text is a log", re.compile(rf"\A\s*{_STAMP}.*\n{_STAMP}")),
+    ("text is an encoded file", re.compile(r"\Abegin(?:-base64)? [0-7]{3} \S+\n")),
     ("text is a list of settings", re.compile(r"\A\s*\[[^\]\n]+\][^\S\n]*\n\s*[\w.-][\w .-]*=")),
 )
 # A segment of HL7 v2, wherever it begins and whatever separates its fields.
@@ -29,6 +35,9 @@ _SEGMENT = re.compile(
 _JSON_KEY = re.compile(r"\"[\w.@$-]+\"\s{0,9}:")
 _FEW_KEYS = 3  # a person may quote as many
 _JSON = re.compile(r"\A\s*(?:\{\s*(?:\"[^\"\n]*\"\s*:|\})|\[\s*[\[{\"\]])")
+_SETTING = re.compile(r"[^\S\n]*(?:- )?([a-z_][\w.-]*)[^\S\n]*[:=](?:[^\S\n]*|[^\S\n].*|\S.*)\Z")
+_WHOSE = re.compile(r"(?:\A|[._-])(?:id|uid|mrn|pid|dob|born|birth\w*|sex|gender|patient\w*|name|surname)(?:\Z|[._-])")
+_SAYS = re.compile(r"finding|impression|conclusion|report|technique|history|indication|befund|beurteilung")
 _BASE64 = re.compile(r"\A[A-Za-z0-9+/=\s]+\Z")
 
 
@@ -49,10 +58,19 @@ def parse(text: str) -> ParsedReport:
     dense = "".join(head.split())
     if len(dense) > _FEW:
         letters = sum(map(str.isalpha, dense)) / len(dense)
-        if letters < _LEAST_LETTERS or (_BASE64.match(head) and len(max(head.split(), key=len)) > 200):
+        if letters < _LEAST_LETTERS or (_BASE64.match(head) and len(max(head.split(), key=len)) > _LONGEST_WORD):
             raise NotProse("text does not look like prose")
+    _refuse_settings(head)
     _refuse_tables(head)
     return ParsedReport(text)
+
+
+def _refuse_settings(text: str) -> None:
+    """Lines that all give a value to a key, some of which say who somebody is and none what was seen, are no report."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    keys = [match[1].lower() if (match := _SETTING.match(line)) else "" for line in lines]
+    if len(keys) > 2 and all(keys) and any(map(_WHOSE.search, keys)) and not any(map(_SAYS.search, keys)):
+        raise NoReport("text is a list of settings")
 
 
 def _refuse_tables(text: str) -> None:

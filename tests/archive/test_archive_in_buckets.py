@@ -1,4 +1,6 @@
-"""The same archive on a real S3 server: written, listed, read, and found to be broken where it is."""
+"""The same archive on servers of S3, Azure and Google: written, listed, read, and found to be broken where it is."""
+
+import pytest
 
 from mcmfh.archive.loading import item_fingerprint, item_fingerprints, load_item, load_items
 from mcmfh.archive.manifest import check_manifest, read_manifest
@@ -6,8 +8,13 @@ from mcmfh.phantom import write_phantom
 from mcmfh.store import files
 
 
-def test_phantom_through_s3(s3_root, tmp_path):
-    root = f"{s3_root}/phantom"
+@pytest.fixture(params=[pytest.param("s3", marks=pytest.mark.s3), "az", "gs"])
+def bucket_root(request) -> str:
+    return request.getfixturevalue(f"{request.param}_root")
+
+
+def test_phantom_through_a_bucket(bucket_root, tmp_path):
+    root = f"{bucket_root}/phantom"
     remote = read_manifest(write_phantom(root, studies=40, seed=5), ["modality"])
     local = read_manifest(write_phantom(str(tmp_path), studies=40, seed=5), ["modality"])
     assert remote.drop_columns(["image_uri", "report_uri"]).equals(local.drop_columns(["image_uri", "report_uri"]))
@@ -20,14 +27,14 @@ def test_phantom_through_s3(s3_root, tmp_path):
     assert found == {one["row"] for one in broken}
 
 
-def test_fingerprints_and_empty_objects_on_s3(s3_root):
-    items = [{"image_uri": f"{s3_root}/f/{n}.png"} for n in range(12)]
+def test_fingerprints_and_empty_objects_in_a_bucket(bucket_root):
+    items = [{"image_uri": f"{bucket_root}/f/{n}.png"} for n in range(12)]
     for number in range(11):
-        files.create(f"{s3_root}/f/{number}.png", bytes([number]))
+        files.create(f"{bucket_root}/f/{number}.png", bytes([number]))
     before = item_fingerprints(items)
     assert before == [item_fingerprint(item) for item in items]
-    files.create(f"{s3_root}/f/11.png", b"")
+    files.create(f"{bucket_root}/f/11.png", b"")
     assert item_fingerprints(items)[:11] == before[:11]
     assert item_fingerprints(items)[11] != before[11]
     assert load_item(items[11]).reason == "file is empty"
-    assert load_item({"image_uri": f"{s3_root}/f/none.png"}).reason == "image file not found"
+    assert load_item({"image_uri": f"{bucket_root}/f/none.png"}).reason == "image file not found"
