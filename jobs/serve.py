@@ -27,14 +27,14 @@ def main(config: Config) -> None:
 
     if here:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    url = start(config, print)
-    if not here:
-        print(f"{state()} at {url}, on each node with a replica and on the head; mcmfh serve status | delete")
-    else:
-        print(f"{state()} at {url}; Ctrl-C stops", flush=True)
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # while it starts, too
+            url = start(config, print)
+            print(f"{state()} at {url}; Ctrl-C stops", flush=True)
             signal.pause()
         stop()
+    else:
+        url = start(config, print)
+        print(f"{state()} at {url}, on each node with a replica and on the head; mcmfh serve status | delete")
     ray_session.disconnect()
 
 

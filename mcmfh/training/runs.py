@@ -132,7 +132,9 @@ def train_on_ray(
     """
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from mcmfh.training.network import ReachableTorchConfig
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     on_gpu = settings.device == "cuda" or (settings.device == "auto" and resources.get("GPU", 0) > 0)
@@ -147,7 +149,7 @@ def train_on_ray(
     trainer = TorchTrainer(
         worker,
         train_loop_config={"problem": ray.put(problem), "device": device},
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        torch_config=ReachableTorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=gpus > 0,

@@ -1,54 +1,18 @@
 """The endpoint on several nodes, each with an address of its own: it outlives the job that deployed it."""
 
-import subprocess
-import sys
+import shutil
 import time
-from pathlib import Path
 
 import pytest
-import yaml
-from support.node_network import REPOSITORY, Network, Node, node_network
-
-from mcmfh.client import search_endpoint
-from mcmfh.errors import InputError
-from mcmfh.serving.keys import new_key
+from support.endpoint_load import load
+from support.endpoint_nodes import answers, deploy, mcmfh, replicas, until
+from support.node_network import REPOSITORY, node_network
+from support.snapshot_rows import publish_rows, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-SECRET, DIGEST = new_key()
-QUERY = {"code": "0305", "modality": "image", "k": 5}
-
-
-def mcmfh(network: Network, *words: str, checkout: Path = REPOSITORY) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mcmfh.cli", *words]
-    return subprocess.run(command, cwd=checkout, env=network.environment, capture_output=True, text=True, timeout=300)
-
-
-def replicas(network: Network) -> list[Node]:
-    """The nodes on which replicas run."""
-    said = mcmfh(network, "serve", "status").stdout
-    return [node for node in network.nodes if f"RUNNING on {node.address}\n" in said + "\n"]
-
-
-def until(true, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.5)
-
-
-def answers(node: Node) -> bool:
-    try:
-        return search_endpoint(f"http://{node.address}:8000", None, QUERY, SECRET)["snapshot"] == 1
-    except InputError:
-        return False
-
 
 def test_the_endpoint_outlives_its_job_and_a_lost_node(archive, tmp_path):
-    keys = tmp_path / "keys.yaml"
-    keys.write_text(yaml.safe_dump([{"name": "ward", "sha256": DIGEST}]))
-    store, _, name = archive.rpartition("/archives/")
-    settings = [f"store={store}", f"archive.name={name}", f"serve.keys_uri={keys}", "serve.host=0.0.0.0"]
     # Ray keeps the code of a job that has ended for ten minutes; here for one.
     with node_network(tmp_path, RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S="60") as network:
         head = network.start(0)
@@ -56,20 +20,17 @@ def test_the_endpoint_outlives_its_job_and_a_lost_node(archive, tmp_path):
         missing = mcmfh(network, "serve", "status")
         assert (missing.returncode, "mcmfh submit serve" in missing.stderr) == (2, True)
 
-        done = mcmfh(network, "submit", "serve", *settings)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "snapshot 1" in done.stdout
+        assert "snapshot 1" in deploy(network, archive, tmp_path)
         # The job alone set HAProxy's variables; the proxy of each node that has one takes them over.
         for node in (head, *replicas(network)):
             until(lambda node=node: answers(node))
             assert "haproxy" in node.processes().values()
 
         changed = tmp_path / "changed"
-        for part in ("jobs", "mcmfh", "ray_config.yaml", "pyproject.toml"):
-            subprocess.run(["cp", "-r", REPOSITORY / part, changed / part if changed.mkdir(exist_ok=True) else changed])
+        for part in ("jobs", "mcmfh"):
+            shutil.copytree(REPOSITORY / part, changed / part)
         (changed / "mcmfh" / "later.py").write_text("")
-        done = mcmfh(network, "submit", "serve", *settings, checkout=changed)
-        assert done.returncode == 0, done.stdout + done.stderr
+        deploy(network, archive, tmp_path, checkout=changed)
 
         time.sleep(70)
         lost = replicas(network)[0]
@@ -81,3 +42,22 @@ def test_the_endpoint_outlives_its_job_and_a_lost_node(archive, tmp_path):
         assert mcmfh(network, "serve", "delete").returncode == 0
         assert mcmfh(network, "serve", "status").returncode == 2
         assert not answers(head)
+
+
+def test_upgrades_fail_no_request(archive, models, tmp_path):
+    """To a new snapshot, to a new bundle, and to new settings, which replace the replicas one after another."""
+    with node_network(tmp_path) as network:
+        head = network.start(2)
+        network.start(2)
+        deploy(network, archive, tmp_path, "serve.replicas=2", "serve.max_replicas_per_node=1", "serve.poll_seconds=1")
+        until(lambda: len(replicas(network)) == 2 and answers(head))
+        with load([f"http://{head.address}:8000"]) as (seen,):
+            publish_rows(archive, rows(["n1"]), model=models[0])
+            until(lambda: seen.snapshots[-20:] == [2] * 20)
+            publish_rows(archive, rows(["n2"]), model=models[1])
+            until(lambda: seen.snapshots[-20:] == [3] * 20)
+            said = deploy(network, archive, tmp_path, "serve.replicas=2", "serve.max_replicas_per_node=1")
+            assert "snapshot 3" in said
+            time.sleep(5)
+        assert seen.failed_tries == seen.lost == []
+        assert seen.snapshots[-1] == 3

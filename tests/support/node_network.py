@@ -4,6 +4,7 @@ Needs root and iproute2. /tmp/ray and HAProxy's folder are each node's own, as o
 is shared.
 """
 
+import itertools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 OWN_FOLDERS = ("/tmp/ray", "/tmp/haproxy-serve")
+NETWORKS = itertools.count()
 JOBS_PORT, AGENT_PORT = 8265, 52365
 
 
@@ -65,8 +67,9 @@ class Network:
 
     def __init__(self, folder: Path, **variables: str):
         self.folder, self.variables = folder, variables
-        # Names of interfaces have 15 characters at most; two runs on a machine have different ones.
-        self.bridge, self.subnet = f"mcmfh{os.getpid() % 100000}", f"10.83.{os.getpid() % 250}"
+        # Names of interfaces have 15 characters at most; two networks on a machine have different ones.
+        number = next(NETWORKS)
+        self.bridge, self.subnet = f"mc{os.getpid() % 10**7}-{number}", f"10.83.{(os.getpid() + number) % 250}"
         self.nodes: list[Node] = []
         (folder / "token").write_text("f" * 64)
         self.environment = {
@@ -134,6 +137,7 @@ class Network:
     def close(self) -> None:
         for node in reversed(self.nodes):
             node._end(signal.SIGKILL)
+            _ip("link", "del", f"{self.bridge}.{self.nodes.index(node)}")
             _ip("netns", "del", node.name)
         _ip("link", "del", self.bridge)
 
@@ -141,13 +145,26 @@ class Network:
 @contextmanager
 def node_network(folder: Path, **variables: str) -> Iterator[Network]:
     """A network without nodes; skips the test where this machine lends none. variables: of every node."""
-    if os.geteuid() or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
+    if shutil.which("ip") is None:
+        pytest.skip("network namespaces need iproute2")
+    if refusal := _refusal():
+        pytest.skip(f"this machine lends no network namespace with a bridge: {refusal}")
     network = Network(folder, **variables)
     try:
         yield network
     finally:
         network.close()
+
+
+def _refusal() -> str:
+    """What the machine says to a network namespace, to a program within it, and to a bridge; "" where it lends them."""
+    name, said = f"mc{os.getpid() % 10**7}-probe", ""
+    tried = [("netns", "add", name), ("netns", "exec", name, "true"), ("link", "add", name, "type", "bridge")]
+    undone = [("netns", "del", name), ("link", "del", name)]
+    for arguments in tried + undone:
+        done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+        said = said or (done.stderr.strip() if done.returncode else "")
+    return said
 
 
 def _ip(*arguments: str) -> None:
