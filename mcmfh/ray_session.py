@@ -44,8 +44,11 @@ ENVIRONMENT = {
 }
 # On one machine nothing listens on an outside address.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 LOCAL_ENVIRONMENT = {
     LOOPBACK: "0",
+    # Without it Serve's own proxy answers 404 while an endpoint stops.
+    CALLBACK: "mcmfh.serving.unrouted:middlewares",
 }
 # Of the process that connects alone, so that the nodes' own logs stay whole. Ray's core logs a harmless error in every
 # run about the way in which Ray Data starts its actors.

@@ -160,6 +160,18 @@ def reports_for(browser, endpoint, hits: int, report="Nodule in the left lung.")
     searched(browser)
 
 
+LOADED = "#hits img[src^='blob:']"
+
+
+def becomes(browser, selector: str, count: int) -> bool:
+    """Whether so many elements match within a minute. The page's policy forbids Playwright's own way to wait."""
+    for _ in range(600):
+        if len(browser.query_selector_all(selector)) == count:
+            return True
+        browser.wait_for_timeout(100)
+    return False
+
+
 def scrolled_through(browser):
     for _ in range(40):
         browser.mouse.wheel(0, 400)
@@ -172,7 +184,7 @@ def test_thumbnails_refused_by_the_key_s_rate_come_later(browser, endpoint):
     browser.on("response", lambda answer: answers.append(answer.status))
     reports_for(browser, endpoint, 40)
     scrolled_through(browser)
-    browser.wait_for_function("document.querySelectorAll('#hits img[src^=\"blob:\"]').length == 40", timeout=60_000)
+    assert becomes(browser, LOADED, 40)
     assert 429 in answers
     assert not browser.query_selector_all("#hits .blank")
 
@@ -201,14 +213,14 @@ def test_only_a_picture_that_does_not_exist_is_called_so(browser, endpoint, stat
     reports_for(browser, endpoint, 3)
     scrolled_through(browser)
     if shown:
-        browser.wait_for_function("document.querySelectorAll('#hits .blank').length == 3")
+        assert becomes(browser, "#hits .blank", 3)
         assert {shown} == {
             blank.text_content().removesuffix("try again") for blank in browser.query_selector_all(".blank")
         }
     if status != 404:
         for button in browser.query_selector_all(".again"):
             button.click()
-        browser.wait_for_function("document.querySelectorAll('#hits img[src^=\"blob:\"]').length == 3")
+        assert becomes(browser, LOADED, 3)
 
 
 def test_a_query_refused_by_the_key_s_rate_is_answered_later(browser, endpoint):
