@@ -36,17 +36,7 @@ class Query(BaseModel):
     @field_validator("where")
     @classmethod
     def _check_where(cls, where: dict[str, Any]) -> dict[str, Any]:
-        """Bound the work that conditions can make: their number, and the number and length of their values."""
-        values = [value for condition in where.values() for value in _values(condition)]
-        if len(where) > MOST_CONDITIONS:
-            raise ValueError(f"where names {len(where)} columns; name at most {MOST_CONDITIONS}")
-        if len(values) > MOST_VALUES:
-            raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
-        if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
-            raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
-        if not all(map(_is_plain, [*where, *values])):
-            raise ValueError("where holds NaN, an infinite number or half a character; leave it out")
-        return where
+        return checked_where(where)
 
     @model_validator(mode="after")
     def _check_content(self) -> "Query":
@@ -91,6 +81,20 @@ def validated(values: Any) -> Query:
         field = ".".join(str(part) for part in fault["loc"]) or "request"
         raise InputError(f"{field}: {fault['msg']}") from error
     return query.model_copy(update={"report": read_query_text(query.report)}) if query.report else query
+
+
+def checked_where(where: dict[str, Any]) -> dict[str, Any]:
+    """`where`. Raises ValueError where it makes too much work, by the number or length of its values."""
+    values = [value for condition in where.values() for value in _values(condition)]
+    if len(where) > MOST_CONDITIONS:
+        raise ValueError(f"where names {len(where)} columns; name at most {MOST_CONDITIONS}")
+    if len(values) > MOST_VALUES:
+        raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
+    if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
+        raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
+    if not all(map(_is_plain, [*where, *values])):
+        raise ValueError("where holds NaN, an infinite number or half a character; leave it out")
+    return where
 
 
 def _values(condition: Any) -> Iterator[Any]:
