@@ -1,7 +1,8 @@
 """Loads ray_config.yaml and dotted overrides into one frozen, validated object. No other module reads configuration."""
 
+import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.learning.run_settings import Gpus, gpus_to_ask_for
 from mcmfh.pretraining.settings import PretrainSettings
+from mcmfh.search.query import checked_where
 from mcmfh.store import files
 
 
@@ -86,10 +88,36 @@ class HashConfig(Section):
     replace_model: bool = False
 
 
-class KeyConfig(Section):
+Role = Literal["search", "read", "admin"]
+
+
+class GrantConfig(Section):
+    """What somebody may do, where, and how often."""
+
+    roles: tuple[Role, ...] = Field(("search", "read"), min_length=1)
+    where: dict[str, Any] = Field(default_factory=dict)
+    archives: tuple[str, ...] | None = None
+    requests_per_second: float = Field(50, gt=0)
+    requests_per_day: int | None = Field(None, ge=1)
+
+    @field_validator("where")
+    @classmethod
+    def _check_where(cls, where: dict[str, Any]) -> dict[str, Any]:
+        """As a query's `where`. YAML has dates, which JSON writes as text."""
+        plain: dict[str, Any] = json.loads(json.dumps(where, default=str))
+        return checked_where(plain)
+
+
+class KeyConfig(GrantConfig):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    requests_per_second: float = Field(50, gt=0)
+    expires: datetime | None = None
+
+    @field_validator("expires")
+    @classmethod
+    def _in_utc(cls, expires: datetime | None) -> datetime | None:
+        """A time without a zone is UTC."""
+        return expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires
 
 
 class EvaluateConfig(Section):

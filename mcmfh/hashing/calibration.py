@@ -114,8 +114,8 @@ def relevance_error(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.
     """How far P(relevant | distance) of these items is expected to be from that of other items of their kind.
 
     Halves of the labelled studies calibrate each other: the mean difference by distance, over pairs of image and
-    report, weighted by the pairs. Both halves are half the size of the whole and both err, so that is twice the error of the
-    whole against many items. Arguments as of `calibrate`.
+    report, weighted by the pairs. Both halves are half the size of the whole and both err, so that is twice the error
+    of the whole against many items. Arguments as of `calibrate`.
     """
     from mcmfh.hamming import hamming_distances
 

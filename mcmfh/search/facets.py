@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcmfh.search.masks import Where
 from mcmfh.search.opening import Snapshot
 
 # A form offers at most so many values. A column with more is described by its range; a text column then by nothing.
@@ -14,9 +16,10 @@ MOST_VALUES = 50
 Facet = dict[str, Any]  # type; values: set, or None where there are too many; min and max, None for text
 
 
-def snapshot_facets(snapshot: Snapshot) -> dict[str, Facet]:
-    """The facet of each filter column, over the live items of a snapshot or of a part of one."""
-    return {name: merged_facet([*_batch_facets(snapshot, name)]) for name in snapshot.document.filters}
+def snapshot_facets(snapshot: Snapshot, where: Where) -> dict[str, Facet]:
+    """The facet of each filter column, over the live items of a snapshot, or of a part of one, that meet `where`."""
+    mask = snapshot.row_filter.mask(where) if where else snapshot.live
+    return {name: merged_facet([*_batch_facets(snapshot, name, mask)]) for name in snapshot.document.filters}
 
 
 def merged_facet(parts: Sequence[Facet]) -> Facet:
@@ -40,14 +43,14 @@ def public_facet(facet: Facet) -> Facet:
     return {name: value for name, value in facet.items() if value is not None}
 
 
-def _batch_facets(snapshot: Snapshot, name: str) -> Iterator[Facet]:
-    """The facet of each record batch of a column."""
-    all_live = snapshot.live.all()
+def _batch_facets(snapshot: Snapshot, name: str, mask: np.ndarray) -> Iterator[Facet]:
+    """The facet of each record batch of a column, over the rows in `mask` (bool [rows])."""
+    all_rows = mask.all()
     for start, column in snapshot.items.column(name):
         if isinstance(column, pa.DictionaryArray):
             column = column.dictionary_decode()
-        if not all_live:
-            column = column.filter(pa.array(snapshot.live[start : start + len(column)]))
+        if not all_rows:
+            column = column.filter(pa.array(mask[start : start + len(column)]))
         facet: Facet = {"type": str(column.type), "values": None, "min": None, "max": None}
         try:
             distinct = pc.unique(column).drop_null()

@@ -18,7 +18,8 @@ from mcmfh.search.mapped import MappedRows
 MASK_BYTES = 40 * 2**20
 MOST_MASKS = 10_000  # of a small archive, whose masks take less than the objects around them
 
-Where = Mapping[str, Any]  # column → condition
+Conditions = Mapping[str, Any]  # column → condition
+Where = Conditions | tuple[Conditions, ...]  # a row must meet all conditions of a tuple; they may share columns
 Key = tuple[str, ...]
 
 
@@ -88,7 +89,7 @@ class RowFilter:
         dates are written as in 2024-12-31. Raises InputError for a column that is not declared as a filter, or a
         condition that does not fit its type.
         """
-        for column in where:
+        for column in (column for conditions in _each(where) for column in conditions):
             if column not in self.declared:
                 declared = ", ".join(self.declared) or "none"
                 raise InputError(f"'{column}' is not a filter of this archive; declared filters: {declared}")
@@ -100,11 +101,20 @@ class RowFilter:
 
     def _compute(self, where: Where) -> np.ndarray:
         mask = np.array(self.live)
-        for column, condition in where.items():
+        for column, condition in (pair for conditions in _each(where) for pair in conditions.items()):
             test = _test(column, condition)
             for start, values in self.items.column(column):
                 mask[start : start + len(values)] &= _passing(column, values, test)
         return mask
+
+
+def both(scope: Conditions, where: Conditions) -> Where:
+    """What a row must meet to meet `scope` and `where`."""
+    return (scope, where) if scope and where else scope or where
+
+
+def _each(where: Where) -> tuple[Conditions, ...]:
+    return where if isinstance(where, tuple) else (where,)
 
 
 def _key(where: Where) -> str:

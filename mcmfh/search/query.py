@@ -40,17 +40,7 @@ class Query(BaseModel):
     @field_validator("where")
     @classmethod
     def _check_where(cls, where: dict[str, Any]) -> dict[str, Any]:
-        """Bound the work that conditions can make: their number, and the number and length of their values."""
-        values = [value for condition in where.values() for value in _values(condition)]
-        if len(where) > MOST_CONDITIONS:
-            raise ValueError(f"where names {len(where)} columns; name at most {MOST_CONDITIONS}")
-        if len(values) > MOST_VALUES:
-            raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
-        if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
-            raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
-        if not all(map(_is_plain, [*where, *values])):
-            raise ValueError("where holds NaN, an infinite number or half a character; leave it out")
-        return where
+        return checked_where(where)
 
     @model_validator(mode="after")
     def _check_content(self) -> "Query":
@@ -106,6 +96,20 @@ def validated(values: Any) -> Query:
         raise InputError(f"{field}: {fault['msg']}") from error
     texts = {name: read_query_text(text) for name in ("report", FOCUS) if (text := getattr(query, name))}
     return query.model_copy(update=texts) if texts else query
+
+
+def checked_where(where: dict[str, Any]) -> dict[str, Any]:
+    """`where`. Raises ValueError where it makes too much work, by the number or length of its values."""
+    values = [value for condition in where.values() for value in _values(condition)]
+    if len(where) > MOST_CONDITIONS:
+        raise ValueError(f"where names {len(where)} columns; name at most {MOST_CONDITIONS}")
+    if len(values) > MOST_VALUES:
+        raise ValueError(f"where holds {len(values)} values; give at most {MOST_VALUES}")
+    if any(isinstance(text, str) and len(text) > LONGEST_VALUE for text in [*where, *values]):
+        raise ValueError(f"where holds a text of more than {LONGEST_VALUE} characters; shorten it")
+    if not all(map(_is_plain, [*where, *values])):
+        raise ValueError("where holds NaN, an infinite number or half a character; leave it out")
+    return where
 
 
 def _values(condition: Any) -> Iterator[Any]:

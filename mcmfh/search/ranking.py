@@ -1,12 +1,13 @@
 """What is asked of a snapshot: codes, and how to rank. The same ask of the same snapshot gives the same hits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mcmfh.hamming import rerank_by_logits
+from mcmfh.search.masks import both
 from mcmfh.search.nearest import Hits, Target
 from mcmfh.search.query import FOCUS
 from mcmfh.search.source import CodeQuery, Source
@@ -20,7 +21,8 @@ SHORTLIST = 400  # hits beside those asked for, from which re-ranking chooses
 class Ask:
     """codes: modality → uint8[bits/8]. rerank: the code length to re-rank by, or None.
 
-    logits: modality, or focus → float32[rerank] of the query; {} without re-ranking.
+    logits: modality, or focus → float32[rerank] of the query; {} without re-ranking. scope: conditions that hold beside
+    `where`.
     """
 
     codes: Mapping[str, np.ndarray]
@@ -31,12 +33,13 @@ class Ask:
     where: Mapping[str, Any]
     rerank: int | None
     logits: Mapping[str, np.ndarray]
+    scope: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def code_query(self) -> CodeQuery:
         """What the index is asked for: with re-ranking the shortlist."""
         k = self.k if self.rerank is None else SHORTLIST + self.k
-        return CodeQuery(self.codes, k, self.target, self.bits, self.max_distance, self.where)
+        return CodeQuery(self.codes, k, self.target, self.bits, self.max_distance, both(self.scope, self.where))
 
 
 def focused(query: Mapping[str, np.ndarray], focus: np.ndarray) -> dict[str, np.ndarray]:

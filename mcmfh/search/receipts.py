@@ -34,6 +34,7 @@ def receipt(source: Source, ask: Ask, hits: NamedHits) -> dict[str, Any]:
         "logits": {modality: values.astype("<f4").tobytes().hex() for modality, values in ask.logits.items()},
         "count": len(hits),
         "hits": hits_digest(hits),
+        **({"scope": dict(ask.scope)} if ask.scope else {}),
     }
     return {**fields, "digest": files.digest(fields)}
 
@@ -59,4 +60,5 @@ def asked(fields: Mapping[str, Any]) -> Ask:
         where=fields["where"],
         rerank=fields["rerank"],
         logits={modality: np.frombuffer(bytes.fromhex(text), "<f4") for modality, text in fields["logits"].items()},
+        scope=fields.get("scope", {}),
     )

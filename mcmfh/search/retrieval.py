@@ -4,8 +4,9 @@ The model comes from the snapshot, so that queries and stored codes are always o
 """
 
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -26,12 +27,14 @@ from mcmfh.search.query import FOCUS, Query
 from mcmfh.search.ranking import Ask, focused, ranked
 from mcmfh.search.receipts import hex_codes, receipt
 from mcmfh.search.source import LocalSource, Source
+from mcmfh.search.view import EVERYTHING, View
 from mcmfh.snapshots.document import bundle_address
 from mcmfh.store.layout import store_of
 from mcmfh.store.relative import address
 
 EXCERPT = 400  # characters
 THUMBNAIL = 256  # pixels
+SCOPES = 256  # of callers, of which what they may see is kept
 QUICK_HITS = 100
 QUICK_BITS = 22  # up to this length the index looks up buckets instead of comparing all codes
 
@@ -74,11 +77,27 @@ class Retrieval:
             )
         self.bundle = bundle
         self.device = device
+        self._versions = lru_cache(SCOPES)(self._version)
+        self._counts = lru_cache(SCOPES)(self._count)
 
     @cached_property
     def version(self) -> dict[str, Any]:
         """The answer to /v1/version: snapshot, model and filters."""
-        document = self.snapshot.document
+        return self._version("{}")
+
+    def version_of(self, view: View) -> dict[str, Any]:
+        """`version`, of the items in `view` alone."""
+        return self._versions(view.key) if view.scope else self.version
+
+    def count(self, view: View) -> int:
+        """The number of items in `view`. Raises InputError where its scope does not fit the archive."""
+        return self._counts(view.key) if view.scope else self.snapshot.document.items
+
+    def _count(self, scope_json: str) -> int:
+        return self.snapshot.count(json.loads(scope_json))
+
+    def _version(self, scope_json: str) -> dict[str, Any]:
+        document, scope = self.snapshot.document, json.loads(scope_json)
         return {
             "snapshot": self.snapshot.number,
             "snapshot_digest": self.snapshot.digest,
@@ -88,8 +107,8 @@ class Retrieval:
             "device": self.device,
             "device_of_codes": self.bundle.encoder_identity["device"],
             "bits": list(document.bits),
-            "items": document.items,
-            "filters": {name: public_facet(facet) for name, facet in self.snapshot.facets().items()},
+            "items": self.snapshot.count(scope) if scope else document.items,
+            "filters": {name: public_facet(facet) for name, facet in self.snapshot.facets(scope).items()},
         }
 
     def query_logits(self, query: Query) -> QueryLogits:
@@ -142,24 +161,26 @@ class Retrieval:
         """The code lengths that the archive has."""
         return self.snapshot.document.bits
 
-    def is_quick(self, query: Query) -> bool:
+    def is_quick(self, query: Query, view: View = EVERYTHING) -> bool:
         """Whether `answer`, given the logits, takes microseconds: less than passing the call to another thread."""
         quick = (
             isinstance(self.snapshot, LocalSource) and query.k <= QUICK_HITS and self.query_bits(query) <= QUICK_BITS
         )
         reranked = query.rerank or query.focus
-        return quick and not (query.where or query.histogram or reranked or (query.image and query.report))
+        slow = query.where or view.scope or query.histogram or reranked or (query.image and query.report)
+        return quick and not slow
 
-    def answer(self, query: Query, logits: QueryLogits | None = None) -> dict[str, Any]:
+    def answer(self, query: Query, logits: QueryLogits | None = None, view: View = EVERYTHING) -> dict[str, Any]:
         """The answer to /v1/search. `logits` are the query's; by default they are computed here."""
         logits = self.query_logits(query) if logits is None else logits
-        ask = self._ask(query, logits)
+        ask = self._ask(query, logits, view)
         hits, scores = ranked(self.snapshot, ask)
         items = self.snapshot.items(hits.rows.tolist())
         meaning, precision = estimated_precision(self.bundle.calibration, ask.bits, tuple(ask.codes), ask.target)
         filters = self.snapshot.document.filters
         distances = hits.distances.tolist()
         named = [(item["item_id"], *numbers) for item, *numbers in zip(items, distances, scores)]
+        shown = [public_item(item, filters, view) for item in items]
         return {
             "snapshot": self.snapshot.number,
             "target": ask.target,
@@ -167,14 +188,14 @@ class Retrieval:
             "code": hex_codes(ask.codes),
             "precision_of": meaning,
             "hits": [
-                {"distance": distance, "precision": precision(distance), "score": score, **public_item(item, filters)}
-                for distance, score, item in zip(distances, scores, items)
+                {"distance": distance, "precision": precision(distance), "score": score, **item}
+                for distance, score, item in zip(distances, scores, shown)
             ],
             "histogram": self.snapshot.histogram(ask.code_query).tolist() if query.histogram else None,
             "receipt": receipt(self.snapshot, ask, named),
         }
 
-    def _ask(self, query: Query, logits: QueryLogits) -> Ask:
+    def _ask(self, query: Query, logits: QueryLogits, view: View) -> Ask:
         """What `query` asks of the snapshot. Raises InputError where the archive lacks codes of a length."""
         rerank = self.rerank_bits(query)
         return Ask(
@@ -186,16 +207,17 @@ class Retrieval:
             where=query.where,
             rerank=rerank,
             logits={} if rerank is None else _ranking_logits(logits, rerank),
+            scope=view.scope,
         )
 
-    def item(self, item_id: str) -> dict[str, Any] | None:
-        """The public form of an item, or None."""
-        item = self.snapshot.item(item_id)
-        return None if item is None else public_item(item, self.snapshot.document.filters)
+    def item(self, item_id: str, view: View = EVERYTHING) -> dict[str, Any] | None:
+        """The public form of an item in `view`, or None."""
+        item = self.snapshot.item(item_id, view.scope)
+        return None if item is None else public_item(item, self.snapshot.document.filters, view)
 
-    def thumbnail(self, item_id: str) -> bytes | None:
-        """A JPEG of at most THUMBNAIL pixels a side; None where the item does not exist or has no readable picture."""
-        item = self.snapshot.item(item_id)
+    def thumbnail(self, item_id: str, view: View = EVERYTHING) -> bytes | None:
+        """A JPEG of at most THUMBNAIL pixels a side; None where no such item is in `view`, or no readable picture."""
+        item = self.snapshot.item(item_id, view.scope) if view.content else None
         if item is None or item["image_uri"] is None:
             return None
         try:
@@ -220,9 +242,9 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:
     return sink.getvalue()
 
 
-def public_item(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, Any]:
+def public_item(item: Mapping[str, Any], filters: Sequence[str], view: View = EVERYTHING) -> dict[str, Any]:
     """The public form of an item: without its URIs, and with an excerpt instead of the report."""
-    report = item["report"]
+    report = item["report"] if view.content else None
     return {
         "item_id": item["item_id"],
         "study_id": item["study_id"],
@@ -230,7 +252,7 @@ def public_item(item: Mapping[str, Any], filters: Sequence[str]) -> dict[str, An
         "date": item["date"],
         "where": {name: item[name] for name in filters},
         "report": None if report is None else report[:EXCERPT] + ("…" if len(report) > EXCERPT else ""),
-        "image": f"{item_path(item['item_id'])}/image" if item["image_uri"] else None,
+        "image": f"{item_path(item['item_id'])}/image" if item["image_uri"] and view.content else None,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcmfh.search.facets import Facet, merged_facet
+from mcmfh.search.masks import Where
 from mcmfh.search.nearest import Hits, merged_hits
 from mcmfh.search.opening import latest, open_snapshot, split_shards
 from mcmfh.search.source import CodeQuery, LocalSource
@@ -78,12 +79,15 @@ class ShardedSource:
     def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
         return self._of_owners("codes", rows, column)
 
-    def item(self, item_id: str) -> dict[str, Any] | None:
-        return next((item for item in self._of_all("item", item_id) if item is not None), None)
+    def item(self, item_id: str, where: Where | None = None) -> dict[str, Any] | None:
+        return next((item for item in self._of_all("item", item_id, where) if item is not None), None)
 
-    def facets(self) -> dict[str, Facet]:
-        answers = self._of_all("facets")
+    def facets(self, where: Where | None = None) -> dict[str, Facet]:
+        answers = self._of_all("facets", where)
         return {name: merged_facet([answer[name] for answer in answers]) for name in self.document.filters}
+
+    def count(self, where: Where) -> int:
+        return sum(self._of_all("count", where))
 
     def damaged(self) -> list[str]:
         """Nothing: each part sweeps its own files."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from mcmfh.search.facets import Facet, snapshot_facets
+from mcmfh.search.masks import Where
 from mcmfh.search.nearest import Hits, Target, distance_histogram, nearest_hits
 from mcmfh.search.opening import Snapshot
 from mcmfh.snapshots.document import SnapshotDocument
@@ -20,7 +21,7 @@ class CodeQuery(NamedTuple):
     target: Target
     bits: int
     max_distance: int | None = None
-    where: Mapping[str, Any] | None = None
+    where: Where | None = None
 
 
 class Source(Protocol):
@@ -40,10 +41,14 @@ class Source(Protocol):
     def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
         """The stored code of each row in a code column."""
 
-    def item(self, item_id: str) -> dict[str, Any] | None:
-        """All columns of an item, or None."""
+    def item(self, item_id: str, where: Where | None = None) -> dict[str, Any] | None:
+        """All columns of an item; None where there is none that meets `where`."""
 
-    def facets(self) -> dict[str, Facet]: ...
+    def facets(self, where: Where | None = None) -> dict[str, Facet]:
+        """Of the items that meet `where`."""
+
+    def count(self, where: Where) -> int:
+        """The number of items that meet `where`."""
 
     def damaged(self) -> list[str]:
         """Names of cached files that were changed since they were verified."""
@@ -69,12 +74,17 @@ class LocalSource:
     def codes(self, rows: Sequence[int], column: str) -> list[bytes]:
         return [self.snapshot.code(row - self.snapshot.first, column) for row in rows]
 
-    def item(self, item_id: str) -> dict[str, Any] | None:
+    def item(self, item_id: str, where: Where | None = None) -> dict[str, Any] | None:
         row = self.snapshot.row(item_id)
-        return None if row is None else self.snapshot.shown([row])[0]
+        if row is None or (where and not self.snapshot.row_filter.mask(where)[row]):
+            return None
+        return self.snapshot.shown([row])[0]
 
-    def facets(self) -> dict[str, Facet]:
-        return snapshot_facets(self.snapshot)
+    def facets(self, where: Where | None = None) -> dict[str, Facet]:
+        return snapshot_facets(self.snapshot, where or {})
+
+    def count(self, where: Where) -> int:
+        return int(np.count_nonzero(self.snapshot.row_filter.mask(where)))
 
     def damaged(self) -> list[str]:
         return self.snapshot.damaged()

@@ -6,10 +6,15 @@ Without keys the endpoint cannot tell callers apart and stays on loopback.
 import hmac
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from mcmfh.config import KeyConfig
 from mcmfh.serving.keys import key_digest
+from mcmfh.serving.quotas import Quotas, seconds_left
 from mcmfh.serving.rates import Buckets, Leases
+from mcmfh.serving.roles import ANYBODY, Caller, granted
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mcmfh"'}
 
 
 class Refused(Exception):
@@ -23,22 +28,35 @@ class Refused(Exception):
 class Access:
     """Admits requests that carry one of `keys()`: the keys of the moment, None for an endpoint without keys.
 
-    None admits every request, and an empty list none. `rates` says how often a key may come; by default this process
-    alone counts.
+    None admits every request, and an empty list none. `rates` says how often a key may come in a second and `quotas` in
+    a day; by default this process alone counts. archive: the one that is served.
     """
 
-    def __init__(self, keys: Callable[[], Sequence[KeyConfig] | None], rates: Leases | None = None):
+    def __init__(
+        self,
+        keys: Callable[[], Sequence[KeyConfig] | None],
+        rates: Leases | None = None,
+        archive: str = "",
+        quotas: Quotas | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ):
         self.keys, self.rates = keys, rates or Leases(Buckets().lease)
+        self.archive, self.quotas, self.now = archive, quotas or Quotas(now=now), now
 
-    async def admit(self, authorization: str | None) -> str | None:
-        """The name of the key in an Authorization header; None where no keys are configured. Raises Refused."""
+    async def admit(self, authorization: str | None) -> Caller:
+        """Who sends this Authorization header; ANYBODY where no keys are configured. Raises Refused."""
         key = self.identify(authorization)
         if key is None:
-            return None
+            return ANYBODY
         if wait := await self.rates.take(key.name, key.requests_per_second):
             seconds = str(max(1, math.ceil(wait)))
             raise Refused(429, f"key '{key.name}' sent too many requests; wait {seconds} s", {"Retry-After": seconds})
-        return key.name
+        if key.archives is not None and self.archive not in key.archives:
+            raise Refused(403, f"key '{key.name}' is not for this archive; ask for one that is", {})
+        if key.requests_per_day is not None and not self.quotas.take(key.name, key.requests_per_day):
+            detail = f"key '{key.name}' has sent its {key.requests_per_day:,} requests of this day (UTC)"
+            raise Refused(429, detail, {"Retry-After": str(seconds_left(self.now()))})
+        return granted(key.name, key)
 
     def identify(self, authorization: str | None) -> KeyConfig | None:
         """The key in an Authorization header; None where no keys are configured. Raises Refused (401).
@@ -56,5 +74,17 @@ class Access:
                 match = expected
         if match is None or scheme.lower() != "bearer":
             detail = "this endpoint needs a key: send the header 'Authorization: Bearer <key>'"
-            raise Refused(401, detail, {"WWW-Authenticate": 'Bearer realm="mcmfh"'})
+            raise Refused(401, detail, CHALLENGE)
+        if match.expires is not None and match.expires <= self.now():
+            raise Refused(401, f"key '{match.name}' has expired; ask for a new one", CHALLENGE)
         return match
+
+
+def check_role(caller: Caller, path: str) -> None:
+    """Raise Refused where `caller` may not ask for that address."""
+    try:
+        allowed = caller.may(path)
+    except KeyError:
+        raise Refused(404, "there is nothing at this address; see /docs", {}) from None
+    if not allowed:
+        raise Refused(403, f"key '{caller.name}' has not the role for this; ask for one that has", {})

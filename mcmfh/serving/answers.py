@@ -133,7 +133,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 REASONS = {
     400: "the query cannot be understood",
     401: "no access key, or an unknown one",
-    403: "no keys are configured, and the request came by another name or from another site's page",
+    403: "the key has not the role or the archive for this; or, without keys, another name or another site's page",
     404: "not in this snapshot",
     413: "more than 512 KB of JSON or of form fields, or an image larger than serve.max_body_mb",
     422: "the image cannot be read",

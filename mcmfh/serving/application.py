@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from pydantic_core import to_json
 
 from mcmfh.search.query import Query
+from mcmfh.search.view import View
 from mcmfh.serving import answers, problems
 from mcmfh.serving.access import Access
 from mcmfh.serving.answers import problems as refusals
@@ -22,9 +23,12 @@ from mcmfh.serving.keys import KeyRing
 from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.page import page
 from mcmfh.serving.queries import BodyTooLarge, read_query
+from mcmfh.serving.quotas import Quotas
 from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
+from mcmfh.serving.roles import CALLER
 from mcmfh.store import files
+from mcmfh.store.layout import archive_root
 
 GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
@@ -42,11 +46,13 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key_ring.start()
+        quotas.start()
         audit.start()
         replica.start()
         yield
         replica.stop()
         key_ring.stop()
+        quotas.stop()
         audit.stop()
 
     api = FastAPI(
@@ -61,7 +67,9 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
     api.state.key_ring = key_ring
     problems.install(api)
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
-    access = Access(lambda: key_ring.keys, rates)
+    root = archive_root(replica.config.store, replica.config.archive.name)
+    quotas = Quotas(root, settings.poll_seconds, replica.access_log.write)
+    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas)
     api.add_middleware(
         AccessMiddleware,
         access=access,
@@ -84,7 +92,7 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
     async def search(request: Request) -> Response:
         """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
         query, started = await query_of(request), time.perf_counter()
-        answer = await replica.search_answer(query)
+        answer = await replica.search_answer(query, view_of(request))
         audit.answered(request, answer)
         milliseconds = 1000 * (time.perf_counter() - started)
         return rendered(answer, {"Server-Timing": f"search;dur={milliseconds:.2f}"})
@@ -97,8 +105,9 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
         return rendered(answer)
 
     async def item_answer(request: Request, item_id: str) -> Response:
-        retrieval = replica.current
-        fields = await replica.in_thread(retrieval.item, item_id)
+        view = view_of(request)
+        retrieval = await replica.for_view(view)
+        fields = await replica.in_thread(retrieval.item, item_id, view)
         if fields is None:
             raise HTTPException(404, "no such item in this snapshot")
         audit.opened(request, "item", retrieval, fields)
@@ -114,9 +123,10 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
         item_id, of_picture = parsed_address(request)
         if not of_picture:  # the id itself ends in /image
             return await item_answer(request, item_id)
+        view = view_of(request)
+        retrieval = await replica.for_view(view)
         try:
-            retrieval = replica.current
-            picture = await replica.in_thread(retrieval.thumbnail, item_id)
+            picture = await replica.in_thread(retrieval.thumbnail, item_id, view)
         except Exception as error:
             if not (isinstance(error, OSError) or files.is_outage(error)):
                 raise
@@ -133,9 +143,11 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
         return await item_answer(request, parsed_address(request)[0])
 
     @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
-    async def version() -> Response:
+    async def version(request: Request) -> Response:
         """Snapshot, model and encoder that answer, and what can be filtered by."""
-        return rendered({**await replica.in_thread(lambda: replica.current.version), "keys": key_ring.version})
+        view = view_of(request)
+        retrieval = await replica.for_view(view)
+        return rendered({**await replica.in_thread(retrieval.version_of, view), "keys": key_ring.version})
 
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:
@@ -161,6 +173,12 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
 
     with_problem_schema(api)
     return api
+
+
+def view_of(request: Request) -> View:
+    """What the caller may see."""
+    view: View = request.scope[CALLER].view
+    return view
 
 
 def parsed_address(request: Request) -> tuple[str, bool]:

@@ -12,11 +12,11 @@ from mcmfh.audit.writer import Writer
 from mcmfh.config import Config
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.replica import Unavailable
+from mcmfh.serving.roles import CALLER
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
 CLIENT = "x-mcmfh-client"  # the header in which the fence names the client's address
-KEY = "mcmfh.key"  # of a request's scope: the name of its key
 _QUERY = ("code", "k", "target", "bits", "max_distance", "where", "rerank")
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -79,7 +79,7 @@ class Auditing:
             return
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "who": request.scope.get(KEY),
+            "who": request.scope[CALLER].name,
             "from": self._address(request),
             "did": did,
             **seen,

@@ -12,13 +12,13 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcmfh.serving.access import Access, Refused
+from mcmfh.serving.access import Access, Refused, check_role
 from mcmfh.serving.access_log import AccessLog
-from mcmfh.serving.auditing import KEY
 from mcmfh.serving.headers import add_headers, is_https
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.origin import check_origin
 from mcmfh.serving.problems import problem
+from mcmfh.serving.roles import CALLER
 
 UNGUARDED = {"/healthz", "/readyz"}
 
@@ -64,7 +64,9 @@ class AccessMiddleware:
             else:
                 if self.access.keys() is None:
                     check_origin(scope["method"], headers)
-                facts["key"] = scope[KEY] = await self.access.admit(headers.get("authorization"))
+                scope[CALLER] = caller = await self.access.admit(headers.get("authorization"))
+                facts["key"] = caller.name
+                check_role(caller, scope["path"])
                 await self._bounded(scope, receive, send_and_note)
         except Refused as refusal:
             await self._refuse(refusal, scope, receive, send_and_note)
@@ -97,7 +99,7 @@ class AccessMiddleware:
             html, headers = self.pages[scope["path"]]
             await HTMLResponse(html, 401, {**headers, **refusal.headers})(scope, receive, send)
         else:
-            titles = {401: "Key needed", 403: "Refused", 429: "Too many requests", 503: "Busy"}
+            titles = {401: "Key needed", 403: "Refused", 404: "Not found", 429: "Too many requests", 503: "Busy"}
             answer = problem(refusal.status, titles[refusal.status], refusal.detail, refusal.headers)
             await answer(scope, receive, send)
 

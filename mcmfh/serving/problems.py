@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mcmfh.archive.images import DecodeError
 from mcmfh.errors import InputError
-from mcmfh.serving.replica import Unavailable
+from mcmfh.serving.replica import BadScope, Unavailable
 
 
 def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -32,6 +32,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Unavailable)
     async def unavailable(request: Request, error: Unavailable) -> JSONResponse:
         return problem(503, "Unavailable", str(error), {"Retry-After": "5"})
+
+    @app.exception_handler(BadScope)
+    async def bad_scope(request: Request, error: BadScope) -> JSONResponse:
+        return problem(403, "Refused", str(error))
 
     @app.exception_handler(RequestValidationError)
     async def bad_shape(request: Request, error: RequestValidationError) -> JSONResponse:

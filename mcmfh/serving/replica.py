@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from mcmfh.config import Config
+from mcmfh.errors import InputError
 from mcmfh.search.query import Query
 from mcmfh.search.retrieval import OpenSource, QueryLogits, Retrieval, open_local
+from mcmfh.search.view import EVERYTHING, View
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.canary import check_against
 from mcmfh.serving.encoding import Encoding, LocalEncoding
@@ -25,6 +27,10 @@ T = TypeVar("T")
 
 class Unavailable(Exception):
     """This replica cannot answer now; the message, for the client, says why."""
+
+
+class BadScope(Exception):
+    """A caller's scope names what the archive does not have; nothing is shown."""
 
 
 class Replica:
@@ -95,13 +101,23 @@ class Replica:
         )
         return dict(zip(contents, logits))
 
-    async def search_answer(self, query: Query) -> dict[str, Any]:
-        """The answer to /v1/search."""
+    async def for_view(self, view: View) -> Retrieval:
+        """What answers now, if the archive has the columns of the view's scope. Raises BadScope."""
         retrieval = self.current
+        if view.scope:
+            try:
+                await self.in_thread(retrieval.count, view)
+            except InputError as error:
+                raise BadScope(f"the scope of this key does not fit the archive: {error}") from error
+        return retrieval
+
+    async def search_answer(self, query: Query, view: View = EVERYTHING) -> dict[str, Any]:
+        """The answer to /v1/search, from the items in `view`."""
+        retrieval = await self.for_view(view)
         logits = await self._query_logits(retrieval, query)
-        if retrieval.is_quick(query):
-            return retrieval.answer(query, logits)
-        return await self.in_thread(retrieval.answer, query, logits)
+        if retrieval.is_quick(query, view):
+            return retrieval.answer(query, logits, view)
+        return await self.in_thread(retrieval.answer, query, logits, view)
 
     async def hash_answer(self, query: Query) -> dict[str, Any]:
         """The answer to /v1/hash."""

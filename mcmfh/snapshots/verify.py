@@ -26,7 +26,7 @@ _SEALED = re.compile(r"((?:bundles|encoders)/[0-9a-f]{64})/([^/]+)$")
 _UNIT = re.compile(r"(embeddings/[^/]+)/units/([^/]+)\.parquet$")
 _UNIT_MARKER = re.compile(r"(embeddings/[^/]+)/done/([^/]+)\.json$")
 _SNAPSHOT = re.compile(r"(archives/[^/]+)/snapshots/\d+\.json$")
-_PASSING = re.compile(r"(?:archives/[^/]+/scratch|training/[^/]+|pretraining/[^/]+)/")
+_PASSING = re.compile(r"(?:archives/[^/]+/(?:scratch|usage)|training/[^/]+|pretraining/[^/]+)/")
 # What can be made again, and how; the first that matches. All else is restored from a copy.
 _REBUILT = (
     (r"embeddings/[^/]+/(?:units|done)/", "delete the file and its unit's marker, then run jobs/embed.py"),

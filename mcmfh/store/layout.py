@@ -32,6 +32,7 @@
         runs/<code digest>/done/<keys>-<sha256>.json   marker of a hashed shard
         audit/segments/<sha256>.jsonl          who saw what: lines of a chain (see audit/)
         audit/heads/<block>/<number>.json      how far each chain goes
+        usage/<day>/<replica>.json             requests of each key on a day, where keys have a quota
         scratch/<run>/                         one job's copy of the manifest, by range of keys; deleted at its end
           parts/<range>/<part>                 rows of one part of the manifest, with fingerprints
           items/<range>                        the range's usable rows in item order
@@ -45,7 +46,7 @@ Every function returns a URI. `store` is a store's address, `root` an archive's,
 from mcmfh.store import files
 
 # Folders of an archive; gc decides by them what a file is.
-SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH, AUDIT = (
+SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH, AUDIT, USAGE = (
     "snapshots",
     "shards",
     "tombstones",
@@ -53,6 +54,7 @@ SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH, AUDIT = (
     "runs",
     "scratch",
     "audit",
+    "usage",
 )
 
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
+from mcmfh.errors import InputError
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.search.sharding import ShardedSource, SnapshotPart
+from mcmfh.search.view import View
 
 NAMES = [f"i{n}" for n in range(1, 160)]
 CODES = st.binary(min_size=2, max_size=2).map(lambda code: bytes(b & 15 for b in code).hex())
@@ -81,6 +83,22 @@ def test_items_and_filters_do_not_either(retrievals):
         assert other.version == whole.version
         for name in (*NAMES[::9], "", "nobody", "\ud800"):
             assert other.item(name) == whole.item(name)
+
+
+def test_nor_does_what_a_scope_leaves(retrievals):
+    whole, *others = retrievals
+    view = View({"modality": "CT", "year": {"min": 2005}})
+    assert 0 < whole.count(view) < whole.version["items"]
+    assert whole.version_of(view)["items"] == whole.count(view)
+    assert whole.version_of(view)["filters"]["modality"]["values"] == ["CT"]
+    for other in others:
+        assert other.version_of(view) == whole.version_of(view)
+        for name in (*NAMES[::9], "", "nobody", "\ud800"):
+            item = whole.item(name)
+            inside = item is not None and item["where"]["modality"] == "CT" and item["where"]["year"] >= 2005
+            assert other.item(name, view) == whole.item(name, view) == (item if inside else None)
+        with pytest.raises(InputError, match="ward"):
+            other.count(View({"ward": "x"}))
 
 
 def test_two_snapshots_are_kept_and_an_older_one_is_opened_again(root, retrievals):

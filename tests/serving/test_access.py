@@ -1,5 +1,8 @@
 """Requests with a key are admitted and counted, all others refused."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from mcmfh.config import KeyConfig
 from mcmfh.serving.access import Access, Refused
 from mcmfh.serving.keys import new_key
+from mcmfh.serving.quotas import Quotas, seconds_left
 
 
 def key(name: str) -> tuple[str, KeyConfig]:
@@ -38,3 +42,87 @@ def test_without_keys_anybody_may_ask_and_with_an_empty_list_nobody():
         with pytest.raises(Refused) as refusal:
             Access(lambda: []).identify(header)
         assert refusal.value.status == 401
+
+
+def admitted(access: Access, authorization: str) -> str | None:
+    return asyncio.run(access.admit(authorization)).name
+
+
+class Day:
+    """A clock of days."""
+
+    now = datetime(2026, 3, 1, 23, 59, 50, tzinfo=UTC)
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_key_opens_until_it_expires():
+    day = Day()
+    secret, one = key("ward")
+    for expires in (day.now + timedelta(seconds=1), datetime(2026, 3, 2)):  # without a zone: UTC
+        one = KeyConfig.model_validate({**one.model_dump(), "expires": expires})
+        access = Access(lambda one=one: [one], now=day)
+        day.now = one.expires - timedelta(seconds=1)
+        assert admitted(access, f"Bearer {secret}") == "ward"
+        day.now = one.expires
+        with pytest.raises(Refused, match="expired") as refusal:
+            admitted(access, f"Bearer {secret}")
+        assert refusal.value.status == 401
+
+
+def test_a_key_of_another_archive_opens_nothing_here():
+    secret, one = key("ward")
+    access = Access(lambda: [one.model_copy(update={"archives": ("heads", "chests")})], archive="chests")
+    assert admitted(access, f"Bearer {secret}") == "ward"
+    for archives in (("heads",), ()):
+        elsewhere = one.model_copy(update={"archives": archives})
+        with pytest.raises(Refused, match="not for this archive") as refusal:
+            admitted(Access(lambda elsewhere=elsewhere: [elsewhere], archive="chests"), f"Bearer {secret}")
+        assert refusal.value.status == 403
+
+
+def test_a_day_has_so_many_requests_and_the_next_as_many():
+    day = Day()
+    secret, one = key("ward")
+    access = Access(lambda: [one.model_copy(update={"requests_per_day": 3})], now=day)
+    for _ in range(2):
+        for _ in range(3):
+            admitted(access, f"Bearer {secret}")
+        with pytest.raises(Refused, match="3 requests of this day") as refusal:
+            admitted(access, f"Bearer {secret}")
+        assert refusal.value.status == 429
+        assert int(refusal.value.headers["Retry-After"]) == 11
+        day.now += timedelta(seconds=int(refusal.value.headers["Retry-After"]))
+        day.now = day.now.replace(hour=23, minute=59, second=50)
+    assert seconds_left(datetime(2026, 12, 31, 0, 0, 0, tzinfo=UTC)) == 24 * 3600 + 1
+
+
+def test_replicas_share_the_counts_of_a_day_and_a_new_one_takes_them_over(tmp_path):
+    root, day = f"file://{tmp_path}/archives/a", Day()
+    one, two = Quotas(root, now=day), Quotas(root, now=day)
+    assert sum(one.take("ward", 10) for _ in range(6)) == 6
+    for replica in (one, two):
+        replica.share()
+    assert sum(two.take("ward", 10) for _ in range(6)) == 4
+    assert two.take("lab", 1)
+    two.share()
+    one.share()
+    assert not one.take("ward", 10)
+    assert not one.take("lab", 1)
+    fresh = Quotas(root, now=day)
+    fresh.share()
+    assert not fresh.take("ward", 10)
+    day.now += timedelta(days=30)
+    assert one.take("ward", 10)
+    one.share()
+    assert [path.name for path in (tmp_path / "archives/a/usage").iterdir()] == ["2026-03-31"]
+
+
+def test_without_its_store_a_replica_counts_on(tmp_path):
+    (tmp_path / "archives").write_text("no folder")
+    events = []
+    quotas = Quotas(f"file://{tmp_path}/archives/a", report=lambda event, fields: events.append(event))
+    assert [quotas.take("ward", 2) for _ in range(3)] == [True, True, False]
+    quotas.stop()
+    assert events == ["quotas_failed"]

@@ -152,7 +152,7 @@ def test_a_picture_that_left_the_archive_is_404(client, tmp_path):
 def test_a_deaf_store_is_503(archive, log, error):
     replica = Replica(served(archive), AccessLog(log))
 
-    def deaf(item_id):
+    def deaf(*_):
         raise error
 
     vars(replica.current)["thumbnail"] = deaf

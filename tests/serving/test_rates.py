@@ -164,7 +164,7 @@ def test_waiting_as_told_is_enough(rate, already):
             admit()
         except Refused as refusal:
             clock.now += int(refusal.headers["Retry-After"])
-            assert admit() == "ward"
+            assert admit().name == "ward"
 
 
 @pytest.mark.ray
