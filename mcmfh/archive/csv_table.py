@@ -6,6 +6,7 @@ after it: its line becomes a fault, and reading goes on with the next line.
 
 import csv
 import io
+import os.path
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -178,11 +179,15 @@ def _swallowing(lines: list[str], delimiter: str, start: int, names: Sequence[st
             if number < _SAMPLE:
                 for seen, cell in zip(looks, record.cells):
                     seen.add(_look(cell))
+    every = [*keys, *(record.cells[key].strip() for record in long if record.cells)]
+    # What all keys begin with: "case-" of case-17 and case-18.
+    prefix = re.split(r"\d", os.path.commonprefix(every))[0]  # noqa: RUF071 (character by character is right)
     return {
         record.start
         for record in long
         if any(
-            _looks_like_a_row(line, delimiter, key, keys, looks, record.cells or [])
+            line.lstrip(' "').startswith(prefix if key == 0 else "")
+            and _looks_like_a_row(line, delimiter, key, keys, looks, record.cells or [])
             for line in lines[record.start + 1 : record.end]
         )
     }
