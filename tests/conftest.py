@@ -39,16 +39,11 @@ MARKED = {"ray": {"cluster"}, "s3": {"s3_endpoint", "s3_root"}, "browser": {"bro
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses Ray, the S3 server or the browser, directly or through other fixtures.
-
-    With several processes (`make test`), all tests on Ray are for one of them, so that there is one Ray; of the others
-    those of a file stay together, since they share fixtures.
-    """
+    """Mark every test that uses Ray, the S3 server or the browser, directly or through other fixtures."""
     for item in items:
         for marker, fixtures in MARKED.items():
             if fixtures.intersection(getattr(item, "fixturenames", ())):
                 item.add_marker(marker)
-        item.add_marker(pytest.mark.xdist_group("ray" if item.get_closest_marker("ray") else str(item.path)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,14 +8,14 @@ from support import chaos_jobs
 from support.faulty_proxy import FAULTS, faulty_proxy
 from support.s3_server import environment, new_prefix
 
-from mcmfh.store import files
+from mcmfh.store import files, filesystems
 
 
 def test_every_operation_survives_faults(s3_endpoint, monkeypatch):
     root = new_prefix(s3_endpoint)
     with faulty_proxy(s3_endpoint, 0.2, [fault for fault in FAULTS if fault != "silence"]) as (url, done):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        files._filesystem.cache_clear()
+        filesystems._filesystem.cache_clear()
         try:
             files.probe(root)
 
@@ -37,7 +37,7 @@ def test_every_operation_survives_faults(s3_endpoint, monkeypatch):
             assert files.names(f"{root}/o") == []
             assert sum(count for fault, count in done.items() if fault) > 10
         finally:
-            files._filesystem.cache_clear()
+            filesystems._filesystem.cache_clear()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mcmfh.store import files
+from mcmfh.store import files, filesystems
 
 BODY = b"an object"
 
@@ -23,9 +23,9 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    files._filesystem.cache_clear()
+    filesystems._filesystem.cache_clear()
     yield
-    files._filesystem.cache_clear()
+    filesystems._filesystem.cache_clear()
 
 
 @pytest.fixture
