@@ -12,21 +12,13 @@ EXTRAS := demo,dicom,azure,gcs,proxy,test,bench
 # installed by it, and so is torch from its index of CPU builds, whose version 2.14.1+cpu satisfies ==2.14.1.
 LOCK   ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),requirements.txt)
 
-.PHONY: demo test test-ray test-other test-quick test-cluster test-all check audit docs bench lock clean
+.PHONY: demo test test-quick test-cluster test-all check audit docs bench lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
 
-# Tests on Ray wait for starting processes a good deal of their time; the others use it. JOBS=1: one after the other.
-JOBS   ?= 2
 test: $(VENV)/.installed
-	$(MAKE) -j$(JOBS) --keep-going --output-sync=line test-ray test-other
-
-test-ray: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "ray and not slow and not cluster"
-
-test-other: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not ray and not slow and not cluster"
+	$(BIN)/python -m pytest
 
 test-quick: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow and not cluster and not ray and not s3 and not browser"
