@@ -127,7 +127,9 @@ class PublicCentreLoss(nn.Module):
     def __init__(self, classes: int, bits: int):
         super().__init__()
         self.centre_CK = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, bits)))
-        self.rotation = nn.utils.parametrizations.orthogonal(nn.Linear(bits, bits, bias=False), orthogonal_map="householder")
+        self.rotation = nn.utils.parametrizations.orthogonal(
+            nn.Linear(bits, bits, bias=False), orthogonal_map="householder"
+        )
         self.triplets = AdaptiveTriplets(), AdaptiveTriplets()
 
     def forward(self, image_BK: torch.Tensor, report_BK: torch.Tensor, labels_BC: torch.Tensor) -> torch.Tensor:
