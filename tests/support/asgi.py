@@ -14,7 +14,13 @@ async def asked(
     """(status, headers) of the answer. `stalls` holds back the body of the request until it is set."""
     sent: list[dict[str, Any]] = []
 
+    received = False
+
     async def receive() -> dict[str, Any]:
+        nonlocal received
+        if received:  # the client stays connected and sends nothing more, as a server would tell it
+            await asyncio.Event().wait()
+        received = True
         if stalls is not None:
             await stalls.wait()
         return {"type": "http.request", "body": body}
