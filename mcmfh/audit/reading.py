@@ -15,11 +15,14 @@ from mcmfh.store import files
 
 @dataclass(frozen=True)
 class Audit:
-    """records: in the order of their time; faults: sentences; newest: the last head; `open`: chains without an end."""
+    """records: in the order of their time; faults: sentences; heads: the list of heads; `open`: chains without an end.
+
+    heads is empty where the list is broken.
+    """
 
     records: list[dict[str, Any]]
     faults: list[str]
-    newest: Head | None
+    heads: list[Head]
     open: list[str]
 
 
@@ -27,14 +30,14 @@ def read_audit(root: str, secret: Secret, folder: Path | None = None) -> Audit:
     """The audit of the archive at `root`; `folder`: where processes of this machine write. Never raises Broken."""
     records: list[dict[str, Any]] = []
     faults: list[str] = []
-    # What is not sealed yet is read first: meanwhile it may be sealed, and is then known twice, but never missed.
+    # What is not sealed yet is read first: a line that is sealed meanwhile is then read twice, but never missed.
     homes = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
     left = {home.name: left_lines(home) for home in homes}
     stored = {name.removesuffix(".jsonl") for name in files.names(addresses.segments_folder(root))}
     try:
         heads = read_heads(root, secret)
     except Broken as error:
-        return Audit([], [str(error)], None, [])
+        return Audit([], [str(error)], [], [])
     chains: dict[str, list[Segment]] = {}
     for head in heads:
         chains.setdefault(head.segment.chain, []).append(head.segment)
@@ -49,15 +52,7 @@ def read_audit(root: str, secret: Secret, folder: Path | None = None) -> Audit:
             faults.append(f"segment {name[:12]} is on no list of heads: heads were removed, or its process was cut off")
     ended = {chain for chain, segments in chains.items() if segments[-1].closed}
     records.sort(key=lambda record: str(record.get("time")))
-    return Audit(records, faults, heads[-1] if heads else None, sorted(chains.keys() - ended))
-
-
-def contains(root: str, secret: Secret, number: int, mac: str) -> bool:
-    """Whether the list of heads still holds head `number` with that MAC, as it was noted elsewhere."""
-    try:
-        return any((head.number, head.mac) == (number, mac) for head in read_heads(root, secret))
-    except Broken:
-        return False
+    return Audit(records, faults, heads, sorted(chains.keys() - ended))
 
 
 def local_folder(folder: str, root: str) -> Path:

@@ -27,11 +27,12 @@ def audit(
     """Print the audit of the configured archive, one JSON object a line; exit code 1 where a part of it is missing."""
     from mcmfh.audit.chain import read_secret
     from mcmfh.audit.fhir import audit_event
-    from mcmfh.audit.reading import contains, local_folder, matching, read_audit
+    from mcmfh.audit.reading import local_folder, matching, read_audit
     from mcmfh.store.layout import archive_root
 
-    verifies = bool(overrides) and overrides[0] == "verify" if overrides else False
-    config = load_config((overrides or [])[verifies:])
+    words = overrides or []
+    verifies = words[:1] == ["verify"]
+    config = load_config(words[verifies:])
     if config.audit.secret_uri is None:
         raise InputError("the audit is read with its secret; set audit.secret_uri")
     root = archive_root(config.store, config.archive.name)
@@ -40,7 +41,7 @@ def audit(
     faults = list(read.faults)
     if head is not None:
         number, _, mac = head.partition(":")
-        if not (number.isdecimal() and contains(root, secret, int(number), mac)):
+        if (number, mac) not in {(str(each.number), each.mac) for each in read.heads}:
             faults.append(f"head {number} is not there any more: the end of the audit was cut")
     if not verifies:
         names = _names(config, secret, patient) if patient is not None else None
@@ -55,8 +56,8 @@ def audit(
         print(f"{len(read.records):,} records; {'whole' if not faults else f'{len(faults)} faults'}")
         if read.open:
             print(f"{len(read.open)} chains are still written, or their processes were killed")
-        if read.newest:
-            print(f"head {read.newest.number}:{read.newest.mac}")
+        if read.heads:
+            print(f"head {read.heads[-1].number}:{read.heads[-1].mac}")
     raise typer.Exit(1 if faults else 0)
 
 

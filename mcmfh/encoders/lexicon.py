@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ class Lexicon:
     idf: np.ndarray  # float32[V]
     directions: np.ndarray  # float32[V, D]
 
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Word → its row."""
+        return {term: i for i, term in enumerate(self.terms)}
+
     @property
     def width(self) -> int:
         """D."""
@@ -45,10 +51,9 @@ class Lexicon:
 
     def vectors(self, reports: Sequence[str]) -> np.ndarray:
         """float32[N, D] of texts, each by itself: the same whatever stands beside it. A text without words is 0."""
-        row = {term: i for i, term in enumerate(self.terms)}
         result = np.zeros((len(reports), self.width), np.float32)
         for i, report in enumerate(reports):
-            rows, weights = _weights(Counter(words(report)), row, self.idf)
+            rows, weights = _weights(Counter(words(report)), self.row, self.idf)
             if len(rows):
                 result[i] = (weights[:, None] * self.directions[rows].astype(np.float64)).sum(0)
         return result

@@ -86,7 +86,8 @@ class Evaluation:
     def mean(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:
         """Mean of the single/single scores of `measure` over both directions and `databases`.
 
-        nan where one of them was not measured: a mean of four is no mean of two. See `measured`."""
+        nan where one of them was not measured: a mean of four is no mean of two. See `measured`.
+        """
         return self._mean("value", measure, databases)
 
     def chance(self, measure: str = "mAP@all", databases: Sequence[str] = HEADLINE_DATABASES) -> float:

@@ -14,7 +14,7 @@ from mcmfh.evaluation.scores import Evaluation, Summary, summarise
 
 MEASURE = "mAP@all"
 SHOWN = 8  # characters of a digest of settings
-HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone) [permutation null]"
+HEADLINE = "mAP@all, single/single: mean of seen and unseen, both ways (unseen alone), each with its [permutation null]"
 # (name, is text)
 COLUMNS = (
     ("method", True),
@@ -73,8 +73,8 @@ def score_table(
 
 def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     """A header and one row a method: for each code length the mean of four mAP@all (seen and unseen, both directions),
-    in brackets the mean of the two unseen ones and the 95 % permutation null of the first; the chance of both means;
-    and a digest of its settings. "–" stands for a mean of which a score is missing. [] without labels.
+    in brackets the mean of the two unseen ones, behind each its 95 % permutation null; the chance of both means; and a
+    digest of its settings. "–" stands for a mean of which a score is missing. [] without labels.
 
     Where training has met some of the queries, a method has a second row, for the others alone.
     """
@@ -115,9 +115,14 @@ def _headline(seeds: list[Evaluation], measure: str) -> str:
     mean, sd = mean_and_sd(np.array([each.mean(measure) for each in seeds]))
     unseen, _ = mean_and_sd(np.array([each.mean(measure, ("unseen",)) for each in seeds]))
     deviation = f" ± {sd:.3f}" if len(seeds) > 1 and not np.isnan(sd) else ""
-    bounds = [each.null.mean for each in seeds if each.null and each.null.mean and measure == MEASURE]
-    null = " [{:.3f}–{:.3f}]".format(*np.mean(bounds, 0)) if bounds else ""
-    return f"{_number(mean)}{deviation} ({_number(unseen)}){null}"
+    nulls = [each.null for each in seeds if each.null and measure == MEASURE]
+    of_mean, of_unseen = _null([null.mean for null in nulls]), _null([null.unseen for null in nulls])
+    return f"{_number(mean)}{deviation}{of_mean} ({_number(unseen)}{of_unseen})"
+
+
+def _null(intervals: Sequence[tuple[float, float] | None]) -> str:
+    known = [interval for interval in intervals if interval]
+    return " [{:.3f}–{:.3f}]".format(*np.mean(known, 0)) if known else ""
 
 
 def _number(value: float) -> str:

@@ -13,9 +13,8 @@ from mcmfh.archive.modality import MODALITIES, Modality
 _Pool = tuple[int, int, int]  # positives, pairs, distances
 
 LEAST_LABELLED = 16  # items; a rate of relevance from fewer would say more about them than about the codes
-MOST_ERROR = (
-    0.03  # expected calibration error of statements of relevance; beyond it a part of the items says too little
-)
+# Expected calibration error of statements of relevance. Beyond it, a labelled part of the items says too little.
+MOST_ERROR = 0.03
 HALVINGS = 16
 QUERIES: dict[str, tuple[Modality, ...]] = {"image": ("image",), "report": ("report",), "both": MODALITIES}
 
@@ -69,9 +68,10 @@ def calibrate(
     Tables of relevance count only pairs of two labelled items, because what an unlabelled item shows is unknown.
     Whether a study is relevant is judged by its labelled items. These tables leave out the query's own study, as the
     evaluation does. With fewer than LEAST_LABELLED labelled items the tables are about the same study instead. Those
-    leave out the query itself: the query's own item in a modality of the query. So it is where only a part is labelled
-    and `relevance_error` is above `most_error`: that part is too small for what the codes have to tell apart, and of
-    studies all items are known.
+    leave out the query itself: the query's own item in a modality of the query.
+
+    The tables are about the same study, too, where only a part of the items is labelled and `relevance_error` is above
+    `most_error`. That part is then too small to state a rate of relevance by, whereas all items' studies are known.
 
     Entry "items" is N, and "counted" is the number of items that have a part in the tables.
     """
@@ -81,15 +81,15 @@ def calibrate(
     labelled: np.ndarray = np.any(labels, axis=1)
     same_study = study[:, None] == study[None]
     by_label = bool(labelled.sum() >= LEAST_LABELLED)
+    between = {(a, b): hamming_distances(codes[a][:, None], codes[b]) for a in MODALITIES for b in MODALITIES}
     if by_label and not labelled.all():
-        by_label = relevance_error(codes, labels, study) <= most_error
+        by_label = relevance_error(between["image", "report"], labels, study) <= most_error
     relevant = labels.astype(np.float32) @ labels.T.astype(np.float32) > 0 if by_label else same_study
     judged = labelled[:, None] & labelled if by_label else np.ones_like(same_study)
     others = ~np.eye(len(study), dtype=bool)
     bits = 8 * codes["image"].shape[1]
     meaning = "relevant" if by_label else "same study"
     tables: dict[str, Any] = {"meaning": meaning, "items": len(study), "counted": int(judged.any(1).sum())}
-    between = {(a, b): hamming_distances(codes[a][:, None], codes[b]) for a in MODALITIES for b in MODALITIES}
     for query, asked in QUERIES.items():
         bins = len(asked) * bits + 1
         distance, compared = {}, {}
@@ -110,22 +110,21 @@ def calibrate(
     return tables
 
 
-def relevance_error(codes: dict[str, np.ndarray], labels: np.ndarray, study: np.ndarray) -> float:
+def relevance_error(distance: np.ndarray, labels: np.ndarray, study: np.ndarray) -> float:
     """How far P(relevant | distance) of these items is expected to be from that of other items of their kind.
 
-    Halves of the labelled studies calibrate each other: the mean difference by distance, over pairs of image and
-    report, weighted by the pairs. Both halves are half the size of the whole and both err, so that is twice the error
-    of the whole against many items. Arguments as of `calibrate`.
-    """
-    from mcmfh.hamming import hamming_distances
+    distance: int[N, N] between the images' codes and the reports'; labels and study as of `calibrate`.
 
+    The labelled studies are halved at random, HALVINGS times, and the halves calibrate each other: the mean difference
+    by distance, weighted by the pairs. A half errs by √2 as much as the whole, and two of them err by √2 again, so the
+    result is divided by 2.
+    """
     rows = np.flatnonzero(np.any(labels, axis=1))
     shared = labels[rows].astype(np.float32)
     relevant = shared @ shared.T > 0
     studies, of = np.unique(study[rows], return_inverse=True)
     other = of[:, None] != of
-    distance = hamming_distances(codes["image"][rows][:, None], codes["report"][rows])
-    bins = 8 * codes["image"].shape[1] + 1
+    distance, bins = distance[np.ix_(rows, rows)], int(distance.max()) + 1
     random = np.random.default_rng(0)
     gaps = []
     for _ in range(HALVINGS):

@@ -34,14 +34,14 @@ GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
 
 
-def application(replica: Replica, rates: Leases | None = None, *, fenced: bool = False) -> FastAPI:
+def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     """The ASGI application of `replica`: starts and stops it with its own lifespan.
 
-    rates: how often a key may send requests; by default they are counted here. fenced: see `Auditing`.
+    rates: how often a key may send requests; by default they are counted here.
     """
     settings = replica.config.serve
     key_ring = KeyRing(settings, replica.access_log.write)
-    audit = Auditing(replica.config, replica.access_log.write, fenced)
+    audit = Auditing(replica.config, replica.access_log.write)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -133,8 +133,9 @@ def application(replica: Replica, rates: Leases | None = None, *, fenced: bool =
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:
             raise HTTPException(404, "no such picture in this snapshot")
-        fields = await replica.in_thread(retrieval.item, item_id)
-        audit.opened(request, "image", retrieval, fields or {"item_id": item_id, "study_id": ""})
+        if audit.records:
+            shown = await replica.in_thread(retrieval.item, item_id, view)
+            audit.opened(request, "image", retrieval, shown or {"item_id": item_id, "study_id": ""})
         return Response(picture, media_type="image/jpeg")
 
     @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})

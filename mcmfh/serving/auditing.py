@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from mcmfh import ray_session
 from mcmfh.audit.chain import Secret, read_secret
 from mcmfh.audit.reading import local_folder
 from mcmfh.audit.writer import Writer
@@ -25,10 +26,10 @@ Report = Callable[[str, dict[str, Any]], None]
 class Auditing:
     """Records of one replica; without `audit.secret_uri` it records nothing. Raises InputError for a bad secret."""
 
-    def __init__(self, config: Config, report: Report, fenced: bool = False):
-        """fenced: requests come through `mcmfh.serving.fence`, which names the client's address."""
+    def __init__(self, config: Config, report: Report):
         settings = config.audit
-        self.fenced = fenced
+        # A HAProxy of the user's own, or of a cluster's nodes, lets a client's header through.
+        self.fenced = ray_session.fence_file() is not None
         self.required, self.report = settings.required, report
         self.writer: Writer | None = None
         if settings.secret_uri is not None:
@@ -36,6 +37,11 @@ class Auditing:
             self.secret: Secret = read_secret(settings.secret_uri)
             folder = local_folder(settings.folder, root)
             self.writer = Writer(root, self.secret, folder, settings.seal_seconds, report)
+
+    @property
+    def records(self) -> bool:
+        """Whether there is an audit."""
+        return self.writer is not None
 
     def start(self) -> None:
         if self.writer:

@@ -7,7 +7,6 @@ sharded    ingress replicas, a pool of encoders, and one deployment for each par
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +61,7 @@ class Endpoint:
         self.replica = await asyncio.to_thread(Replica, parsed, device=device, **remote)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return application(self.replica, self.rates, fenced=os.environ.get(ray_session.HAPROXY) == "1")
+        return application(self.replica, self.rates)
 
     def state(self) -> str:
         """What is served, in words."""

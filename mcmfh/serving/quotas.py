@@ -2,9 +2,9 @@
 
     <archive>/usage/<day>/<replica>.json    name of a key → requests that this replica has counted
 
-Each replica writes its counts and reads those of the others every `serve.poll_seconds`. In between, replicas may let
-through more than the quota: what arrives in that time. Without an answer of the store a replica goes on with the counts
-that it has.
+A replica reads the counts of the others when it starts. Once it has counted a request itself, it writes its counts and
+reads theirs every `serve.poll_seconds`. In between, replicas may let through more than the quota: what arrives then.
+Without an answer of the store a replica goes on with the counts that it has.
 """
 
 import secrets
@@ -94,7 +94,8 @@ class Quotas:
     def _run(self) -> None:
         self._share()
         while not self._stop.wait(self.poll_seconds):
-            self._share()
+            if self.own:  # most endpoints have no key with a quota
+                self._share()
 
 
 def seconds_left(now: datetime) -> int:

@@ -6,6 +6,7 @@ from support.planted import planted_table, small
 
 from mcmfh.benchmarks.accuracy import reliability as measured
 from mcmfh.benchmarks.accuracy.training import trained_coder
+from mcmfh.hamming import hamming_distances
 from mcmfh.hashing.calibration import MOST_ERROR, relevance_error
 from mcmfh.hashing.codes import pack_codes
 
@@ -32,11 +33,11 @@ def test_stated_precision_is_observed(archive, bits, share):
 def test_the_expected_error_falls_with_the_labelled(archive, bits):
     table, codes = archive
     rows = np.flatnonzero(table.split == "validation")
-    of_rows = {name: values[rows] for name, values in codes[bits].items()}
+    distance = hamming_distances(codes[bits]["image"][rows][:, None], codes[bits]["report"][rows])
     errors = []
     for share in (0.05, 0.2, 1.0):
         known = np.random.default_rng(1).random(len(rows)) < share
-        errors.append(relevance_error(of_rows, table.labels[rows] & known[:, None], table.study[rows]))
+        errors.append(relevance_error(distance, table.labels[rows] & known[:, None], table.study[rows]))
     assert errors[0] > errors[1] > errors[2]
 
 

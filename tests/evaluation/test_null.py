@@ -11,6 +11,8 @@ from mcmfh.evaluation.tables import HEADLINE, headline_rows
 
 from .test_evaluate import codes_of
 
+BOTH = ("seen", "unseen")
+
 
 def in_studies(table, size=3, labelled=1.0):
     """Studies of `size` items, whose items all share the labels of the first, and labels on a part of the items."""
@@ -86,9 +88,14 @@ def test_the_null_stands_beside_every_headline_score(table):
     )
     assert "permutation null" in HEADLINE
     _, heads, cosine = headline_rows(evaluations)
-    low, high = np.mean([each.null.mean for each in evaluations[:2]], 0)
-    assert heads[1].endswith(f" [{low:.3f}–{high:.3f}]")
-    assert "[" in cosine[2]
+    of_mean, of_unseen = (
+        "[{:.3f}–{:.3f}]".format(*np.mean([getattr(each.null, name) for each in evaluations[:2]], 0))
+        for name in ("mean", "unseen")
+    )
+    mean, unseen = (np.mean([each.mean(databases=where) for each in evaluations[:2]]) for where in (BOTH, BOTH[1:]))
+    assert heads[1].startswith(f"{mean:.3f} ± ")
+    assert heads[1].endswith(f" {of_mean} ({unseen:.3f} {of_unseen})")
+    assert cosine[2].count("[") == 2
     assert type(evaluations[0]).from_json(evaluations[0].to_json()) == evaluations[0]
 
 
@@ -108,7 +115,8 @@ def test_a_mean_of_four_is_no_mean_of_fewer(table, missing):
     _, row = headline_rows([found])
     unseen = found.mean(databases=("unseen",))
     assert np.isnan(unseen) == (missing == "images as queries")
-    assert row[1] == ("– (–)" if np.isnan(unseen) else f"– ({unseen:.3f})")
+    interval = "" if np.isnan(unseen) else " [{:.3f}–{:.3f}]".format(*found.null.unseen)
+    assert row[1] == ("– (–)" if np.isnan(unseen) else f"– ({unseen:.3f}{interval})")
 
 
 def test_without_labels_there_is_no_null(table):

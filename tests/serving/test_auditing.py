@@ -13,6 +13,7 @@ from mcmfh.audit.chain import read_secret
 from mcmfh.audit.fhir import audit_event
 from mcmfh.audit.reading import local_folder, read_audit
 from mcmfh.cli import app
+from mcmfh.ray_session import BINARY, FENCE, HAPROXY
 from mcmfh.search.retrieval import item_path
 from mcmfh.serving.application import application
 from mcmfh.serving.keys import new_key
@@ -37,12 +38,12 @@ def settings(archive, tmp_path):
     ]
 
 
-def endpoint(archive, settings, fenced=False, **audit) -> TestClient:
+def endpoint(archive, settings, **audit) -> TestClient:
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
     values = dict(setting.split("=", 1) for setting in settings[2:])
     section = {name.removeprefix("audit."): value for name, value in values.items()} | audit
     replica = Replica(type(config).model_validate({**config.model_dump(), "audit": section}))
-    return TestClient(application(replica, fenced=fenced))
+    return TestClient(application(replica))
 
 
 def command(*arguments: str) -> tuple[int, str, str]:
@@ -77,9 +78,22 @@ def test_who_saw_what_is_recorded_and_printed(archive, settings):
     assert said.startswith("4 records; whole\n")
 
 
-@pytest.mark.parametrize("fenced", [True, False])
-def test_the_address_is_the_fences_word_and_never_the_clients(archive, settings, fenced):
-    with endpoint(archive, settings, fenced) as client:
+@pytest.mark.parametrize(
+    ("environment", "fenced"),
+    [
+        ({FENCE: "fence.json", HAPROXY: "1", BINARY: "starter"}, True),
+        ({HAPROXY: "1", BINARY: "/usr/sbin/haproxy"}, False),
+        ({HAPROXY: "1"}, False),
+        ({}, False),
+    ],
+    ids=["fenced", "a HAProxy of the user's own", "a cluster's", "no HAProxy"],
+)
+def test_the_address_is_the_fences_word_and_never_the_clients(archive, settings, monkeypatch, environment, fenced):
+    for name in (FENCE, HAPROXY, BINARY):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with endpoint(archive, settings) as client:
         for header in ("x-mcmfh-client", "x-forwarded-for"):
             client.get(item_path("i20"), headers={**HEADERS, header: "192.0.2.7"})
     addresses = [json.loads(line)["from"] for line in command(*settings)[1].splitlines()]

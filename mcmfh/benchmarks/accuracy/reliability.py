@@ -137,9 +137,9 @@ def plot(found: Sequence[Reliability]) -> str:
     for name, area in zip(names, axes):
         area.plot([0, 1], [0, 1], linestyle=":", color="black")
         for each in found:
-            there = each.pairs[name] > 0
-            sizes: Any = 2 + 4 * np.log10(each.pairs[name][there])
+            counted = each.pairs[name] > 0
+            sizes: Any = 2 + 4 * np.log10(each.pairs[name][counted])
             text = f"{each.bits} bits, {each.share:.0%} labelled"
-            area.scatter(each.stated[name][there], each.observed[name][there], s=sizes, label=text)
+            area.scatter(each.stated[name][counted], each.observed[name][counted], s=sizes, label=text)
         area.set(title=name, xlabel="stated precision", ylabel="observed")
     return as_svg(figure, axes[0])
