@@ -1,4 +1,4 @@
-"""The header of a JPEG, JPEG-LS or JPEG 2000 stream: what a codec allocates by, and the truth about a DICOM frame."""
+"""The header of a JPEG, JPEG-LS, JPEG 2000 or WebP stream: what a codec allocates by, and what is true of a frame."""
 
 import struct
 from dataclasses import dataclass
@@ -31,6 +31,25 @@ def read_codestream(frame: bytes) -> Codestream | None:
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME):
             bits, height, width, samples = struct.unpack_from(">BHHB", frame, position + 4)
             return Codestream(_START_OF_FRAME.get(marker, "other"), width, height, samples, bits)
+    return None
+
+
+def webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that a WebP file states; None where `data` is none, or its header is cut.
+
+    Of an extended file (VP8X) that is the canvas, else the size of its one picture: RFC 9649, sections 2.5 to 2.7.
+    """
+    if not (data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30):
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return (int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<2H", data, 26)
+        return (width & 0x3FFF, height & 0x3FFF)
     return None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from mcmfh.archive.codestream import webp_canvas
 from mcmfh.archive.deep_tiff import decode_deep_tiff
 from mcmfh.archive.dicom_signature import looks_like_dicom
 from mcmfh.archive.limits import DecodeError, Limits
@@ -74,16 +75,15 @@ def decode_picture(data: bytes, limits: Limits, budget: MemoryBudget = DECODING)
 
 def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
     try:
+        # Pillow takes memory for the whole canvas of a WebP when it opens it, and for others when it loads them.
+        if canvas := webp_canvas(data):
+            limits.check(*canvas, size=len(data))
+            with budget.reserve(canvas[0] * canvas[1] * _MOST_BYTES_A_PIXEL):
+                return _loaded(Image.open(io.BytesIO(data), formats=_FORMATS), limits)
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         limits.check(*image.size, size=len(data) * (8 if image.mode == "1" else 1))  # a white page of a fax is tiny
-        _check_frames_and_tiles(image, limits)
-        most = _MOST_BYTES_A_PIXEL if image.format == "WEBP" else _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)
-        with budget.reserve(image.width * image.height * most):
-            image.load()
-            pixels = np.asarray(_eight_bit(_upright(image)))
-            if image.mode != "1":  # a mask may have one value
-                refuse_uniform(pixels)
-            return pixels
+        with budget.reserve(image.width * image.height * _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)):
+            return _loaded(image, limits)
     except DecodeError:
         raise
     except UnidentifiedImageError:
@@ -93,6 +93,15 @@ def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
     except Exception as error:  # codecs raise OSError, SyntaxError, struct.error and more; each means a bad file
         truncated = "truncated" in str(error) or isinstance(error, EOFError)
         raise DecodeError("image is truncated" if truncated else "image data is corrupt") from None
+
+
+def _loaded(image: Image.Image, limits: Limits) -> np.ndarray:
+    _check_frames_and_tiles(image, limits)
+    image.load()
+    pixels = np.asarray(_eight_bit(_upright(image)))
+    if image.mode != "1":  # a mask may have one value
+        refuse_uniform(pixels)
+    return pixels
 
 
 def _plain_jpeg(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray | None:

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mcmfh.archive.codestream import webp_canvas
 from mcmfh.archive.images import DecodeError, Limits, decode_image
 from mcmfh.archive.stretch import stretch
 
@@ -302,6 +305,58 @@ def test_dimensions_are_weighed_against_the_size_of_the_file():
     assert len(huge) < 8000**2 / 4096
     with pytest.raises(DecodeError, match="more pixels than its file can hold"):
         decode_image(huge, Limits())
+
+
+def huge_webp(kind: str) -> bytes:
+    """A WebP of a few bytes that states 7,900 × 7,900 pixels in the header of its kind."""
+    options = {"VP8 ": {"lossless": False}, "VP8L": {"lossless": True}, "VP8X": {"lossless": True, "exif": b"Exif"}}
+    data = bytearray(encoded(Image.new("RGB", (16, 16), (9, 9, 9)), "WEBP", **options[kind]))
+    assert data[12:16] == kind.encode()
+    if kind == "VP8 ":
+        data[26:30] = struct.pack("<HH", 7900, 7900)
+    elif kind == "VP8L":
+        data[21:25] = (int.from_bytes(data[21:25], "little") >> 28 << 28 | 7899 << 14 | 7899).to_bytes(4, "little")
+    else:
+        data[24:30] = 2 * (7899).to_bytes(3, "little")
+    return bytes(data)
+
+
+BOUNDED = """
+import resource, sys
+from mcmfh.archive.images import DecodeError, Limits, decode_image
+decode_image(bytes.fromhex(sys.argv[1]), Limits())  # loads what the first picture needs
+most = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 200 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+try:
+    decode_image(bytes.fromhex(sys.argv[2]), Limits())
+except DecodeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["VP8 ", "VP8L", "VP8X"])
+def test_a_webp_is_weighed_before_memory_is_taken(kind):
+    """Pillow takes the canvas when it opens the file: 8 bytes a pixel, half a gigabyte here."""
+    ordinary = encoded(Image.linear_gradient("L").convert("RGB"), "WEBP")
+    command = [sys.executable, "-c", BOUNDED, ordinary.hex(), huge_webp(kind).hex()]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert said.stdout == "image has more pixels than its file can hold\n", said.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((37, 21), {"lossless": True}),
+        ((300, 5), {"lossless": False}),
+        ((64, 48), {"lossless": True, "exif": b"Exif"}),
+        ((20, 60), {"save_all": True, "append_images": [Image.new("RGBA", (20, 60), (9, 0, 0, 9))]}),
+    ],
+)
+def test_the_canvas_of_a_webp_is_the_one_pillow_reads(size, options):
+    data = encoded(Image.linear_gradient("L").resize(size).convert("RGB"), "WEBP", **options)
+    assert webp_canvas(data) == size == Image.open(io.BytesIO(data)).size
+    assert all(webp_canvas(data[:end]) in (None, size) for end in range(len(data)))
+    assert webp_canvas(b"RIFF" + data) is None
 
 
 @pytest.mark.parametrize(("side", "expected"), [(4000, 4000), (4096, 2048), (7999, 4000)])
