@@ -99,7 +99,7 @@ def read_csv_table(data: bytes, what: str, wanted: Collection[str] | None = None
     head = next(records, None)
     if head is None or head.cells is None:
         raise InputError(f"{what}: its header in line {first + 1} cannot be read; write it anew")
-    names = _header(head.cells, what)
+    names = _header(head.cells, what, wanted)
     swallowing = _swallowing(lines, delimiter, head.end, names)
     return _collect(_records(lines, delimiter, head.end, swallowing), names, wanted)
 
@@ -130,18 +130,24 @@ def _delimiter(head: str) -> str:
     return max(_DELIMITERS, key=head.count)
 
 
-def _header(cells: Sequence[str], what: str) -> list[str]:
+def _header(cells: Sequence[str], what: str, wanted: Collection[str] | None) -> list[str]:
     names = [" ".join(_FORMAT.sub("", cell).split()) or f"column {number}" for number, cell in enumerate(cells, 1)]
-    refuse_equal_names(names, what)
+    refuse_equal_names(names, what, wanted)
     return names
 
 
-def refuse_equal_names(names: Sequence[str], what: str) -> None:
-    """Raise InputError, which names both, where two columns have one name, blanks and letter case aside."""
+def refuse_equal_names(names: Sequence[str], what: str, quoted: Collection[str] | None = None) -> None:
+    """Raise InputError, which names both, where two columns have one name, blanks and letter case aside.
+
+    quoted: names in lower case that the message may quote, None for all. Where a table has no header, its first row,
+    which may be a patient's, is taken for one.
+    """
     seen: dict[str, int] = {}
     for number, name in enumerate(names, 1):
-        if (earlier := seen.setdefault(" ".join(name.split()).lower(), number)) != number:
-            raise InputError(f"{what}: columns {earlier} and {number} are both called '{name}'; rename or remove one")
+        key = " ".join(name.split()).lower()
+        if (earlier := seen.setdefault(key, number)) != number:
+            called = f"both called '{name}'" if quoted is None or key in quoted else "called the same"
+            raise InputError(f"{what}: columns {earlier} and {number} are {called}; rename or remove one")
 
 
 def _records(lines: list[str], delimiter: str, start: int, swallowing: Collection[int] = ()) -> Iterator[_Record]:
