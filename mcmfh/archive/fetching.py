@@ -36,8 +36,8 @@ def read_address(uri: str, start: int, end: int) -> bytes:
 def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> bytes:
     """The file's bytes, cut after `max_bytes` + 1, which is enough to see that the file is too large.
 
-    kind: "image" or "report", for the reason. Raises DecodeError for whatever is wrong with the item, and the store's
-    own exception where the store or the network fails.
+    kind: "image" or "report", for the reason. Raises DecodeError for whatever is wrong with the item, and
+    ConnectionError where the store or the network fails.
     """
     try:
         for spelling in spellings(uri):
@@ -58,7 +58,7 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
         raise DecodeError(f"{kind} address has an unsupported scheme") from None
     except Exception as error:
         if files.is_outage(error):
-            raise
+            raise files.outage(error) from None
         if not files.is_local(uri) and _is_empty(uri):
             return b""  # stores refuse a byte range of an empty object
         if (isinstance(error, OSError) and error.errno in _BAD_ADDRESS) or isinstance(error, ValueError):

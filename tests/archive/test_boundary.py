@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import traceback
 
 import numpy as np
 import pytest
@@ -56,8 +57,9 @@ def test_every_exception_is_a_reason_with_its_class_name(archive, kind, stage):
     item = {"image_uri": f"{archive}/1.png", "report_uri": f"{archive}/1.txt"}
     readers = Readers(**{stage: raising(an(kind))})
     if issubclass(kind, OUTAGES) and stage != "image":
-        with pytest.raises(kind):
+        with pytest.raises(ConnectionError, match=kind.__name__) as outage:
             load_item(item, readers=readers)
+        assert "Doe" not in "".join(traceback.format_exception(outage.value))
         return
     if stage == "read" and not issubclass(kind, Exception):
         return  # nothing but Python reads
@@ -68,6 +70,15 @@ def test_every_exception_is_a_reason_with_its_class_name(archive, kind, stage):
     known = ("not found", "may not be read", "is a folder", "is not valid")
     assert kind.__name__ in loaded.reason or any(words in loaded.reason for words in known)
     assert [one.reason for one in load_items([item, {"report": "x"}], readers=readers)] == [loaded.reason, None]
+
+
+def test_a_store_that_fails_while_fingerprints_are_taken_says_no_address(archive, monkeypatch):
+    for call, items in (("version", 1), ("walk", 20)):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, call, raising(TimeoutError("Doe Jane /home/doe/1951.png")))
+            with pytest.raises(ConnectionError, match="TimeoutError") as outage:
+                item_fingerprints([{"image_uri": f"{archive}/{number}.png"} for number in range(items)])
+        assert "Doe" not in "".join(traceback.format_exception(outage.value))
 
 
 @pytest.mark.parametrize("kind", ENDS)
