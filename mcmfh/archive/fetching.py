@@ -5,12 +5,13 @@ tried as it may have been meant (see `addresses`).
 """
 
 import errno
+import re
 from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
 from mcmfh.archive import members
-from mcmfh.archive.addresses import MEMBER, spellings
+from mcmfh.archive.addresses import member_of, spellings
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.roots import inside
@@ -20,6 +21,7 @@ from mcmfh.store import files
 # (URI, first byte, end) → bytes; raises what the store raises.
 Read = Callable[[str, int, int], bytes]
 # Error numbers by which a local disk and S3 say that an address can never be read.
+_HOST = re.compile(r"file://(?!/|localhost/)", re.I)
 _BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV)
 
 
@@ -28,7 +30,7 @@ def read_address(uri: str, start: int, end: int) -> bytes:
     try:
         return files.read(uri, start, end)
     except (FileNotFoundError, NotADirectoryError):
-        if MEMBER not in uri:
+        if member_of(uri) is None:
             raise
     return members.read_member(uri, end)
 
@@ -37,9 +39,11 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
     """The file's bytes, cut after `max_bytes` + 1, which is enough to see that the file is too large.
 
     kind: "image" or "report", for the reason. Raises DecodeError for whatever is wrong with the item, and
-    ConnectionError where the store or the network fails.
+    OSError where the store or the network fails.
     """
     try:
+        if _HOST.match(uri):  # it would be looked for below the working folder
+            raise DecodeError(f"{kind} address is not valid")
         for spelling in spellings(uri):
             try:
                 if not inside(spelling, limits.roots):

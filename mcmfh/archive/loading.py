@@ -2,7 +2,7 @@
 
 Two kinds of fault are kept apart. A fault of the item becomes a reason, and the item goes to quarantine: whatever
 exception reading, decoding or parsing raises, it ends there, with its class name and nothing else. A store that does
-not answer raises ConnectionError, so that the job tries again; of what went wrong it, too, holds the class name alone.
+not answer raises OSError, so that the job tries again; of what went wrong it, too, holds the class name alone.
 """
 
 import hashlib

@@ -93,9 +93,12 @@ def is_outage(error: BaseException) -> bool:
     return any((kind.__module__.partition(".")[0], kind.__name__) in _OUTAGE_CLASSES for kind in type(error).__mro__)
 
 
-def outage(error: BaseException) -> ConnectionError:
+def outage(error: BaseException) -> OSError:
     """`error`, an outage, by its kind alone: its message may quote an address, which logs would keep."""
-    return ConnectionError(f"the store or the network fails ({type(error).__name__})")
+    said = f"the store or the network fails ({type(error).__name__})"
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return ConnectionError(said)
+    return type(error)(error.errno, said) if error.errno else type(error)(said)
 
 
 def join(root: str, *parts: str) -> str:
