@@ -211,17 +211,18 @@ def _looks_like_a_row(
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     if len(cells) != len(looks) or not cells[key].strip() or cells[key].strip() in keys:
         return False
-    alone = not any(cell.strip() for place, cell in enumerate(cells) if place != key)
-    if alone or _look(cells[key]).strip("a ") == "":  # a key alone, or plain words, prove nothing
-        return False
     columns = [
         seen if "\n" in cell or "\r" in cell or len(seen) > _LOOKS else seen | {_look(cell)}
         for seen, cell in zip(looks, own)
     ]
+    told = [0 < len(column) <= _LOOKS and not any(" " in look for look in column) for column in columns]
+    others = [place for place, cell in enumerate(cells) if place != key and cell.strip()]
+    # A key alone proves nothing, nor do plain words without a number or a date in another column.
+    words = _look(cells[key]).strip("a ") == ""
+    if not others or (words and not any(told[place] and "9" in _look(cells[place]) for place in others)):
+        return False
     return _look(cells[key]) in columns[key] and all(
-        not cell.strip() or _look(cell) in column
-        for cell, column in zip(cells, columns)
-        if 0 < len(column) <= _LOOKS and not any(" " in look for look in column)
+        not cell.strip() or _look(cell) in column for cell, column, tells in zip(cells, columns, told) if tells
     )
 
 

@@ -134,3 +134,16 @@ def test_a_first_row_that_is_taken_for_a_header_is_not_quoted():
         assert "DOE" not in str(refusal.value)
     with pytest.raises(InputError, match="columns 1 and 2 are both called 'Report'"):
         read_csv_table(b"report,Report\n", "manifest 'x'", {"item_id", "report"})
+
+
+def test_swallowed_rows_whose_keys_are_words_are_told_by_their_other_columns():
+    rows = "".join(
+        f"{name},Clear lungs,g{number},2019-01-0{number}\n" for number, name in enumerate(("a", "b", "c"), 1)
+    )
+    swallowing = 'anna,"No effusion,g5,2019-02-03\nbob,Clear,g6,2019-02-04\ncarl,Fine",g7,2019-02-05\n'
+    table, faults = read(f"item_id,report,group,date\n{swallowing}{rows}")
+    assert list(faults) == [0]
+    assert "line 2" in faults[0]
+    assert [row["item_id"] for row in table] == [None, "bob", "carl", "a", "b", "c"]
+    prose = 'anna,"FINDINGS:\nheart, lungs, bones, pleura\nnormal, 2 views, fine, 3\nend",g5,2019-02-03\n'
+    assert read(f"item_id,report,group,date\n{prose}{rows}")[1] == {}
