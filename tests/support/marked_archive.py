@@ -10,11 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from PIL import Image
-from support.dicom_file import dicom
-from support.report_files import coded, content, fhir, section, structured_report
+from PIL.PngImagePlugin import PngInfo
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from support.dicom_file import as_encoded, dicom
+from support.report_files import coded, content, fhir, pdf, section, structured_report
 
 PATIENTS = 44
+_DESCRIPTION, _ARTIST = 270, 315  # tags of TIFF and Exif
+# Keyword → its VR: none of them may hold a name, and some decide how the picture is shown.
+_ILLEGAL = {
+    keyword: vr
+    for vr, keywords in {
+        "DA": "StudyDate",
+        "TM": "StudyTime",
+        "AS": "PatientAge",
+        "UI": "StudyInstanceUID SeriesInstanceUID",
+        "IS": "SeriesNumber",
+        "DS": "PatientWeight WindowCenter WindowWidth RescaleSlope LossyImageCompressionRatio",
+        "CS": "BodyPartExamined PresentationLUTShape",
+    }.items()
+    for keyword in keywords.split()
+}
 _FINDINGS = ("small left pleural effusion", "no pneumothorax", "fracture of the right clavicle", "clear lungs")
 
 
@@ -55,7 +76,7 @@ class Marked:
             "cut.dcm": dicom(np.zeros((8, 8), np.uint16), PatientName=name)[:-60],
             "even.dcm": dicom(np.zeros((8, 8), np.uint16), PatientName=name),
             "odd.dcm": b"\0" * 128 + b"DICM" + name.encode() * 9,
-            "cut.png": _png(1)[:60] + name.encode(),
+            "cut.png": _picture("PNG", 1, name)[:60] + name.encode(),
             "no.jpg": b"\xff\xd8\xff" + name.encode(),
             "admission.hl7": message.encode(),
             "settings.json": json.dumps({"patient": name}).encode(),
@@ -64,6 +85,10 @@ class Marked:
             "table.txt": "\n".join(f"{name}\t1\t2\t3\t4" for _ in range(9)).encode(),
             "zeros.txt": b"\0\1\2\3" * 90 + name.encode(),
             "cut.pdf": b"%PDF-1.4\n" + name.encode(),
+            "cut.tif": _picture("TIFF", 1, name)[:-9],
+            "wrong.tif": _picture("TIFF", 1, name).replace(b"\0\1\3\0", b"\0\1\2\0", 4),
+            "cut.zip": b"PK\3\4" + name.encode(),
+            "cut.txt.gz": b"\x1f\x8b\x08" + name.encode(),
         }
         for ending, data in contents.items():
             self.put(f"{self.path('Lost')}/{self.path('File')}-{ending}", data)
@@ -81,14 +106,17 @@ class _Patient:
 
     def write(self) -> None:
         stem = self.archive.path("File")
-        picture = self._dicom() if self.number % 2 else _png(self.number)
-        self.archive.put(f"{self.folder}/{stem}.{'dcm' if self.number % 2 else 'png'}", picture)
-        ending, report = list(self._reports())[self.number % 5]
+        kind = ("png", "dcm", "jpeg", "dcm", "tiff", "dcm")[self.number % 6]
+        picture = self._dicom() if kind == "dcm" else _picture(kind, self.number, self.mrn)
+        self.archive.put(f"{self.folder}/{stem}.{kind}", picture)
+        reports = list(self._reports())
+        ending, report = reports[self.number % len(reports)]
         self.archive.put(f"{self.folder}/{stem}.{ending}", report)
 
     def _dicom(self) -> bytes:
         pixels = np.random.default_rng(self.number).integers(0, 4000, (64, 64)).astype(np.uint16)
-        return dicom(pixels, StudyInstanceUID=f"1.2.3.{self.number}", **self._header())
+        data = dicom(pixels, StudyInstanceUID=f"1.2.3.{self.number}", **self._header())
+        return data if self.number % 4 == 1 else _with_illegal_values(data, self.family)
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -120,6 +148,10 @@ class _Patient:
         items = [content("TEXT", "Finding", said)]
         yield "dcm.sr", structured_report(items, title=coded("Diagnostic Report", "11528-7", "LN"), **self._header())
         yield "txt", self.text.encode()
+        head = f"<html><head><title>{self.family}</title><meta name='author' content='{self.physician}'></head>"
+        yield "html", f"{head}<body><p>{self.text}</p></body></html>".encode()
+        yield "rtf", f"{{\\rtf1{{\\info{{\\title {self.family}}}{{\\author {self.physician}}}}} {self.text}}}".encode()
+        yield "pdf", pdf(self.text).replace(b"trailer <<", f"trailer << /Info << /Title ({self.family}) >>".encode())
 
     def _cda(self, said: str) -> bytes:
         return f"""<?xml version="1.0" encoding="UTF-8"?>
@@ -133,9 +165,26 @@ class _Patient:
         return f"{self.birth[:4]}-{self.birth[4:6]}-{self.birth[6:]}"
 
 
-def _png(seed: int) -> bytes:
-    sink = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 255, (64, 64)).astype(np.uint8)
-    text = Image.fromarray(pixels)
-    text.save(sink, "PNG")
+def _with_illegal_values(data: bytes, name: str) -> bytes:
+    """A DICOM file in which attributes of many kinds hold a name, which none of them may."""
+    dataset: Dataset = pydicom.dcmread(io.BytesIO(data))
+    for keyword, vr in _ILLEGAL.items():
+        tag, value = Tag(tag_for_keyword(keyword) or 0), name.encode() + b" " * (len(name) % 2)
+        dataset[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    return as_encoded(dataset)
+
+
+def _picture(kind: str, seed: int, name: str) -> bytes:
+    """Noise as a PNG, JPEG or TIFF that names a person in its text chunks, comments or tags."""
+    sink, pixels = io.BytesIO(), np.random.default_rng(seed).integers(0, 255, (64, 64)).astype(np.uint8)
+    if kind.upper() == "PNG":
+        said = PngInfo()
+        said.add_text("Author", name)
+        Image.fromarray(pixels).save(sink, "PNG", pnginfo=said)
+    elif kind.upper() == "JPEG":
+        exif = Image.Exif()
+        exif[_ARTIST] = name
+        Image.fromarray(pixels).save(sink, "JPEG", comment=name, exif=exif)
+    else:
+        Image.fromarray(pixels.astype(np.uint16) * 100).save(sink, "TIFF", tiffinfo={_DESCRIPTION: name, _ARTIST: name})
     return sink.getvalue()
