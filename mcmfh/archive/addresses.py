@@ -4,6 +4,7 @@ A member of a zip or tar file, the file inside a .gz, or one report of a file of
 `<container>!/<member>`.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import product
@@ -11,6 +12,9 @@ from typing import Literal
 from urllib.parse import unquote
 
 MEMBER = "!/"
+ZIPS, TARS, GZ = (".zip",), (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"), (".gz",)
+CONTAINERS = (*ZIPS, *TARS, *GZ)
+_RANGE = re.compile(r"\d+-\d+\Z")
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
@@ -31,10 +35,18 @@ def spellings(uri: str) -> Iterator[str]:
 
 def container_of(uri: str) -> str:
     """The file that holds what `uri` addresses: the container of a member, else `uri` itself."""
-    return uri.partition(MEMBER)[0]
+    return _parts(uri)[0]
 
 
 def member_of(uri: str) -> str | None:
     """The member that `uri` addresses in its container; None where it addresses a file."""
-    _, mark, member = uri.partition(MEMBER)
-    return member if mark else None
+    return _parts(uri)[1]
+
+
+def _parts(uri: str) -> tuple[str, str | None]:
+    """(file, member in it). A container has an ending, or the member is a range of bytes: a folder may be called so!"""
+    for match in re.finditer(MEMBER, uri):
+        holder, member = uri[: match.start()], uri[match.end() :]
+        if holder.lower().endswith(CONTAINERS) or _RANGE.match(member):
+            return holder, member
+    return uri, None

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from mcmfh.archive.dates import day_first_of, parse_date
-from mcmfh.archive.missing import NO_KEY, NO_VALUE
+from mcmfh.archive.missing import NO_KEY, NO_KEY_PATTERN, NO_VALUE
 from mcmfh.store import files
 
 _SCHEME = r"^[A-Za-z][A-Za-z0-9+.-]+:/"
@@ -44,7 +44,11 @@ def prose(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def keys(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """As `text`; null where a joining key is what stands for everybody who is not known. "7.0" is the key "7"."""
-    return pc.replace_substring_regex(text(column, NO_KEY), r"^(\d+)\.0$", r"\1")
+    known = text(column, NO_KEY)
+    plain_words = pc.utf8_trim(pc.replace_substring_regex(pc.utf8_lower(known), r"[^\pL\pN]+", " "), " ")
+    nobody = pc.match_substring_regex(plain_words, NO_KEY_PATTERN)
+    known = pc.if_else(nobody, pa.scalar(None, pa.string()), known)
+    return pc.replace_substring_regex(known, r"^(\d+)\.0$", r"\1")
 
 
 def addresses(column: pa.ChunkedArray, folder: str) -> pa.ChunkedArray:

@@ -99,7 +99,7 @@ def read_csv_table(data: bytes, what: str, wanted: Collection[str] | None = None
     head = next(records, None)
     if head is None or head.cells is None:
         raise InputError(f"{what}: its header in line {first + 1} cannot be read; write it anew")
-    names = _header(head.cells, what)
+    names = _header(head.cells, what, wanted)
     swallowing = _swallowing(lines, delimiter, head.end, names)
     return _collect(_records(lines, delimiter, head.end, swallowing), names, wanted)
 
@@ -130,18 +130,24 @@ def _delimiter(head: str) -> str:
     return max(_DELIMITERS, key=head.count)
 
 
-def _header(cells: Sequence[str], what: str) -> list[str]:
+def _header(cells: Sequence[str], what: str, wanted: Collection[str] | None) -> list[str]:
     names = [" ".join(_FORMAT.sub("", cell).split()) or f"column {number}" for number, cell in enumerate(cells, 1)]
-    refuse_equal_names(names, what)
+    refuse_equal_names(names, what, wanted)
     return names
 
 
-def refuse_equal_names(names: Sequence[str], what: str) -> None:
-    """Raise InputError, which names both, where two columns have one name, blanks and letter case aside."""
+def refuse_equal_names(names: Sequence[str], what: str, quoted: Collection[str] | None = None) -> None:
+    """Raise InputError, which names both, where two columns have one name, blanks and letter case aside.
+
+    quoted: names in lower case that the message may quote, None for all. Where a table has no header, its first row,
+    which may be a patient's, is taken for one.
+    """
     seen: dict[str, int] = {}
     for number, name in enumerate(names, 1):
-        if (earlier := seen.setdefault(" ".join(name.split()).lower(), number)) != number:
-            raise InputError(f"{what}: columns {earlier} and {number} are both called '{name}'; rename or remove one")
+        key = " ".join(name.split()).lower()
+        if (earlier := seen.setdefault(key, number)) != number:
+            called = f"both called '{name}'" if quoted is None or key in quoted else "called the same"
+            raise InputError(f"{what}: columns {earlier} and {number} are {called}; rename or remove one")
 
 
 def _records(lines: list[str], delimiter: str, start: int, swallowing: Collection[int] = ()) -> Iterator[_Record]:
@@ -205,17 +211,18 @@ def _looks_like_a_row(
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     if len(cells) != len(looks) or not cells[key].strip() or cells[key].strip() in keys:
         return False
-    alone = not any(cell.strip() for place, cell in enumerate(cells) if place != key)
-    if alone or _look(cells[key]).strip("a ") == "":  # a key alone, or plain words, prove nothing
-        return False
     columns = [
         seen if "\n" in cell or "\r" in cell or len(seen) > _LOOKS else seen | {_look(cell)}
         for seen, cell in zip(looks, own)
     ]
+    told = [0 < len(column) <= _LOOKS and not any(" " in look for look in column) for column in columns]
+    others = [place for place, cell in enumerate(cells) if place != key and cell.strip()]
+    # A key alone proves nothing, nor do plain words without a number or a date in another column.
+    words = _look(cells[key]).strip("a ") == ""
+    if not others or (words and not any(told[place] and "9" in _look(cells[place]) for place in others)):
+        return False
     return _look(cells[key]) in columns[key] and all(
-        not cell.strip() or _look(cell) in column
-        for cell, column in zip(cells, columns)
-        if 0 < len(column) <= _LOOKS and not any(" " in look for look in column)
+        not cell.strip() or _look(cell) in column for cell, column, tells in zip(cells, columns, told) if tells
     )
 
 

@@ -251,6 +251,8 @@ def _syntax_of(header: Codestream, stated: str) -> str:
 def _decoded(pixels: bytes, syntax: str, layout: Layout, index: int = 0, vr: str = "OW") -> tuple[np.ndarray, Layout]:
     from pydicom.pixels.decoders.base import get_decoder
 
+    if layout.allocated == layout.samples == 1 < layout.frames:  # pydicom does not find frames that begin within a byte
+        return _single_bits(pixels, layout, index, syntax in _BIG_ENDIAN and vr == "OW"), layout
     options: dict[str, Any] = {  # pydicom states the type of each as that of all of them
         "rows": layout.rows,
         "columns": layout.columns,
@@ -277,6 +279,20 @@ def _decoded(pixels: bytes, syntax: str, layout: Layout, index: int = 0, vr: str
         else:
             values, layout = values.view(f"u{values.itemsize}"), replace(layout, signed=False)
     return _meaningful_bits(values, layout), layout
+
+
+def _single_bits(pixels: bytes, layout: Layout, index: int, swapped: bool) -> np.ndarray:
+    """Frame `index` of single bits: the first in the lowest bit, frames without a gap between them (PS3.5 8.1.1).
+
+    Where the pixel data are as long as that of frames that begin with a byte each, they do. swapped: words of 16 bits
+    are big endian.
+    """
+    data = np.frombuffer(pixels[: len(pixels) // 2 * 2], ">u2").astype("<u2").view(np.uint8) if swapped else pixels
+    size, whole = layout.rows * layout.columns, math.ceil(layout.rows * layout.columns / 8)
+    apart = len(pixels) >= layout.frames * whole > math.ceil(layout.frames * size / 8) + 1
+    start = index * (8 * whole if apart else size)
+    bits = np.unpackbits(np.frombuffer(data, np.uint8)[start // 8 :][: whole + 1], bitorder="little")
+    return bits[start % 8 :][:size].reshape(layout.rows, layout.columns)
 
 
 def _meaningful_bits(values: np.ndarray, layout: Layout) -> np.ndarray:

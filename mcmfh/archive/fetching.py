@@ -5,12 +5,13 @@ tried as it may have been meant (see `addresses`).
 """
 
 import errno
+import re
 from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
 from mcmfh.archive import members
-from mcmfh.archive.addresses import MEMBER, spellings
+from mcmfh.archive.addresses import member_of, spellings
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.roots import inside
@@ -20,6 +21,7 @@ from mcmfh.store import files
 # (URI, first byte, end) → bytes; raises what the store raises.
 Read = Callable[[str, int, int], bytes]
 # Error numbers by which a local disk and S3 say that an address can never be read.
+_HOST = re.compile(r"file://(?!/|localhost/)", re.I)
 _BAD_ADDRESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV)
 
 
@@ -28,7 +30,7 @@ def read_address(uri: str, start: int, end: int) -> bytes:
     try:
         return files.read(uri, start, end)
     except (FileNotFoundError, NotADirectoryError):
-        if MEMBER not in uri:
+        if member_of(uri) is None:
             raise
     return members.read_member(uri, end)
 
@@ -36,10 +38,12 @@ def read_address(uri: str, start: int, end: int) -> bytes:
 def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> bytes:
     """The file's bytes, cut after `max_bytes` + 1, which is enough to see that the file is too large.
 
-    kind: "image" or "report", for the reason. Raises DecodeError for whatever is wrong with the item, and the store's
-    own exception where the store or the network fails.
+    kind: "image" or "report", for the reason. Raises DecodeError for whatever is wrong with the item, and
+    OSError where the store or the network fails.
     """
     try:
+        if _HOST.match(uri):  # it would be looked for below the working folder
+            raise DecodeError(f"{kind} address is not valid")
         for spelling in spellings(uri):
             try:
                 if not inside(spelling, limits.roots):
@@ -58,7 +62,7 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
         raise DecodeError(f"{kind} address has an unsupported scheme") from None
     except Exception as error:
         if files.is_outage(error):
-            raise
+            raise files.outage(error) from None
         if not files.is_local(uri) and _is_empty(uri):
             return b""  # stores refuse a byte range of an empty object
         if (isinstance(error, OSError) and error.errno in _BAD_ADDRESS) or isinstance(error, ValueError):

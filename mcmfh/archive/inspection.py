@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcmfh.archive.addresses import MEMBER
+from mcmfh.archive.addresses import MEMBER, member_of
 from mcmfh.archive.dicom import read_dicom
 from mcmfh.archive.fetching import beside, fetch, read_address
 from mcmfh.archive.images import looks_like_dicom
@@ -26,6 +26,7 @@ _PICTURES = ("png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "webp")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _REPORTS = ("txt", "text", "json", "ndjson", "jsonl", "xml", "cda", "hl7", "oru", "msg", "rtf", "html", "htm", "pdf")
 _COMPOUND = (".nii.gz", ".mgz", ".svs")
+_IS_TEXT = re.compile("[^\ud800-\udfff]*\\Z")
 _HEAD = 1 << 18  # bytes: enough for the header of nearly every DICOM file
 _MAX_HEADER = 64 << 20
 
@@ -72,6 +73,8 @@ class Inspected:
 
 def inspect(uri: str) -> list[Inspected]:
     """What the file at `uri` holds: itself, or the members of a container, or the reports of a file of many."""
+    if not _IS_TEXT.match(uri):
+        return [Inspected(uri, kind="name that is not UTF-8", reason="file cannot be addressed")]
     try:
         return list(_inspect(uri))
     except NoReport as error:
@@ -86,14 +89,15 @@ def inspect(uri: str) -> list[Inspected]:
     except Exception as error:  # one file never ends the job
         if files.is_outage(error):
             raise
-        return [Inspected(uri, kind=_ending(uri), reason=f"file cannot be read ({type(error).__name__})")]
+        kind = _ending(uri) or "without ending"
+        return [Inspected(uri, kind=kind, reason=f"file cannot be read ({type(error).__name__})")]
 
 
 def _inspect(uri: str) -> Iterator[Inspected]:
     ending = _ending(uri)
     if ending.rpartition(".")[2] in _PICTURES:
         yield Inspected(uri)
-    elif is_container(uri) and ending not in _COMPOUND and MEMBER not in uri:
+    elif is_container(uri) and ending not in _COMPOUND and member_of(uri) is None:
         for member in members(uri):
             yield from inspect(member)
     elif ending[1:] in _REPORTS:
@@ -146,7 +150,7 @@ def _reports(uri: str) -> Iterator[Inspected]:
     try:
         yield replace(_of_report(uri, choose(reports)), attached=tuple(attached))
     except DecodeError:
-        ranges = [] if MEMBER in uri else list(_byte_ranges(data))
+        ranges = [] if member_of(uri) else list(_byte_ranges(data))
         if len(ranges) < 2:
             raise
         for start, end in ranges:

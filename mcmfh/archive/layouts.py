@@ -9,8 +9,8 @@ A report is joined by the first of these rules that leads to one study:
 4. prefix: `x.txt` and `x_front.png`, `x-2.png`, … in one folder;
 5. parallel trees: `images/a/x.png` and `reports/a/x.txt`, equal but for folders called images, reports, files, …;
 6. stem anywhere: pictures of that stem are of one study, and no other report has it;
-7. alone: the report is the only one in its sub-folder, and the pictures in it (or, if there are none, below it) are of
-   one study or have no headers.
+7. alone: the report is the only one in its sub-folder, versions that count less aside, and the pictures in it (or, if
+   there are none, below it) are of one study or have no headers.
 
 Pictures without headers are one study where a report is named after their folder or lies alone in it, or where the
 folder is called so (`study1`, `s500`, `ses-02`, `exam_3`; CheXpert: `patient00001/study1/view1_frontal.jpg`). Their
@@ -33,6 +33,7 @@ _NO_PATIENT = re.compile(
     r"(?:(?:19|20)\d\d(?:[-_.]?\d\d){0,2}|(?:part|batch|train|test|val|valid|fold|dis[ck]|cd|vol|series|export|v)[\d\W_].*)\Z",
     re.I,
 )
+_MOST_VERSIONS = 4
 _KINDS = frozenset(
     ("images", "image", "img", "imgs", "pictures", "png", "jpg", "jpeg", "dicom", "dcm", "files", "reports", "report")
 ) | frozenset(("texts", "text", "txt", "notes", "xml", "json", "html", "pdf", "hl7", "rtf", "findings", "documents"))
@@ -84,8 +85,7 @@ class _Pictures:
 def join(images: Sequence[Inspected], reports: Sequence[Inspected], root: str) -> dict[str, str]:
     """URI → study, of every picture and report: a UID, an accession number or a path. A report may be its own study."""
     pictures = _Pictures(root, images)
-    folders = Counter(folder for report in reports for folder in ancestors(report.folder, root))
-    alone = {report.folder for report in reports if folders[report.folder] == 1 and report.folder != root}
+    alone = _alone(reports, root)
     for report in reports:
         if (report.folder, report.stem) in pictures.stems:
             continue
@@ -107,6 +107,26 @@ def join(images: Sequence[Inspected], reports: Sequence[Inspected], root: str) -
             report.study or report.accession or f"{report.folder}/{report.stem}",
         )
     return study_of
+
+
+def _alone(reports: Sequence[Inspected], root: str) -> set[str]:
+    """The sub-folders that hold one report, be it in versions of which one counts most."""
+    below: dict[str, list[Inspected]] = defaultdict(list)
+    for report in reports:
+        for folder in ancestors(report.folder, root):
+            below[folder].append(report)
+    return {
+        report.folder
+        for report in reports
+        if report.folder != root and (len(below[report.folder]) == 1 or _are_versions(below[report.folder]))
+    }
+
+
+def _are_versions(reports: Sequence[Inspected]) -> bool:
+    """Whether a few reports, whose headers name nothing, may be one in versions: the status of one is the highest."""
+    statuses = sorted((report.status for report in reports), reverse=True)
+    unnamed = not any(report.study or report.accession for report in reports)
+    return unnamed and len(reports) <= _MOST_VERSIONS and statuses[0] > statuses[1]
 
 
 def _studies_by_name(pictures: _Pictures, study_of: dict[str, str]) -> dict[str, set[str]]:

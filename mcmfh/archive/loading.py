@@ -2,7 +2,7 @@
 
 Two kinds of fault are kept apart. A fault of the item becomes a reason, and the item goes to quarantine: whatever
 exception reading, decoding or parsing raises, it ends there, with its class name and nothing else. A store that does
-not answer raises an exception, so that the job tries again.
+not answer raises OSError, so that the job tries again; of what went wrong it, too, holds the class name alone.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, reader
         raise  # a library that is not installed is no fault of the item
     except BaseException as error:  # libraries in other languages raise what is no Exception
         if doing.startswith("report") and files.is_outage(error):  # while an attachment was fetched
-            raise
+            raise files.outage(error) from None
         reason = f"{doing} ({type(error).__name__})"
     if reason is not None:
         return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=reason)
@@ -186,7 +186,7 @@ def _listed(folder: str, wanted: set[str]) -> dict[str, str]:
         return {uri: info["version"] for uri, info in files.walk(folder) if uri in wanted}
     except Exception as error:
         if files.is_outage(error):
-            raise
+            raise files.outage(error) from None
         return {}
 
 
@@ -198,7 +198,7 @@ def _version(uri: str) -> str:
             continue
         except Exception as error:
             if files.is_outage(error):
-                raise
+                raise files.outage(error) from None
             return "missing"
     return "missing"
 

@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
 )
 _ADDRESSES = ("image_uri", "report_uri")
 _SAMPLE_BYTES = 4 << 20
+_FOREIGN = "https?|s?ftp|gcs|s3[an]|abfss?|wasbs?|hdfs|dbfs|smb|jdbc"
 _CONTENT = ("image_uri", "report", "report_uri")
 
 
@@ -147,7 +148,10 @@ def as_manifest(
     Raises InputError for missing columns and for two of one name.
     """
     table = _named(table, uri, filters)
-    columns = _columns(table, files.parent(uri), faults)
+    try:
+        columns = _columns(table, files.parent(uri), faults)
+    except pa.ArrowException as error:  # its message may quote cells
+        raise InputError(f"manifest '{uri}': {_unreadable(table)}; write text, numbers or dates into it") from error
     rows = pa.array(first_row + np.arange(table.num_rows))
     result = pa.table({**columns, "row": rows}).select(SCHEMA.names).cast(SCHEMA)
     for name in filters:
@@ -243,11 +247,23 @@ def _named(table: pa.Table, uri: str, filters: Sequence[str]) -> pa.Table:
     return table.rename_columns(names)
 
 
+def _unreadable(table: pa.Table) -> str:
+    """Which column of `table` holds what is no text and cannot be made text."""
+    for name in table.column_names:
+        try:
+            (cells.labels if name == "labels" else cells.text)(table[name])
+        except pa.ArrowException:
+            return f"column {name} is of the type {table[name].type}, or holds bytes that are no text"
+    return "a column holds what is no text"
+
+
 def _foreign(uris: pa.ChunkedArray) -> np.ndarray:
     """bool[N]: addresses of a scheme that is not read."""
-    ours = pc.match_substring_regex(uris, f"^(?:file:///?|(?:{'|'.join(files.SCHEMES)})://)[^/]")
-    inline = pc.match_substring_regex(uris, r"/data:[\w.+-]+/[\w.+-]+[;,]")
-    return _mask(pc.and_(pc.is_valid(uris), pc.or_(pc.invert(ours), inline)))
+    buckets = "|".join(scheme for scheme in files.SCHEMES if scheme != "file")
+    ours = pc.match_substring_regex(uris, f"^(?:file://(?i:localhost)?/|(?:{buckets})://)[^/]")
+    # What lacks its slashes was taken for a name in a folder.
+    mistyped = pc.match_substring_regex(uris, rf"/(?:data:[\w.+-]+/[\w.+-]+[;,]|(?i:file|{buckets}|{_FOREIGN}):)")
+    return _mask(pc.and_(pc.is_valid(uris), pc.or_(pc.invert(ours), mistyped)))
 
 
 def _windows(uris: pa.ChunkedArray) -> np.ndarray:

@@ -12,28 +12,27 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 
-from mcmfh.archive.addresses import MEMBER, container_of, member_of
+from mcmfh.archive.addresses import CONTAINERS, GZ, MEMBER, TARS, ZIPS, container_of, member_of
 from mcmfh.archive.limits import DecodeError
 from mcmfh.store import files
 
-_ZIPS, _TARS, _GZ = (".zip",), (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"), (".gz",)
 _RANGE = re.compile(r"(\d+)-(\d+)\Z")
 _MOST_MEMBERS = 1_000_000
 
 
 def is_container(name: str) -> bool:
     """Whether the ending of a file's name says that it holds other files."""
-    return name.lower().endswith((*_ZIPS, *_TARS, *_GZ))
+    return name.lower().endswith(CONTAINERS)
 
 
 def members(uri: str) -> Iterator[str]:
     """Addresses of the files in the container at `uri`. Raises DecodeError where it cannot be read."""
     name = uri.lower()
-    if name.endswith(_GZ) and not name.endswith(_TARS):
+    if name.endswith(GZ) and not name.endswith(TARS):
         yield f"{uri}{MEMBER}{uri.rpartition('/')[2][:-3]}"
         return
     try:
-        listed = list(_zip_names(uri) if name.endswith(_ZIPS) else _tar_places(uri, files.version(uri)))
+        listed = list(_zip_names(uri) if name.endswith(ZIPS) else _tar_places(uri, files.version(uri)))
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RuntimeError, ValueError):
         raise DecodeError("archive file cannot be read") from None
     if len(listed) > _MOST_MEMBERS:
@@ -47,12 +46,12 @@ def read_member(uri: str, end: int) -> bytes:
     container, member = container_of(uri), member_of(uri) or ""
     name = container.lower()
     try:
-        if name.endswith(_ZIPS):
+        if name.endswith(ZIPS):
             with files.open_file(container) as file, zipfile.ZipFile(file) as archive, archive.open(member) as inner:
                 return inner.read(end)
-        if name.endswith(_TARS):
+        if name.endswith(TARS):
             return _read_from_tar(container, member, end)
-        if name.endswith(_GZ):
+        if name.endswith(GZ):
             with files.open_file(container) as file, gzip.open(file) as inner:
                 return inner.read(end)
     except KeyError:

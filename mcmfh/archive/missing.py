@@ -1,5 +1,7 @@
 """Words for "not known", as pandas, spreadsheets, databases and people write them into cells and headers."""
 
+import re
+
 # As the whole of any cell, letter case aside.
 NO_VALUE = frozenset(
     (
@@ -21,48 +23,21 @@ NO_VALUE = frozenset(
         "#ref!",
     )
 )
-_ZEROS = tuple("0" * digits for digits in range(1, 33))
 # As the whole of a joining key (patient, study, accession number): one value for everybody whom nobody knows.
-NO_KEY = NO_VALUE | frozenset(
-    (
-        *_ZEROS,
-        *("unknown", "unbekannt", "inconnu", "desconocido", "undefined", "unspecified", "not available", "missing"),
-        *(
-            "anonymous",
-            "anonymized",
-            "anonymised",
-            "anon",
-            "anonym",
-            "patient",
-            "test",
-            "no name",
-            "noname",
-            "xxx",
-            "xxxx",
-        ),
-        *(
-            "-",
-            "--",
-            "---",
-            ".",
-            "..",
-            "?",
-            "??",
-            "???",
-            "*",
-            "_",
-            "0.0",
-            "-1",
-            "9999",
-            "99999",
-        ),
-    )
-)
+NO_KEY = NO_VALUE | frozenset(("-1",))
+_WORDS = """unknown unbekannt inconnu desconocido undefined unspecified missing anonymous anonymized anonymised anon
+anonym patient test dummy name noname id noid no not available applicable tbd nan null none nil nn"""
+_WORD = f"(?:{'|'.join(_WORDS.split())}|n n|n a)"
+# The same, of a key in lower case whose punctuation is a blank: only such words, or only zeros, nines or letters x.
+NO_KEY_PATTERN = rf"\A(?:{_WORD}(?: {_WORD})*|[0 ]*|9{{4,}}|9{{3}} 9{{2}} 9{{4}}|x{{3,}})\z"
+_NO_KEY = re.compile(NO_KEY_PATTERN.replace(r"\z", r"\Z"))
 
 
 def is_key(text: str | None) -> bool:
     """Whether `text` names one patient or study and not all of those whom nobody knows."""
-    return text is not None and text.strip().lower() not in NO_KEY
+    if text is None or text.strip().lower() in NO_KEY:
+        return False
+    return not _NO_KEY.match(re.sub(r"[\W_]+", " ", text.lower()).strip())
 
 
 def known_key(text: str) -> str:

@@ -15,9 +15,11 @@ from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.parsed import Beside, ParsedReport, choose
 
 # Part of the encoder digest. Raise it with every change by which the same bytes become another text.
-REPORT_POLICY = "report-4"
+REPORT_POLICY = "report-5"
 _MAX_BYTES = 64 << 20
-_NOT_TEXT = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"\x1f\x8b", b"BZh")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF", b"GIF8")
+_PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"Rar!")
+_NOT_TEXT = (*_PICTURES, *_PACKED, b"\xd0\xcf\x11\xe0")  # the last is of Word's old files
 
 
 def read_report(data: bytes, beside: Beside | None = None) -> str:
@@ -57,9 +59,7 @@ def parse_reports(data: bytes, beside: Beside | None = None) -> list[ParsedRepor
     if data.startswith(_NOT_TEXT):
         raise DecodeError("report is not text")
     if data.lstrip()[:1] == b"<":
-        declared = html.declared_charset(data)
-        text = decode(data, declared or _xml_charset(data))
-        return [cda.parse(data)] if cda.recognises(text) else _parse_text(text, beside)
+        return _parse_text(decode(data, html.declared_charset(data) or _xml_charset(data)), beside)
     return _parse_text(decode(data, hl7v2.declared_charset(data) if b"MSH" in data[:64] else None), beside)
 
 
@@ -71,7 +71,7 @@ def _parse_text(text: str, beside: Beside | None) -> list[ParsedReport]:
     if hl7v2.recognises(text):
         return hl7v2.parse(text)
     if cda.recognises(text):
-        return [cda.parse(text)]
+        return [cda.parse(text, beside)]
     if rtf.recognises(text):
         return [ParsedReport(rtf.parse(text))]
     if html.recognises(text):

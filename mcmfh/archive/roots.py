@@ -47,19 +47,28 @@ def folders_to_add(uris: Iterable[str | None], roots: Sequence[str]) -> dict[str
     return dict(together.most_common())
 
 
-def outside_roots(uris: Iterable[str | None], roots: Sequence[str] | None) -> str:
-    """A sentence with the setting that lets in those of `uris` that are outside `roots`; "" where there are none."""
-    outside = []
+def outside(uris: Iterable[str | None], roots: Sequence[str] | None) -> list[str]:
+    """Where those of `uris` really are that are outside `roots`."""
+    places = []
     for uri in uris:
         with contextlib.suppress(InputError, OSError, ValueError):  # an address of no kind is a fault of its own
             if uri and not inside(uri, roots):
-                outside.append(files.resolved(container_of(uri)))
-    if not outside or roots is None:
+                places.append(files.resolved(container_of(uri)))
+    return places
+
+
+def outside_roots(uris: Iterable[str | None], roots: Sequence[str] | None) -> str:
+    """A sentence with the setting that lets in those of `uris` that are outside `roots`; "" where there are none.
+
+    It names folders, and is for the terminal of whoever owns the archive.
+    """
+    places = outside(uris, roots)
+    if not places or roots is None:
         return ""
-    setting = line_to_add(roots, folders_to_add(outside, roots))
+    setting = line_to_add(roots, folders_to_add(places, roots))
     tried = "with embed.retry_quarantined=true if a job has tried them"
     return (
-        f"{len(outside):,} addresses are outside archive.roots and are not read; to let them in, {tried}, set {setting}"
+        f"{len(places):,} addresses are outside archive.roots and are not read; to let them in, {tried}, set {setting}"
     )
 
 

@@ -180,12 +180,17 @@ def search(
     ] = None,
 ) -> None:
     """One query, to an endpoint or straight to a snapshot; the answer as JSON."""
+    from mcmfh.archive.limits import DecodeError
     from mcmfh.client import search_endpoint
     from mcmfh.search.in_process import search_snapshot
 
     if image is not None and not image.is_file():
         raise InputError(f"image '{image}' does not exist; give the path of a picture or DICOM file")
-    fields = {"report": report, "k": k, "target": target, "focus": focus, "where": json.loads(where) if where else {}}
+    try:
+        conditions = json.loads(where) if where else {}
+    except ValueError:
+        raise InputError('--where is no JSON; write it as {"modality": "CT"}') from None
+    fields = {"report": report, "k": k, "target": target, "focus": focus, "where": conditions}
     fields = {name: value for name, value in fields.items() if value is not None}
     picture = image.read_bytes() if image else None
     if bool(endpoint) == bool(snapshot):
@@ -193,7 +198,10 @@ def search(
     if endpoint:
         answer = search_endpoint(endpoint, picture, fields, key)
     else:
-        answer = search_snapshot(str(snapshot), picture, fields)
+        try:
+            answer = search_snapshot(str(snapshot), picture, fields)
+        except DecodeError as error:
+            raise InputError(f"the query cannot be read: {error}") from None
     print(json.dumps(answer, indent=2, ensure_ascii=False))
 
 

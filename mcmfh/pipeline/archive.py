@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mcmfh.archive.manifest import check_manifest, manifest_parts, read_manifest, sample_addresses
 from mcmfh.archive.opened import Archive, Manifest
-from mcmfh.archive.roots import outside_roots
+from mcmfh.archive.roots import outside
 from mcmfh.config import ArchiveConfig
 from mcmfh.embeddings.plan import usable_items, with_fingerprints
 from mcmfh.errors import InputError
@@ -46,8 +46,13 @@ def _uri(config: ArchiveConfig) -> str:
 
 
 def _warn_outside(config: ArchiveConfig, addresses: Sequence[str | None]) -> None:
-    if outside := outside_roots(addresses, config.allowed_roots):
-        print(outside, file=sys.stderr)
+    """Say how many addresses will not be read; which they are, for the log of a job, is left to `mcmfh check`."""
+    if count := len(outside(addresses, config.allowed_roots)):
+        print(
+            f"{count:,} addresses are outside archive.roots and are not read; mcmfh check gives the setting that lets "
+            "them in",
+            file=sys.stderr,
+        )
 
 
 def _refuse_empty(config: ArchiveConfig, rows: int) -> None:

@@ -93,6 +93,14 @@ def is_outage(error: BaseException) -> bool:
     return any((kind.__module__.partition(".")[0], kind.__name__) in _OUTAGE_CLASSES for kind in type(error).__mro__)
 
 
+def outage(error: BaseException) -> OSError:
+    """`error`, an outage, by its kind alone: its message may quote an address, which logs would keep."""
+    said = f"the store or the network fails ({type(error).__name__})"
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return ConnectionError(said)
+    return type(error)(error.errno, said) if error.errno else type(error)(said)
+
+
 def join(root: str, *parts: str) -> str:
     """`root` and relative parts as one URI. An absolute part, or one with a scheme, replaces all parts before it."""
     for part in parts:

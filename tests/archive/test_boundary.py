@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import traceback
 
 import numpy as np
 import pytest
@@ -56,8 +57,9 @@ def test_every_exception_is_a_reason_with_its_class_name(archive, kind, stage):
     item = {"image_uri": f"{archive}/1.png", "report_uri": f"{archive}/1.txt"}
     readers = Readers(**{stage: raising(an(kind))})
     if issubclass(kind, OUTAGES) and stage != "image":
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=kind.__name__) as outage:
             load_item(item, readers=readers)
+        assert "Doe" not in "".join(traceback.format_exception(outage.value))
         return
     if stage == "read" and not issubclass(kind, Exception):
         return  # nothing but Python reads
@@ -70,6 +72,15 @@ def test_every_exception_is_a_reason_with_its_class_name(archive, kind, stage):
     assert [one.reason for one in load_items([item, {"report": "x"}], readers=readers)] == [loaded.reason, None]
 
 
+def test_a_store_that_fails_while_fingerprints_are_taken_says_no_address(archive, monkeypatch):
+    for call, items in (("version", 1), ("walk", 20)):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, call, raising(TimeoutError("Doe Jane /home/doe/1951.png")))
+            with pytest.raises(TimeoutError, match="TimeoutError") as outage:
+                item_fingerprints([{"image_uri": f"{archive}/{number}.png"} for number in range(items)])
+        assert "Doe" not in "".join(traceback.format_exception(outage.value))
+
+
 @pytest.mark.parametrize("kind", ENDS)
 def test_an_interrupt_stays_one(archive, kind):
     with pytest.raises(kind):
@@ -79,6 +90,13 @@ def test_an_interrupt_stays_one(archive, kind):
 def test_a_library_that_is_missing_is_no_fault_of_the_item(archive):
     with pytest.raises(InputError):
         load_item({"image_uri": f"{archive}/1.png"}, readers=Readers(image=raising(InputError("pip install x"))))
+
+
+def test_another_computer_is_not_looked_for_below_the_working_folder(archive, monkeypatch):
+    monkeypatch.chdir(archive.removeprefix("file://"))
+    os.mkdir("server")
+    os.symlink("../1.png", "server/1.png")
+    assert load_item({"image_uri": "file://server/1.png"}).reason == "image address is not valid"
 
 
 @pytest.mark.parametrize(

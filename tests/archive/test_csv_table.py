@@ -125,3 +125,25 @@ def test_zero_bytes_of_a_database_are_passed_over():
 def test_a_value_that_excel_keeps_as_text_is_that_value():
     table = read_csv_table(b'item_id,report\n"=""007""",x\n="008",y\n==,z\n', "table").table
     assert table["item_id"].to_pylist() == ["007", "008", "=="]
+
+
+def test_a_first_row_that_is_taken_for_a_header_is_not_quoted():
+    for row in (b"17,DOE^JANE,DOE^JANE,report\n", b"17,Doe  Jane,DOE JANE\n"):
+        with pytest.raises(InputError, match="columns 2 and 3") as refusal:
+            read_csv_table(row, "manifest 'x'", {"item_id", "report"})
+        assert "DOE" not in str(refusal.value)
+    with pytest.raises(InputError, match="columns 1 and 2 are both called 'Report'"):
+        read_csv_table(b"report,Report\n", "manifest 'x'", {"item_id", "report"})
+
+
+def test_swallowed_rows_whose_keys_are_words_are_told_by_their_other_columns():
+    rows = "".join(
+        f"{name},Clear lungs,g{number},2019-01-0{number}\n" for number, name in enumerate(("a", "b", "c"), 1)
+    )
+    swallowing = 'anna,"No effusion,g5,2019-02-03\nbob,Clear,g6,2019-02-04\ncarl,Fine",g7,2019-02-05\n'
+    table, faults = read(f"item_id,report,group,date\n{swallowing}{rows}")
+    assert list(faults) == [0]
+    assert "line 2" in faults[0]
+    assert [row["item_id"] for row in table] == [None, "bob", "carl", "a", "b", "c"]
+    prose = 'anna,"FINDINGS:\nheart, lungs, bones, pleura\nnormal, 2 views, fine, 3\nend",g5,2019-02-03\n'
+    assert read(f"item_id,report,group,date\n{prose}{rows}")[1] == {}

@@ -545,3 +545,22 @@ def test_a_jpeg_whose_scan_header_states_no_spectrum():
     sink = io.BytesIO()
     dataset.save_as(sink)
     assert_shown(sink.getvalue(), expected, within=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5), (2, 3, 7), (4, 7, 9), (5, 4, 4)])
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_frames_of_single_bits_follow_one_another_or_begin_with_a_byte(shape, apart, order):
+    masks = (np.random.default_rng(0).random(shape) > 0.5).astype(np.uint8)
+    packed = [np.packbits(each, bitorder="little").tobytes() for each in (masks if apart else [masks])]
+    pixels = b"".join(packed) + b"\0" * (len(b"".join(packed)) % 2)
+    if apart and len(pixels) <= -(-masks.size // 8) + 1:
+        return  # as long as without gaps
+
+    def bits(dataset: Dataset) -> None:
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
+        dataset.add_new("PixelData", "OW", pixels)
+
+    data = changed(dicom(np.zeros(shape, np.uint8)), bits)
+    data = big_endian(data) if order == "big" else data
+    assert np.array_equal(shown(data), masks[shape[0] // 2] * 255)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -318,3 +319,37 @@ def test_the_commands(tmp_path):
     assert "2 addresses are outside archive.roots" in run.output
     assert setting in run.output
     assert CliRunner().invoke(app, ["check", output, "--root", str(archive)]).exit_code == 0
+
+
+def test_versions_without_headers_in_the_folder_of_the_pictures(tmp_path):
+    versions = {name: json.dumps(fhir(status=name, conclusion=name)).encode() for name in ("preliminary", "final")}
+    for folder in ("s1", "odd name"):
+        taken_in(tmp_path / folder, f"{folder}/i.png", f"{folder}/j.png")
+        for name, data in versions.items():
+            (tmp_path / folder / folder / f"{name}.json").write_bytes(data)
+        found = survey(str(tmp_path / folder))
+        assert [row["report_uri"].rpartition("/")[2] for row in found.table.to_pylist()] == ["final.json"] * 2
+        assert found.superseded == 1
+
+
+def test_names_of_any_bytes_end_no_job(tmp_path):
+    for name in (b"caf\xe9.png", b"ok.png", b"new!.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(png())
+    found = survey(str(tmp_path))
+    assert found.table.num_rows == 2
+    assert found.passed_over == {("name that is not UTF-8", "file cannot be addressed"): 1}
+
+
+def test_a_folder_whose_name_ends_as_the_mark_of_a_member(tmp_path):
+    folder = tmp_path / "new!"
+    taken_in(tmp_path, "new!/a.png", "new!/b.png")
+    (folder / "r.ndjson").write_bytes(
+        b"\n".join(json.dumps(fhir(conclusion=said, subject={"reference": said})).encode() for said in ("one", "two"))
+    )
+    rows = survey(str(tmp_path)).table.select(["image_uri", "report_uri"]).to_pylist()
+    assert sorted(load_item(row).report or "" for row in rows) == ["", "", "one", "two"]
+    before = [item_fingerprint(row) for row in rows]
+    for row in rows:
+        if row["image_uri"]:
+            Path(row["image_uri"].removeprefix("file://")).write_bytes(png() + b"more")
+    assert sum(item_fingerprint(row) != fingerprint for row, fingerprint in zip(rows, before)) == 2

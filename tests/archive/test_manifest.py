@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcmfh.archive.manifest import SCHEMA, check_manifest, read_manifest, write_manifest
+from mcmfh.archive.missing import is_key
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
@@ -283,3 +284,36 @@ def test_many_rows(tmp_path):
     pq.write_table(table, tmp_path / "m.parquet")
     read = read_manifest(str(tmp_path / "m.parquet"))
     assert [fault.row for fault in check_manifest(read)] == [rows - 1]
+
+
+NOBODY = ["UNKNOWN^", "Unknown Patient", "ANONYMOUS^^", "Null^Null", "no id", "N.N.", "000-00-0000", "999-99-9999"]
+NOBODY += ["—", "xxxxx", "not applicable", "Test Patient", "0.00", "\u200b"]
+
+
+@pytest.mark.parametrize("nobody", NOBODY)
+def test_what_says_nobody_in_more_words_is_no_key(tmp_path, nobody):
+    uri = written(tmp_path, f'item_id,report,group\na,x,"{nobody}"\nb,x,"{nobody}"\n')
+    assert read_manifest(uri)["group"].to_pylist() == ["a", "b"]
+    assert not is_key(nobody)
+
+
+@pytest.mark.parametrize("key", ["patient 0", "test7", "P-000", "患者", "No 5", "Anna Nil", "x", "90009"])
+def test_what_names_somebody_is_a_key(tmp_path, key):
+    uri = written(tmp_path, f'item_id,report,group\na,x,"{key}"\nb,x,"{key}"\n')
+    assert read_manifest(uri)["group"].to_pylist() == [key, key]
+    assert is_key(key)
+
+
+@pytest.mark.parametrize("address", ["s3:b/x", "gs:b", "ftp:x", "file:x.png", "file://server/x.png", "s3n:x"])
+def test_addresses_without_their_slashes_are_faults(tmp_path, address):
+    faults = check_manifest(read_manifest(written(tmp_path, f"item_id,image_uri\n1,{address}\n")))
+    assert [fault.reason for fault in faults] == ["image address has an unsupported scheme"]
+
+
+@pytest.mark.parametrize(
+    "column", [{"report": pa.array([{"a": 1}])}, {"report": pa.array([["a"]])}, {"report": pa.array([b"\xff"])}]
+)
+def test_a_column_that_is_no_text_is_named(tmp_path, column):
+    pq.write_table(pa.table({"item_id": ["1"], **column}), tmp_path / "m.parquet")
+    with pytest.raises(InputError, match="column report is of the type"):
+        read_manifest(str(tmp_path / "m.parquet"))

@@ -114,3 +114,27 @@ def test_measurements_of_a_structured_report():
     sink = BytesIO()
     pydicom.dcmwrite(sink, outer, enforce_file_format=True)
     assert read_report(sink.getvalue()) == "Finding: Nodule. Diameter: 12 mm."
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("Größe normal. ".encode() * 9 + b"\xfcber", "Größe normal. " * 9 + "über"),
+        ("Größe – normal".encode()[:-1] + "ü".encode()[:1], "Größe – norma"),
+        ("Größe normal".encode("cp1252"), "Größe normal"),
+    ],
+)
+def test_utf8_with_a_byte_that_is_none(data, text):
+    assert read_report(data) == text
+
+
+@pytest.mark.parametrize("magic", [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"])
+def test_packed_files_are_no_text(magic):
+    with pytest.raises(DecodeError, match="report is not text"):
+        read_report(magic + b" Doe Jane, clear lungs")
+
+
+def test_half_a_letter_is_replaced():
+    half, two_halves = fhir(conclusion="Clear \ud83d lungs"), fhir(conclusion="Clear \ud83e\udec1")
+    assert read_report(half) == "Clear \ufffd lungs"
+    assert read_report(two_halves) == "Clear \U0001fac1"

@@ -4,6 +4,7 @@ A document whose type is no finding report (a summary, a letter, a medication li
 https://www.hl7.org/implement/standards/product_brief.cfm?product_id=7
 """
 
+import zlib
 from collections.abc import Iterator
 
 from lxml import etree
@@ -11,7 +12,7 @@ from lxml import etree
 from mcmfh.archive.limits import DecodeError, NoReport
 from mcmfh.archive.report_formats.attachments import attached_text, charset_of, from_base64
 from mcmfh.archive.report_formats.identity import Identity, identity
-from mcmfh.archive.report_formats.parsed import ParsedReport, Status, cleaned
+from mcmfh.archive.report_formats.parsed import Beside, ParsedReport, Status, cleaned
 from mcmfh.archive.report_formats.xml import local_name, root_of
 
 _V3 = "urn:hl7-org:v3"
@@ -29,17 +30,24 @@ _WITHDRAWN = {
     "obsolete": "report was superseded",
 }
 _BLOCKS = ("paragraph", "br", "list", "item", "table", "tr", "td", "th", "caption", "thead", "tbody", "footnote")
+_HEAD = 100_000  # characters; comments and declarations may stand before the root element
 _MAX_DEPTH = 50
+_MAX_BYTES = 64 << 20
+_COMPRESSIONS = ("DF", "ZL", "GZ")
+_WINDOWS = (47, -15)  # of zlib: with a header of zlib or gzip, and without one
 
 
 def recognises(text: str) -> bool:
     """Whether `text` is a CDA document."""
     start = text.lstrip("\ufeff \r\n\t")[:1]
-    return start == "<" and "ClinicalDocument" in text[:8000] and _V3 in text[:8000]
+    return start == "<" and "ClinicalDocument" in text[:_HEAD] and _V3 in text[:_HEAD]
 
 
-def parse(data: str | bytes) -> ParsedReport:
-    """The report in a CDA document; bytes are decoded as its XML declaration says. Raises DecodeError."""
+def parse(data: str | bytes, beside: Beside | None = None) -> ParsedReport:
+    """The report in a CDA document; bytes are decoded as its XML declaration says. Raises DecodeError.
+
+    beside: reads a file of the document's own folder by its name, for a body that the document points to.
+    """
     root = root_of(data, "CDA document cannot be parsed")
     if root.tag != f"{{{_V3}}}ClinicalDocument":
         raise NoReport("XML holds no report")
@@ -51,7 +59,7 @@ def parse(data: str | bytes) -> ParsedReport:
     status = Status.PRELIMINARY if state in ("active", "held", "new") else Status.FINAL
     if root.xpath("v:relatedDocument[@typeCode='RPLC' or @typeCode='APND']", namespaces=_NS):
         status = max(status, Status.AMENDED) if status > Status.PRELIMINARY else status
-    text = "\n".join(_body(root))
+    text = "\n".join(_body(root, beside))
     if not text.strip():
         raise DecodeError("empty report")
     report = ParsedReport(
@@ -87,18 +95,36 @@ def _patient(root: etree._Element) -> Identity:
     return identity(names, numbers, births)
 
 
-def _body(root: etree._Element) -> Iterator[str]:
+def _body(root: etree._Element, beside: Beside | None) -> Iterator[str]:
     for text in root.xpath("v:component/v:nonXMLBody/v:text", namespaces=_NS):
         content = "".join(text.itertext())
-        kind = text.get("mediaType") or "text/plain"
+        kind, address = text.get("mediaType") or "text/plain", _first(text, "v:reference/@value")
         if text.get("representation") == "B64":
-            yield attached_text(from_base64(content), charset_of(kind))
+            yield attached_text(_unpacked(from_base64(content), text.get("compression")), charset_of(kind))
         elif content.strip():
             yield attached_text(content.encode(), "utf-8")
+        elif beside and address and (data := beside(address)) is not None:
+            yield attached_text(data, charset_of(kind))
         else:
             raise DecodeError("attachment of the report is not beside it")
     for section in root.xpath("v:component/v:structuredBody/v:component/v:section", namespaces=_NS):
         yield from _section(section, 0)
+
+
+def _unpacked(data: bytes, compression: str | None) -> bytes:
+    """`data` unpacked as the attribute `compression` says. Raises DecodeError."""
+    if not compression:
+        return data
+    for window in _WINDOWS if compression in _COMPRESSIONS else ():
+        unpack = zlib.decompressobj(window)
+        try:
+            text = unpack.decompress(data, _MAX_BYTES)
+        except zlib.error:
+            continue
+        if unpack.unconsumed_tail:
+            raise DecodeError("file is larger than the limit")
+        return text
+    raise DecodeError("attachment cannot be decoded")
 
 
 def _section(section: etree._Element, depth: int) -> Iterator[str]:

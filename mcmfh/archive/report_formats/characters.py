@@ -11,6 +11,7 @@ _MARKS16 = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be
 _MEANT = {"iso8859-1": "cp1252"}
 _MOST_FOREIGN = 0.3  # of the characters that are not blank
 _FEW = 8  # signs beyond ASCII; a shorter text may be anything
+_CUT = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]*\\Z")  # a letter of UTF-8 whose end is missing
 _ESCAPE = re.compile(r"\x1b[\x20-\x2f]*[\x30-\x7e]")
 # An escape sequence says which family of ISO 2022 a text is of.
 _FAMILIES = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b", "iso2022_jp_2"), (b"\x1b", "iso2022_jp_ext"))
@@ -40,8 +41,18 @@ def decode(data: bytes, declared: str | None = None) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        text = _western(data)
+        text = _mostly_utf8(data) or _western(data)
     return without_escapes(text)
+
+
+def _mostly_utf8(data: bytes) -> str:
+    """UTF-8 in which a few bytes are CP1252, or which was cut inside a letter; "" where most of the letters are not."""
+    text = _CUT.sub("", data.decode("utf-8", "surrogateescape"))
+    wrong = sum("\udc80" <= character <= "\udcff" for character in text)
+    right = sum(character > "\x7f" for character in text) - wrong
+    if wrong >= right:
+        return ""
+    return re.sub("[\udc80-\udcff]", lambda byte: cp1252(byte[0].encode("utf-8", "surrogateescape")), text)
 
 
 def _western(data: bytes) -> str:

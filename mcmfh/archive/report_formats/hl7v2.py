@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import hl7
 
 from mcmfh.archive.limits import DecodeError, NoReport
+from mcmfh.archive.report_formats import html, rtf
 from mcmfh.archive.report_formats.attachments import attached_text, from_base64
 from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.identity import Identity, identity
@@ -48,7 +49,7 @@ _CHARACTER_SETS = {
 }
 _START = re.compile(r"\A[\s\x0b\ufeff]*(?:MSH|FHS|BHS)[^\w\s]")
 _MESSAGE = re.compile(r"^MSH[^\w\s]", re.M)
-_BREAK = re.compile(r"^\.(?:br|sp|ce)([+-]?\d*)$")
+_BREAK = re.compile(r"^\.(?:br|sp|ce)([+-]?\d*)$", re.I)
 _BYTES = re.compile(r"^X(?:[0-9A-Fa-f]{2})+$")
 _UID = re.compile(r"^[0-2](?:\.\d+){3,}$")
 
@@ -146,7 +147,7 @@ def _report(group: _Group, message: hl7.Message, number: int) -> ParsedReport:
     placer, filler = (_component(_field(order, place), message) if order is not None else "" for place in (2, 3))
     accession = _component(_field(order, 18), message) if order is not None else ""
     return ParsedReport(
-        "\n".join(standing),
+        _of_markup("\n".join(standing)),
         status,
         study=_study_uid(message),
         accession=accession or filler or placer,
@@ -179,12 +180,19 @@ def _observed(segment: hl7.Segment, escape: str, separators: Sequence[str]) -> s
     return ""
 
 
+def _of_markup(text: str) -> str:
+    """The text of RTF or HTML, in one field or with a line in each; other text as it is."""
+    if rtf.recognises(text):
+        return rtf.parse(text)
+    return html.parse(text) if html.recognises(text) else text
+
+
 def _unescape(text: str, escape: str, separators: Sequence[str]) -> str:
     """`text` with its escape sequences replaced (chapter 2.7); those of another kind leave nothing."""
     if escape not in text:
         return text
     _, whole, repeat, component, sub = separators[:5]
-    plain = {"F": whole, "S": component, "R": repeat, "T": sub, "E": escape}
+    plain = {"F": whole, "S": component, "R": repeat, "T": sub, "E": escape, "P": "#"}
 
     def replaced(match: re.Match[str]) -> str:
         code = match[1]
@@ -192,12 +200,12 @@ def _unescape(text: str, escape: str, separators: Sequence[str]) -> str:
             return plain[code]
         if lines := _BREAK.match(code):
             return "\n" * min(max(int(lines[1] or 1), 1), 20)
-        if code.startswith((".in", ".ti", ".sk")):
+        if code.lower().startswith((".in", ".ti", ".sk")):
             return " "
         return decode(bytes.fromhex(code[1:])) if _BYTES.match(code) else ""
 
     between = re.escape(escape)
-    return re.sub(rf"{between}((?:[FSRTEHN]|\.\w{{2}}[+-]?\d*|[XCMZ]\w*)){between}", replaced, text)
+    return re.sub(rf"{between}((?:[FSRTEHNP]|\.\w{{2}}[+-]?\d*|[XCMZ]\w*)){between}", replaced, text)
 
 
 def _patient(message: hl7.Message) -> Identity:

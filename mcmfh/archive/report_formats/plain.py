@@ -26,6 +26,7 @@ _MACHINE_MADE = (
     ("text is a program", re.compile(r"^[^\S\n]*(?i:insert into \S+|create table \S+|update \S+ set) ", re.M)),
     ("text is a log", re.compile(rf"\A\s*{_STAMP}.*\n{_STAMP}")),
     ("text is an encoded file", re.compile(r"\Abegin(?:-base64)? [0-7]{3} \S+\n")),
+    ("text is a list of settings", re.compile(r"\A\s*[\w.-]{1,40}=[^&\s]{0,200}(?:&[\w.-]{1,40}=[^&\s]{0,200}){2,}")),
     ("text is a list of settings", re.compile(r"\A\s*\[[^\]\n]+\][^\S\n]*\n\s*[\w.-][\w .-]*=")),
 )
 # A segment of HL7 v2, wherever it begins and whatever separates its fields.
@@ -38,6 +39,7 @@ _JSON = re.compile(r"\A\s*(?:\{\s*(?:\"[^\"\n]*\"\s*:|\})|\[\s*[\[{\"\]])")
 _SETTING = re.compile(r"[^\S\n]*(?:- )?([a-z_][\w.-]*)[^\S\n]*[:=](?:[^\S\n]*|[^\S\n].*|\S.*)\Z")
 _WHOSE = re.compile(r"(?:\A|[._-])(?:id|uid|mrn|pid|dob|born|birth\w*|sex|gender|patient\w*|name|surname)(?:\Z|[._-])")
 _SAYS = re.compile(r"finding|impression|conclusion|report|technique|history|indication|befund|beurteilung")
+_NAME = re.compile(r"[^\W\d][\w.-]*(?: \w+)?\Z")  # of a column
 _BASE64 = re.compile(r"\A[A-Za-z0-9+/=\s]+\Z")
 
 
@@ -80,3 +82,12 @@ def _refuse_tables(text: str) -> None:
         cells = {line.count(delimiter) for line in lines[:-1]}
         if len(lines) > 3 and len(cells) == 1 and cells.pop() >= 3:
             raise NotProse("text is a table")
+        head = [cell.strip(" \"'").lower() for cell in lines[0].split(delimiter)] if lines else []
+        equal = len({line.count(delimiter) for line in lines[:3]}) == 1
+        if len(lines) > 1 and len(head) > 1 and equal and _says_whose(head):
+            raise NotProse("text is a table")
+
+
+def _says_whose(head: list[str]) -> bool:
+    """Whether cells that may be names of columns say who somebody is."""
+    return all(map(_NAME.match, head)) and any(_WHOSE.search(cell.replace(" ", "_")) for cell in head)

@@ -40,7 +40,7 @@ _OTHER_TITLES = {
     **dict.fromkeys(("121180", "111400", "121142"), "DICOM object is a log of a procedure"),
 }
 _TITLE_WORDS = (
-    (re.compile(r"\bdose\b|dosimetr", re.I), _DOSE),
+    (re.compile(r"\bdoses?\b|dosis|dosimetr", re.I), _DOSE),
     (re.compile(r"key (?:object|image)|of interest|\brejected\b", re.I), _KEY_OBJECTS),
     (re.compile(r"\bCAD\b|computer.aided", re.I), _CAD),
     (re.compile(r"^(?:imaging )?measurements?(?: report)?$", re.I), _MEASURED),

@@ -1,6 +1,8 @@
 """CDA: the narrative of the sections and nothing of the header."""
 
 import base64
+import re
+import zlib
 
 import pytest
 from support.report_files import FAMILY, GIVEN, NUMBER, cda, section
@@ -72,3 +74,36 @@ def test_status_and_facts():
 def test_the_patient_does_not_enter_the_text():
     text = read_report(cda(section(f"{GIVEN} {FAMILY}, {NUMBER}, 1951-11-23: nodule. Frau {FAMILY} is well.")))
     assert text == "Findings: ___, ___, ___: nodule. ___ is well."
+
+
+def other_body(text: str) -> bytes:
+    body = f"<nonXMLBody>{text}</nonXMLBody>"
+    return re.sub(rb"<structuredBody>.*</structuredBody>", body.encode(), cda(section("x")), flags=re.S)
+
+
+@pytest.mark.parametrize("name", ["DF", "ZL", "GZ"])
+@pytest.mark.parametrize("window", [-15, 15, 31])
+def test_a_compressed_body(name, window):
+    pack = zlib.compressobj(9, zlib.DEFLATED, window)
+    data = base64.b64encode(pack.compress(b"Clear lungs.") + pack.flush()).decode()
+    body = f'<text mediaType="text/plain" representation="B64" compression="{name}">{data}</text>'
+    assert read_report(other_body(body)) == "Clear lungs."
+
+
+def test_a_body_that_lies_beside_the_document():
+    data = other_body('<text mediaType="text/plain"><reference value="a.txt"/></text>')
+    assert read_report(data, {"a.txt": b"Clear lungs."}.get) == "Clear lungs."
+    for beside in (None, {}.get):
+        with pytest.raises(DecodeError, match="not beside it"):
+            read_report(data, beside)
+
+
+def test_an_encoding_that_is_not_the_declared_one():
+    data = cda(section("Erguß")).decode().encode("cp1252")
+    assert read_report(data) == "Findings: Erguß"
+
+
+def test_a_long_comment_before_the_document():
+    data = cda(section("Clear"))
+    comment = b"<!--" + b"x" * 20_000 + b"-->"
+    assert read_report(data.replace(b"<ClinicalDocument", comment + b"<ClinicalDocument", 1)) == "Findings: Clear"

@@ -18,7 +18,10 @@ from mcmfh.archive.reports import parse_reports, read_report, read_report_text
         ([observed("one~two~three", "FT")], "one two three"),
         ([observed("3 \\T\\ 4 \\F\\ 5 \\S\\ 6 \\R\\ 7 \\E\\ 8")], "3 & 4 | 5 ^ 6 ~ 7 \\ 8"),
         ([observed("\\X4E6F\\dule \\XC3BC\\ \\H\\bold\\N\\ \\Zxx\\")], "Nodule ü bold"),
+        ([observed("one\\.BR\\two\\.Sp2\\three \\P\\ 4")], "one two three # 4"),
         ([observed("C:\\temp and 5\\6")], "C:\\temp and 5\\6"),
+        ([observed("{\\E\\rtf1\\E\\ansi Rich \\E\\b text\\E\\b0.}", "FT")], "Rich text."),
+        ([observed("<html><body><p>5 &lt; 6</p>"), observed("<script>x()</script></body></html>")], "5 < 6"),
         ([observed("24^Nodule^L", "CWE"), observed("N2^^X", "CE")], "Nodule N2"),
         (
             [observed("plain", "ST"), observed("12", "NM"), observed("DOE^X", "XPN"), observed("20200101", "DT")],

@@ -24,8 +24,14 @@ REFUSED = {
         "2020-01-01 12:00:00 INFO Patient Doe loaded\n2020-01-01 12:00:01 WARN Doe has no image",
         "[2020-01-01T12:00:00.123Z] ERROR Doe\n[2020-01-01T12:00:00.124Z] ERROR Roe",
     ],
+    "text is a table": [
+        "id,patient,report\n1,Doe,clear\n2,Roe,clear\n3,Moe,clear",
+        "patient name;report\nDoe;clear",
+        "mrn|name|finding\n7|Doe|clear\n8|Roe|clear",
+    ],
     "text is an encoded file": ["begin 644 doe.txt\n#0V%T\n`\nend"],
     "text is a list of settings": [
+        "name=Doe&mrn=7&report=clear",
         "patient: Doe\nid: 7\nborn: 1933\nsex: F",
         "- patient_name: Doe, Jane\n- patient_id: 7\n- modality: CR",
         "patient.name=Doe Jane\npatient.id=7\nstudy.date=2020",
