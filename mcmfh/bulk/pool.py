@@ -5,9 +5,11 @@ beside them. With 0.99 CPU each, n of them fit on n CPUs and leave room for 10 n
 of loaders keeps them from crowding a node whose encoders are still to come; and what Ray Data reserves for that number
 leaves every CPU an encoder. A GPU's encoder asks for no CPU.
 
-Without a limit the pool starts with what is up and grows with the cluster, as far as Ray Data's budget goes. With a
-limit (cluster.max_cpus, max_gpus) the whole pool is asked for at once: an autoscaler sees the demand for all nodes,
-and encoders whose node is not up yet wait. It is also the quota of a job on a cluster that several share.
+Without a limit the pool starts with one encoder more than fit on what is up. The one that waits starts as soon as a
+node joins; more follow as Ray Data's budget allows. The budget alone is not enough: it loses fractions of a CPU of each
+node, so that a node of one CPU seems full, and it would stop an encoder whenever the loaders are ahead. With a limit
+(cluster.max_cpus, max_gpus) the whole pool is asked for at once: an autoscaler sees the demand for all nodes, and
+encoders whose node is not up yet wait. It is also the quota of a job on a cluster that several share.
 """
 
 from collections.abc import Mapping
@@ -23,10 +25,9 @@ LEAST_LOADERS = 4
 
 @dataclass(frozen=True)
 class Pool:
-    """Encoders side by side: `least` and `first` when the job starts, `most` at any time."""
+    """Encoders side by side: `least` are asked for from the start, and never fewer; `most` at any time."""
 
     least: int
-    first: int
     most: int
     encoder: dict[str, float]  # what each asks Ray for
     loader: dict[str, float]
@@ -37,7 +38,7 @@ class Pool:
         """As Ray Data's compute strategy."""
         from ray.data import ActorPoolStrategy
 
-        return ActorPoolStrategy(min_size=self.least, max_size=self.most, initial_size=self.first)
+        return ActorPoolStrategy(min_size=self.least, max_size=self.most)
 
     @property
     def loading(self) -> Any:
@@ -63,12 +64,12 @@ def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mappi
     if cluster.task_memory_mb:
         loading["memory"] = cluster.task_memory_mb * MB
     fixed: int | None = config.embed.workers or (int(limit) if limit else None)
-    first = min(max(1, fixed or int(here)), units)
+    fitting = max(1, int(here))
+    least = min(fixed or fitting + 1, units)
     return Pool(
-        least=first if fixed else 1,
-        first=first,
-        most=first if fixed else units,
+        least=least,
+        most=least if fixed else units,
         encoder=asked,
         loader=loading,
-        loaders=None if gpus else max(2 * first, LEAST_LOADERS),
+        loaders=None if gpus else max(2 * min(fixed or fitting, units), LEAST_LOADERS),
     )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 from support import chaos_jobs
@@ -13,16 +14,25 @@ WAIT_S = 30
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("apart", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_a_late_node_takes_work(tmp_path, s3_root, apart):
-    manifest = chaos_jobs.write_archive(f"{s3_root if apart else f'file://{tmp_path}'}/archive", 90)
+@pytest.mark.parametrize(
+    ("apart", "nodes"), [pytest.param(False, 1, marks=pytest.mark.slow), pytest.param(True, 1), (True, 3)]
+)
+def test_a_late_node_takes_work(tmp_path, s3_root, apart, nodes):
+    """apart: the store is not on this machine, so that loaders run beside the encoders."""
+    manifest = chaos_jobs.write_archive(f"{s3_root if apart else f'file://{tmp_path}'}/archive", 90 * nodes)
     settings = [f"store=file://{tmp_path}/store", f"archive.manifest={manifest}", "cluster.address=auto"]
     settings += ["embed.unit_items=1", "archive.max_failure_rate=1"]
-    with head_node(tmp_path, "--num-cpus=1", light_encoder=True, CHAOS_PACE="1", **s3()) as environment:
+    with ExitStack() as stack:
+        head = head_node(tmp_path, "--num-cpus=1", light_encoder=True, CHAOS_PACE="2", **s3())
+        environment = stack.enter_context(head)
+        for number in range(1, nodes):
+            folder = tmp_path / str(number)
+            stack.enter_context(further_node(folder, environment, CHAOS_PACE="2"))
+            until(lambda log=folder / "node_log": "Ray runtime started" in log.read_text(), 60)
         job = subprocess.Popen([sys.executable, "jobs/embed.py", *settings], env=environment, cwd=REPOSITORY)
         try:
             until(lambda: chaos_jobs.encoded(tmp_path) > 2, 90)
-            with further_node(tmp_path / "late", environment, CHAOS_PACE="1"):
+            with further_node(tmp_path / "late", environment, CHAOS_PACE="2"):
                 until(lambda: chaos_jobs.encoded(tmp_path / "late") > 0, WAIT_S + 10)  # ten to start
                 assert job.poll() is None
         finally:

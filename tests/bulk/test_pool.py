@@ -12,38 +12,38 @@ def pool(*overrides: str, device: str = "cpu", apart: bool = True, units: int = 
     return encoder_pool(load_config(overrides, read_default=False), spec, units, up, apart)
 
 
-def sizes(pool: Pool) -> tuple[int, int, int]:
-    return pool.least, pool.first, pool.most
+def sizes(pool: Pool) -> tuple[int, int]:
+    return pool.least, pool.most
 
 
-def test_it_starts_with_what_is_up_and_grows_with_the_cluster():
-    assert sizes(pool(CPU=6)) == (1, 6, 100)
-    assert sizes(pool(CPU=6, units=3)) == (1, 3, 3)
-    assert sizes(pool(device="cuda", CPU=64, GPU=4)) == (1, 4, 100)
-    assert sizes(pool("encoder.num_gpus=0.25", device="cpu", CPU=64, GPU=1)) == (1, 4, 100)
+def test_one_more_than_fit_is_asked_for_and_it_grows_with_the_cluster():
+    assert sizes(pool(CPU=6)) == (7, 100)
+    assert sizes(pool(CPU=6, units=3)) == (3, 3)
+    assert sizes(pool(device="cuda", CPU=64, GPU=4)) == (5, 100)
+    assert sizes(pool("encoder.num_gpus=0.25", device="cpu", CPU=64, GPU=1)) == (5, 100)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_it_can_be_asked_for_before_the_first_node_is_up(device):
-    assert sizes(pool(device=device)) == (1, 1, 100)
-    assert sizes(pool(device=device, CPU=0.0)) == (1, 1, 100)
+    assert sizes(pool(device=device)) == (2, 100)
+    assert sizes(pool(device=device, CPU=0.0)) == (2, 100)
 
 
 def test_what_an_autoscaler_may_add_is_asked_for_at_once():
-    assert sizes(pool("cluster.max_cpus=32", CPU=2)) == (32, 32, 32)
-    assert sizes(pool("cluster.max_gpus=3", device="cuda", CPU=2)) == (3, 3, 3)
-    assert sizes(pool("cluster.max_gpus=3", "encoder.num_gpus=0.5", device="cuda", CPU=2, GPU=1)) == (6, 6, 6)
-    assert sizes(pool("cluster.max_gpus=0", CPU=2)) == (1, 2, 100)
-    assert sizes(pool("cluster.max_cpus=32", CPU=2, units=5)) == (5, 5, 5)
+    assert sizes(pool("cluster.max_cpus=32", CPU=2)) == (32, 32)
+    assert sizes(pool("cluster.max_gpus=3", device="cuda", CPU=2)) == (3, 3)
+    assert sizes(pool("cluster.max_gpus=3", "encoder.num_gpus=0.5", device="cuda", CPU=2, GPU=1)) == (6, 6)
+    assert sizes(pool("cluster.max_gpus=0", CPU=2)) == (3, 100)
+    assert sizes(pool("cluster.max_cpus=32", CPU=2, units=5)) == (5, 5)
 
 
 def test_a_job_takes_no_more_than_its_quota():
-    assert sizes(pool("cluster.max_cpus=32", CPU=64)) == (32, 32, 32)
-    assert sizes(pool("cluster.max_gpus=1", device="cuda", CPU=64, GPU=8)) == (1, 1, 1)
+    assert sizes(pool("cluster.max_cpus=32", CPU=64)) == (32, 32)
+    assert sizes(pool("cluster.max_gpus=1", device="cuda", CPU=64, GPU=8)) == (1, 1)
 
 
 def test_a_number_of_workers_is_kept():
-    assert sizes(pool("embed.workers=2", "cluster.max_cpus=32", CPU=8)) == (2, 2, 2)
+    assert sizes(pool("embed.workers=2", "cluster.max_cpus=32", CPU=8)) == (2, 2)
 
 
 @pytest.mark.parametrize(
