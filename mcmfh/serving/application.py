@@ -27,6 +27,7 @@ from mcmfh.serving.quotas import Quotas
 from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.roles import CALLER
+from mcmfh.serving.tokens import Tokens
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -47,12 +48,16 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key_ring.start()
         quotas.start()
+        if tokens:
+            tokens.start()
         audit.start()
         replica.start()
         yield
         replica.stop()
         key_ring.stop()
         quotas.stop()
+        if tokens:
+            tokens.stop()
         audit.stop()
 
     api = FastAPI(
@@ -69,7 +74,8 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
     root = archive_root(replica.config.store, replica.config.archive.name)
     quotas = Quotas(root, settings.poll_seconds, replica.access_log.write)
-    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas)
+    tokens = Tokens(settings.oidc, replica.access_log.write) if settings.oidc.issuer else None
+    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas, tokens=tokens)
     api.add_middleware(
         AccessMiddleware,
         access=access,

@@ -77,7 +77,7 @@ def test_a_key_of_another_archive_opens_nothing_here():
     assert admitted(access, f"Bearer {secret}") == "ward"
     for archives in (("heads",), ()):
         elsewhere = one.model_copy(update={"archives": archives})
-        with pytest.raises(Refused, match="not for this archive") as refusal:
+        with pytest.raises(Refused, match="not among those") as refusal:
             admitted(Access(lambda elsewhere=elsewhere: [elsewhere], archive="chests"), f"Bearer {secret}")
         assert refusal.value.status == 403
 
