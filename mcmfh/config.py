@@ -127,7 +127,7 @@ class GroupConfig(GrantConfig):
 
 
 class OidcConfig(Section):
-    issuer: str | None = Field(None, pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:|/|$))")
+    issuer: str | None = Field(None, pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:\d+)?(/|$))[^@]*$")
     audience: str | None = Field(None, min_length=1)
     groups_claim: str = Field("groups", min_length=1)
     groups: tuple[GroupConfig, ...] = ()

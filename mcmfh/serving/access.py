@@ -49,9 +49,9 @@ class Access:
 
     async def admit(self, authorization: str | None) -> Caller:
         """Who sends this Authorization header; ANYBODY where no keys are configured. Raises Refused."""
-        token = (authorization or "").partition(" ")[2].strip()
-        if self.tokens is not None and looks_like_token(token):
-            return await self._counted(*await self._subject(self.tokens, token))
+        scheme, _, credentials = (authorization or "").partition(" ")
+        if self.tokens is not None and scheme.lower() == "bearer" and looks_like_token(credentials.strip()):
+            return await self._counted(*await self._subject(self.tokens, credentials.strip()))
         key = self.identify(authorization)
         return ANYBODY if key is None else await self._counted(f"key '{key.name}'", key.name, key)
 

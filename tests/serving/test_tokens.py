@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 
 import jwt
@@ -18,7 +19,7 @@ from support.serving_config import served
 from mcmfh.config import Config, OidcConfig
 from mcmfh.serving.application import application
 from mcmfh.serving.replica import Replica
-from mcmfh.serving.tokens import PAUSE_S, STALE_S, NotAccepted, Tokens
+from mcmfh.serving.tokens import LEEWAY_S, PAUSE_S, STALE_S, NotAccepted, Tokens
 
 ISSUER = "https://login.example"
 SETTINGS = {
@@ -34,9 +35,11 @@ SETTINGS = {
 class Issuer:
     """An issuer in this process: its documents, and the tokens that it signs."""
 
-    def __init__(self):
-        self.keys = {"one": rsa.generate_private_key(65537, 2048), "two": ec.generate_private_key(ec.SECP256R1())}
+    def __init__(self, keys: dict):
+        self.keys = dict(keys)
         self.asked, self.away = 0, False
+        self.others: list[dict] = []
+        self.key_names = True
 
     def fetch(self, address: str) -> bytes:
         self.asked += 1
@@ -46,16 +49,20 @@ class Issuer:
             return json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}).encode()
         kinds = {"one": jwt.algorithms.RSAAlgorithm, "two": jwt.algorithms.ECAlgorithm}
         published = [
-            {**json.loads(kinds[name].to_jwk(key.public_key())), "kid": name, "use": "sig"}
+            {**json.loads(kinds[name].to_jwk(key.public_key())), **self.named(name), "use": "sig"}
             for name, key in self.keys.items()
         ]
-        return json.dumps({"keys": [*published, {"kty": "oct", "k": "AAAA", "kid": "shared"}]}).encode()
+        others = [{"kty": "oct", "k": "AAAA", "kid": "shared"}, *self.others]
+        return json.dumps({"keys": [*published, *others]}).encode()
+
+    def named(self, key: str) -> dict[str, str]:
+        return {"kid": key} if self.key_names else {}
 
     def token(self, key: str = "one", sign=None, algorithm: str | None = None, **changes) -> str:
         claims = {"iss": ISSUER, "aud": "mcmfh", "sub": "anna", "exp": time.time() + 60, "groups": ["radiology"]}
         claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
         signing = sign or self.keys[key]
-        return jwt.encode(claims, signing, algorithm or {"one": "RS256", "two": "ES256"}[key], {"kid": key})
+        return jwt.encode(claims, signing, algorithm or {"one": "RS256", "two": "ES256"}[key], self.named(key))
 
 
 class Clock:
@@ -67,14 +74,12 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def keys():
-    return Issuer().keys
+    return {"one": rsa.generate_private_key(65537, 2048), "two": ec.generate_private_key(ec.SECP256R1())}
 
 
 @pytest.fixture
 def issuer(keys):
-    issuer = Issuer.__new__(Issuer)
-    issuer.keys, issuer.asked, issuer.away = dict(keys), 0, False
-    return issuer
+    return Issuer(keys)
 
 
 def accepting(issuer: Issuer, clock: Clock | None = None, events: list | None = None) -> Tokens:
@@ -114,6 +119,12 @@ def test_who_is_in_no_listed_group_is_known_and_may_do_nothing(issuer, groups):
         {"exp": 1.0},
         {"exp": "soon"},
         {"nbf": 10**10},
+        {"exp": float("inf")},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "anna\n"},
+        {"sub": "\ud800"},
+        {"sub": "a" * 256},
     ],
     ids=str,
 )
@@ -146,6 +157,8 @@ def forged(issuer: Issuer) -> dict[str, str]:
         "noise": "a.b.c",
         "long": "a." + "b" * 10_000 + ".c",
         "half a character": "\ud800.b.c",
+        "a demand of its own": jwt.encode({"sub": "x"}, issuer.keys["one"], "RS256", {"kid": "one", "crit": ["exp"]}),
+        "a key of its own": jwt.encode({"sub": "x"}, issuer.keys["one"], "RS256", {"kid": "one", "jku": "x"}),
     }
 
 
@@ -171,8 +184,74 @@ def test_a_new_key_is_fetched_and_a_withdrawn_one_is_given_up(issuer):
     issuer.keys = {"two": issuer.keys["two"]}
     clock.now += PAUSE_S
     tokens.refresh()
-    with pytest.raises(NotAccepted, match="does not publish"):
+    with pytest.raises(NotAccepted, match="not signed with a key"):
         identified(tokens, token)
+
+
+def test_clocks_may_differ_by_half_a_minute(issuer):
+    tokens, now = accepting(issuer), time.time()
+    for name, early in (("exp", 1), ("nbf", -1), ("iat", -1)):
+        assert identified(tokens, issuer.token(**{name: now - early * (LEEWAY_S - 10)}))[0] == "anna"
+        with pytest.raises(NotAccepted):
+            identified(tokens, issuer.token(**{name: now - early * (LEEWAY_S + 10)}))
+
+
+def test_a_remembered_token_is_accepted_until_it_expires(issuer):
+    tokens = accepting(issuer)
+    token = issuer.token(exp=int(time.time()) + 2 - LEEWAY_S)
+    for _ in range(2):
+        assert identified(tokens, token)[0] == "anna"
+    time.sleep(2.1)
+    with pytest.raises(NotAccepted):
+        identified(tokens, token)
+
+
+@pytest.mark.parametrize("key_names", [True, False])
+def test_another_key_of_the_same_name_is_fetched_and_what_the_old_one_signed_opens_nothing(issuer, key_names):
+    clock = Clock()
+    issuer.keys, issuer.key_names = {"one": issuer.keys["one"]}, key_names
+    tokens = accepting(issuer, clock)
+    old = issuer.token()
+    identified(tokens, old)
+    issuer.keys = {"one": rsa.generate_private_key(65537, 2048)}
+    clock.now += PAUSE_S
+    assert identified(tokens, issuer.token())[0] == "anna"
+    with pytest.raises(NotAccepted):
+        identified(tokens, old)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kty": "EC", "crv": "P-000", "kid": "x"},
+        {"kty": "RSA", "kid": "x", "n": "AQAB"},
+        {"kty": "OKP", "crv": "X25519", "x": "AAAA", "kid": "x"},
+        {"kty": "RSA", "alg": "none", "n": "AQAB", "e": "AQAB", "kid": "x"},
+        {"kty": "RSA", "alg": 7, "kid": "x"},
+        {"kid": "x"},
+    ],
+    ids=str,
+)
+def test_a_published_key_that_cannot_be_used_shuts_nobody_out(issuer, other):
+    issuer.others = [other]
+    assert identified(accepting(issuer), issuer.token())[0] == "anna"
+
+
+def test_tokens_that_wait_for_a_new_key_hold_one_thread_and_ask_the_issuer_once(issuer):
+    asked, threads = issuer.asked, set()
+
+    def slow(address: str) -> bytes:
+        threads.add(threading.get_ident())
+        time.sleep(0.2)
+        return issuer.fetch(address)
+
+    tokens = Tokens(OidcConfig.model_validate(SETTINGS), clock=Clock(), fetch=slow)
+
+    async def together():
+        return await asyncio.gather(*(tokens.identify(issuer.token(sub=f"s{n}")) for n in range(20)))
+
+    assert [subject for subject, _ in asyncio.run(together())] == [f"s{n}" for n in range(20)]
+    assert (issuer.asked - asked, len(threads)) == (2, 1)
 
 
 def test_an_issuer_that_is_away_keeps_nobody_in_for_long(issuer):
@@ -195,7 +274,14 @@ def test_an_issuer_that_is_away_keeps_nobody_in_for_long(issuer):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"issuer": "http://login.example"}, {"issuer": "ftp://x"}, {"audience": None}, {"groups": []}],
+    [
+        {"issuer": "http://login.example"},
+        {"issuer": "ftp://x"},
+        {"issuer": "http://localhost:80@login.example"},
+        {"issuer": "http://127.0.0.1.login.example"},
+        {"audience": None},
+        {"groups": []},
+    ],
     ids=str,
 )
 def test_an_issuer_without_tls_audience_or_groups_is_refused(changes):
@@ -208,6 +294,7 @@ def test_the_endpoint_asks_for_a_token_where_an_issuer_is_all_that_is_configured
     assert isinstance(config, Config)
     assert config.serve.guarded
     with TestClient(application(Replica(config))) as client:
-        for header in ({}, {"Authorization": "Bearer a.b.c"}, {"Authorization": "Bearer x"}):
-            assert client.get("/v1/version", headers=header).status_code == 401
+        for header in (None, "Bearer a.b.c", "Bearer x", "Basic a.b.c", "Bearer", "a.b.c"):
+            headers = {"Authorization": header} if header else {}
+            assert client.get("/v1/version", headers=headers).status_code == 401
         assert client.get("/healthz").status_code == 200
