@@ -41,8 +41,8 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     rates: how often a key may send requests; by default they are counted here.
     """
     settings = replica.config.serve
-    key_ring = KeyRing(settings, replica.access_log.write)
-    audit = Auditing(replica.config, replica.access_log.write)
+    key_ring = KeyRing(settings, replica.report)
+    audit = Auditing(replica.config, replica.report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,8 +73,8 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     problems.install(api)
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
     root = archive_root(replica.config.store, replica.config.archive.name)
-    quotas = Quotas(root, settings.poll_seconds, replica.access_log.write)
-    tokens = Tokens(settings.oidc, replica.access_log.write) if settings.oidc.issuer else None
+    quotas = Quotas(root, settings.poll_seconds, replica.report)
+    tokens = Tokens(settings.oidc, replica.report) if settings.oidc.issuer else None
     access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas, tokens=tokens)
     api.add_middleware(
         AccessMiddleware,
