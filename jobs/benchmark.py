@@ -31,12 +31,11 @@ def bulk(part: str = "packaged", manifest: str | None = None, workers: int = 2, 
 
 
 @app.command()
-def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True) -> None:
-    """The endpoint against FastAPI + uvicorn + faiss, on a synthetic archive of so many items."""
-    from mcmfh.benchmarks.serving.report import table
-    from mcmfh.benchmarks.serving.suite import run_serving
+def serve(items: int = 10**6, rounds: int = 3, seconds: float = 4, reports: bool = True, part: str = "peers") -> None:
+    """The endpoint against FastAPI + uvicorn + faiss (--part peers), or itself without tokens and audit (access)."""
+    from mcmfh.benchmarks.serving.parts import run_part
 
-    typer.echo(table(items, run_serving(items, rounds, seconds, typer.echo, reports)))
+    typer.echo(run_part(part, items, rounds, seconds, typer.echo, reports))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 
 from mcmfh.archive.images import Limits
 from mcmfh.archive.roots import default_roots
@@ -120,6 +120,25 @@ class KeyConfig(GrantConfig):
         return expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires
 
 
+class GroupConfig(GrantConfig):
+    """What the members of a group of the issuer may do."""
+
+    group: str = Field(min_length=1)
+
+
+class OidcConfig(Section):
+    issuer: str | None = Field(None, pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:\d+)?(/|$))[^@]*$")
+    audience: str | None = Field(None, min_length=1)
+    groups_claim: str = Field("groups", min_length=1)
+    groups: tuple[GroupConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_complete(self) -> "OidcConfig":
+        if self.issuer is not None and (self.audience is None or not self.groups):
+            raise ValueError("an issuer needs `audience` and `groups`: without them nobody could enter")
+        return self
+
+
 class EvaluateConfig(Section):
     compare: Literal["model", "methods", "ablation", "bits", "encoder", "pretraining"] = "model"
     rows: tuple[str, ...] = ()
@@ -148,6 +167,7 @@ class ServeConfig(Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     keys: tuple[KeyConfig, ...] = ()
     keys_uri: str | None = Field(None, min_length=1)
+    oidc: OidcConfig = OidcConfig()
     poll_seconds: float = Field(10, gt=0)
     sweep_seconds: float = Field(3600, gt=0)
     max_body_mb: int = Field(32, ge=1)
@@ -164,8 +184,8 @@ class ServeConfig(Section):
 
     @property
     def guarded(self) -> bool:
-        """Whether requests need a key. The configuration alone decides, not what the key file holds."""
-        return bool(self.keys) or self.keys_uri is not None
+        """Whether requests need a key or a token. The configuration alone decides, not what the key file holds."""
+        return bool(self.keys) or self.keys_uri is not None or self.oidc.issuer is not None
 
     @property
     def most_replicas(self) -> int:

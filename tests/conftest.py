@@ -126,6 +126,17 @@ def google():
         yield
 
 
+@pytest.fixture(scope="session")
+def local_issuer():
+    """A real issuer of tokens that does not run yet. Anna and the client `worklist` are in the group radiology."""
+    from support.oidc_issuer import LocalIssuer, oidc_provider
+
+    if (program := oidc_provider()) is None:
+        pytest.skip("oidc-provider is not installed; npm install --prefix build/oidc oidc-provider@8")
+    groups = {"worklist": ["staff", "radiology"], "anna": ["radiology"], "student": ["research"], "guest": []}
+    return LocalIssuer(program, groups)
+
+
 @pytest.fixture
 def az_root(azure) -> str:
     """An empty prefix."""

@@ -34,7 +34,8 @@ class Writer:
         self.root, self.secret, self.folder, self.report = root, secret, folder, report
         self.seal_seconds = seal_seconds
         self.number, self.mac = 0, START
-        self._sealed, self._pending = 0, b""
+        self._sealed = 0
+        self._pending: list[bytes] = []
         self._lock, self._sealing = threading.Lock(), threading.Lock()
         home, self._held = _new_home(folder)
         self.chain = home.name
@@ -56,20 +57,19 @@ class Writer:
             line, mac = next_line(self.secret, self.number + 1, self.mac, record)
             end = os.fstat(self._file).st_size
             try:
-                written = os.write(self._file, line)
-                if written != len(line):
-                    raise OSError("the disk is full")
+                _write_all(self._file, line)
             except OSError:
                 os.ftruncate(self._file, end)
                 raise
             self.number, self.mac = self.number + 1, mac
-            self._pending += line
+            self._pending.append(line)
 
     def seal(self, closed: bool = False) -> None:
         """Put the lines that the store does not hold yet into a segment, and publish the chain's head."""
         with self._sealing:
             with self._lock:
-                data, number, mac = self._pending, self.number, self.mac
+                lines, number, mac = list(self._pending), self.number, self.mac
+            data = b"".join(lines)
             if not data and not (closed and number):
                 return
             publish_lines(
@@ -78,10 +78,8 @@ class Writer:
                 data,
                 Segment(self.chain, self._sealed + 1, number, mac, files.digest(data), closed),
             )
-            with self._lock:
-                self._pending = self._pending[len(data) :]
-                self._sealed = number
-                self._rewrite(self._pending)
+            self._sealed = number
+            self._drop(len(lines))
 
     def stop(self) -> None:
         """Seal what is left and end the chain. Where the store does not answer, the lines stay for the next writer."""
@@ -96,19 +94,31 @@ class Writer:
             self._held.close()
         os.close(self._file)
 
-    def _rewrite(self, lines: bytes) -> None:
-        """Replace the local file by one that holds `lines` alone: the others are in the store."""
+    def _drop(self, lines: int) -> None:
+        """Replace the local file by one without its first `lines`, which the store holds.
+
+        Requests wait for the lock when they are recorded, so nothing is flushed to the disk while it is held.
+        """
+        with self._lock:
+            del self._pending[:lines]
+            left = list(self._pending)
         fresh = self._lines.with_name("fresh")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, private.FILE)
-        os.write(descriptor, lines)
+        _write_all(descriptor, b"".join(left))
         os.fsync(descriptor)
-        fresh.replace(self._lines)
-        os.close(self._file)
-        self._file = descriptor
+        with self._lock:
+            _write_all(descriptor, b"".join(self._pending[len(left) :]))
+            fresh.replace(self._lines)
+            os.close(self._file)
+            self._file = descriptor
 
     def _sync(self) -> None:
         with self._lock:
-            os.fsync(self._file)
+            descriptor = os.dup(self._file)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _seal_all(self) -> None:
         self.seal()
@@ -120,6 +130,12 @@ class Writer:
                 call()
             except Exception as error:  # the store may be away for hours; the lines wait here
                 self.report("audit_failed", {"reason": f"not sealed ({type(error).__name__})"})
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write `data`. Raises OSError where the disk is full."""
+    if os.write(descriptor, data) != len(data):
+        raise OSError("the disk is full")
 
 
 def publish_lines(root: str, secret: Secret, data: bytes, segment: Segment) -> None:

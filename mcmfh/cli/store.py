@@ -1,4 +1,4 @@
-"""`mcmfh store verify | copy | relocate`."""
+"""`mcmfh store verify | copy | relocate | erase`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mcmfh.errors import InputError
+from mcmfh.store import files
 
 app = typer.Typer(help="A store as a whole: verify it, copy it, rewrite what an old one names.", no_args_is_help=True)
 
@@ -56,6 +57,55 @@ def copy(source: str, target: str) -> None:
     for fault in missing:
         print(f"{fault.name} is missing at TARGET; copy again, or see mcmfh store verify {source}")
     raise typer.Exit(1 if missing or copied.names("damaged") or copied.names("conflict") else 0)
+
+
+@app.command()
+def erase(
+    store: str,
+    item: Annotated[list[str] | None, typer.Option(help="An item_id; may be given several times.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="An item, a study or, with --manifest, a patient (`group`): all of its items.")
+    ] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="The archive that holds it; needed where STORE has several.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option(help="A manifest that still lists the patient: which items are its?")
+    ] = None,
+) -> None:
+    """Erase items from every snapshot, embedding and working file of STORE. No job may work on it meanwhile."""
+    from mcmfh.search.opening import sweep_cache
+    from mcmfh.snapshots.erase import erase as erase_items
+    from mcmfh.snapshots.erase import items_of
+    from mcmfh.store.layout import archive_root, archives_folder
+
+    if not item and patient is None:
+        raise InputError("nothing is named; give --item or --patient")
+    names = files.names(archives_folder(store))
+    if archive is None and len(names) != 1:
+        raise InputError(f"store '{store}' has {len(names)} archives; name one with --archive")
+    archive = archive or names[0]
+    root = archive_root(store, archive)
+    wanted = {*(item or ()), *([patient] if patient is not None else ())}
+    if patient is not None:
+        wanted |= items_of(root, [patient, *(_listed_items(manifest, patient) if manifest else ())])
+    lines = 0
+    for line in erase_items(store, archive, wanted):
+        print(line)
+        lines += 1
+    sweep_cache(root)
+    if not lines:
+        print(f"archive {archive} holds nothing of it (any more)")
+    else:
+        print("delete its files and its rows in the manifest, or the next job brings it back; erase it in copies, too")
+
+
+def _listed_items(manifest: str, patient: str) -> list[str]:
+    """The item_ids that a manifest lists for a patient (`group`), a study or an item."""
+    from mcmfh.archive.manifest import read_manifest
+
+    rows = read_manifest(manifest).select(["item_id", "study_id", "group"]).to_pylist()
+    return [row["item_id"] for row in rows if patient in row.values()]
 
 
 @app.command()

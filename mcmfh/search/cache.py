@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,22 +140,27 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def sweep(cache: Path, root: str, published: Collection[int], grace_s: float = GRACE_S) -> None:
+def sweep(cache: Path, root: str, published: Callable[[int, str], bool], grace_s: float = GRACE_S) -> None:
     """Remove snapshots of the archive at `root` that no process has open, and shard files no snapshot lists.
 
-    The newest two stay, unless the store has them no more; then their report texts must leave the nodes too. A shard
-    file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
+    The newest two stay, unless the store has them no more, or without erased items; then their report texts must leave
+    the nodes too. A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
 
-    published: the numbers of the snapshots that the store has.
+    published: (number, digest) → whether the store has that snapshot.
     """
     recently = time.time() - grace_s
     for folder in cache.iterdir():
         if folder.name != "shards" and completed(folder) is None and folder.stat().st_mtime < recently:
             _remove_unused(folder)
     filled = {folder: facts for folder in cache.iterdir() if (facts := completed(folder))}
-    numbers = sorted({facts["number"] for facts in filled.values() if facts["root"] == root} & {*published})
+    current = {
+        folder: facts["number"]
+        for folder, facts in filled.items()
+        if facts["root"] == root and published(facts["number"], folder.name.partition(".")[0])
+    }
+    newest = sorted({*current.values()})[-KEPT:]
     for folder, facts in list(filled.items()):
-        if facts["root"] == root and facts["number"] not in numbers[-KEPT:] and _remove_unused(folder):
+        if facts["root"] == root and current.get(folder) not in newest and _remove_unused(folder):
             del filled[folder]
     listed = {name for facts in filled.values() for name in facts["files"]}
     for file in (cache / "shards").iterdir():

@@ -13,6 +13,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -62,7 +63,7 @@ class Snapshot:
         Before that, the cache gives up what it need not keep: this snapshot's predecessor was open when it was filled.
         """
         with contextlib.suppress(Exception):  # a store that does not answer damages nothing
-            sweep(self.cache, self.root, snapshot_numbers(self.root))
+            sweep(self.cache, self.root, partial(is_published, self.root))
         return [path.name for path, inode in self.inodes.items() if inode_of(path) != inode or not verified(path)]
 
     def row(self, item_id: str) -> int | None:
@@ -110,6 +111,27 @@ def newest_readable(root: str) -> tuple[int, SnapshotDocument]:
     return latest(root)
 
 
+def is_published(root: str, number: int, digest: str) -> bool:
+    """Whether snapshot `number` of the archive at `root` is the one with that digest; so is one that is damaged."""
+    try:
+        return read_snapshot(root, number).digest == digest
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def cache_home(cache: str | None = None) -> Path:
+    """The node's cache: `cache`, else $MCMFH_CACHE, else ~/.cache/mcmfh."""
+    return Path(cache or os.environ.get("MCMFH_CACHE") or Path.home() / ".cache" / "mcmfh")
+
+
+def sweep_cache(root: str) -> None:
+    """Remove from this node's cache what the archive at `root` has no more, unless a process has it open."""
+    if (cache_home() / "shards").is_dir():
+        sweep(cache_home(), files.absolute(root), partial(is_published, root))
+
+
 def open_snapshot(
     root: str, number: int | None = None, cache: str | None = None, part: int = 0, parts: int = 1
 ) -> Snapshot:
@@ -129,7 +151,7 @@ def open_snapshot(
     mine = [document.shards[i] for i in chosen]
     first = sum(shard.rows for shard in document.shards[: chosen.start])
     digest = document.digest
-    home = Path(cache or os.environ.get("MCMFH_CACHE") or Path.home() / ".cache" / "mcmfh")
+    home = cache_home(cache)
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
     private.make_folder(folder)
     home.chmod(private.FOLDER)  # one that an earlier version created, or the user
@@ -142,7 +164,7 @@ def open_snapshot(
             if not sound(folder, shards_folder):
                 file_names = fill(root, document, mine, first, shards_folder, folder)
                 complete(folder, root, number, file_names)
-                sweep(home, root, snapshot_numbers(root))
+                sweep(home, root, partial(is_published, root))
     inodes = inodes_of(folder, shards_folder)
     items, presentable, codes = mapped_shards(mine, shards_folder)
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)

@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from mcmfh.config import KeyConfig
+from mcmfh.config import GrantConfig, KeyConfig
 from mcmfh.serving.keys import key_digest
 from mcmfh.serving.quotas import Quotas, seconds_left
 from mcmfh.serving.rates import Buckets, Leases
 from mcmfh.serving.roles import ANYBODY, Caller, granted
+from mcmfh.serving.tokens import NotAccepted, Tokens, looks_like_token
 
+SUBJECT = "oidc:"  # before the subject of a token; no key's name holds a colon
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mcmfh"'}
 
 
@@ -39,24 +41,39 @@ class Access:
         archive: str = "",
         quotas: Quotas | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tokens: Tokens | None = None,
     ):
+        self.tokens = tokens
         self.keys, self.rates = keys, rates or Leases(Buckets().lease)
         self.archive, self.quotas, self.now = archive, quotas or Quotas(now=now), now
 
     async def admit(self, authorization: str | None) -> Caller:
         """Who sends this Authorization header; ANYBODY where no keys are configured. Raises Refused."""
+        scheme, _, credentials = (authorization or "").partition(" ")
+        if self.tokens is not None and scheme.lower() == "bearer" and looks_like_token(credentials.strip()):
+            return await self._counted(*await self._subject(self.tokens, credentials.strip()))
         key = self.identify(authorization)
-        if key is None:
-            return ANYBODY
-        if wait := await self.rates.take(key.name, key.requests_per_second):
+        return ANYBODY if key is None else await self._counted(f"key '{key.name}'", key.name, key)
+
+    async def _subject(self, tokens: Tokens, token: str) -> tuple[str, str, GrantConfig]:
+        """(the subject of a token in words, its name in log and audit, what it may do). Raises Refused."""
+        try:
+            subject, group = await tokens.identify(token)
+        except NotAccepted as error:
+            raise Refused(403 if error.known else 401, str(error), {} if error.known else CHALLENGE) from None
+        return "you", f"{SUBJECT}{subject}", group
+
+    async def _counted(self, whose: str, name: str, grant: GrantConfig) -> Caller:
+        """The caller `name`, after its request was counted. Raises Refused."""
+        if wait := await self.rates.take(name, grant.requests_per_second):
             seconds = str(max(1, math.ceil(wait)))
-            raise Refused(429, f"key '{key.name}' sent too many requests; wait {seconds} s", {"Retry-After": seconds})
-        if key.archives is not None and self.archive not in key.archives:
-            raise Refused(403, f"key '{key.name}' is not for this archive; ask for one that is", {})
-        if key.requests_per_day is not None and not self.quotas.take(key.name, key.requests_per_day):
-            detail = f"key '{key.name}' has sent its {key.requests_per_day:,} requests of this day (UTC)"
+            raise Refused(429, f"{whose} sent too many requests; wait {seconds} s", {"Retry-After": seconds})
+        if grant.archives is not None and self.archive not in grant.archives:
+            raise Refused(403, f"this archive is not among those of {whose}", {})
+        if grant.requests_per_day is not None and not self.quotas.take(name, grant.requests_per_day):
+            detail = f"{whose} sent the {grant.requests_per_day:,} requests of this day (UTC)"
             raise Refused(429, detail, {"Retry-After": str(seconds_left(self.now()))})
-        return granted(key.name, key)
+        return granted(name, grant)
 
     def identify(self, authorization: str | None) -> KeyConfig | None:
         """The key in an Authorization header; None where no keys are configured. Raises Refused (401).
@@ -87,4 +104,4 @@ def check_role(caller: Caller, path: str) -> None:
     except KeyError:
         raise Refused(404, "there is nothing at this address; see /docs", {}) from None
     if not allowed:
-        raise Refused(403, f"key '{caller.name}' has not the role for this; ask for one that has", {})
+        raise Refused(403, "your key or group has not the role for this; ask whoever gave it to you", {})

@@ -27,6 +27,7 @@ from mcmfh.serving.quotas import Quotas
 from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.roles import CALLER
+from mcmfh.serving.tokens import Tokens
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -40,19 +41,23 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     rates: how often a key may send requests; by default they are counted here.
     """
     settings = replica.config.serve
-    key_ring = KeyRing(settings, replica.access_log.write)
-    audit = Auditing(replica.config, replica.access_log.write)
+    key_ring = KeyRing(settings, replica.report)
+    audit = Auditing(replica.config, replica.report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key_ring.start()
         quotas.start()
+        if tokens:
+            tokens.start()
         audit.start()
         replica.start()
         yield
         replica.stop()
         key_ring.stop()
         quotas.stop()
+        if tokens:
+            tokens.stop()
         audit.stop()
 
     api = FastAPI(
@@ -68,8 +73,9 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     problems.install(api)
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
     root = archive_root(replica.config.store, replica.config.archive.name)
-    quotas = Quotas(root, settings.poll_seconds, replica.access_log.write)
-    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas)
+    quotas = Quotas(root, settings.poll_seconds, replica.report)
+    tokens = Tokens(settings.oidc, replica.report) if settings.oidc.issuer else None
+    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas, tokens=tokens)
     api.add_middleware(
         AccessMiddleware,
         access=access,

@@ -4,6 +4,8 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+# Events of the log that are faults of what an endpoint needs beside its archive.
+FAULTS = ("audit_failed", "quotas_failed", "keys_failed", "issuer_failed")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -41,6 +43,11 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self.faults = Counter(
+            "mcmfh_faults", "Failures of audit, quotas, key file and issuer", ("event",), registry=registry
+        )
+        for event in FAULTS:
+            self.faults.labels(event)  # an alert sees the first one only if there was a 0 before
         Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(
             replica or str(os.getpid())
         ).set(1)
@@ -52,6 +59,11 @@ class Metrics:
     def count_pass(self, modality: str, queries: int, seconds: float) -> None:
         self.encode.labels(modality).observe(seconds)
         self.batch.labels(modality).observe(queries)
+
+    def count_fault(self, event: str) -> None:
+        """Count an event of the log if it is one of FAULTS."""
+        if event in FAULTS:
+            self.faults.labels(event).inc()
 
     def set_snapshot(self, snapshot: int, items: int) -> None:
         self.snapshot.set(snapshot)

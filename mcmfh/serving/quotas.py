@@ -65,7 +65,7 @@ class Quotas:
             day, own = self.day, Counter(self.own)
         folder = files.join(self.root, USAGE)
         if own != self._written:
-            files.put(files.join(folder, day, f"{self.replica}.json"), documents.sealed(own))
+            files.replace(files.join(folder, day, f"{self.replica}.json"), documents.sealed(own))
             self._written = own
         others: Counter[str] = Counter()
         days = files.names(folder)

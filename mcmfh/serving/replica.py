@@ -160,6 +160,11 @@ class Replica:
         if self.watcher.died():
             raise RuntimeError("the snapshot watcher died")
 
+    def report(self, event: str, fields: dict[str, Any]) -> None:
+        """Log an event of keys, quotas, audit or issuer, and count it where it is a fault."""
+        self.access_log.write(event, fields)
+        self.metrics.count_fault(event)
+
     def _record_event(self, event: str, fields: dict[str, Any]) -> None:
         self.access_log.write(event, fields)
         if event == "snapshot":

@@ -78,16 +78,28 @@ def write_shard(root: str, table: pa.Table, filters: Sequence[str]) -> Shard:
         codes = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * width].reshape(-1, width)
         tensors[name] = np.where(present[:, None], codes, np.uint8(0))
         tensors[presence_column(modality)] = pack_bits(present)
-    ends = keys(table["item_id"].take([0, table.num_rows - 1]))
+    items = table.select(["item_id", "fingerprint", "study_id", *filters])
+    return write_parts(root, tensors, items, table.select(list(SHOWN)))
+
+
+def write_parts(root: str, codes: dict[str, np.ndarray], items: pa.Table, shown: pa.Table) -> Shard:
+    """Store the three files of a shard: tensors as `read_codes` returns them, and tables of the same rows in order."""
+    ends = keys(items["item_id"].take([0, items.num_rows - 1]))
     return Shard(
-        codes=_store(root, layout.SHARDS, "safetensors", save(tensors)),
-        items=_store(
-            root, layout.SHARDS, "arrow", _arrow(table.select(["item_id", "fingerprint", "study_id", *filters]))
-        ),
-        shown=write_shown(root, table.select(list(SHOWN))),
-        rows=table.num_rows,
+        codes=_store(root, layout.SHARDS, "safetensors", save(codes)),
+        items=_store(root, layout.SHARDS, "arrow", _arrow(items)),
+        shown=write_shown(root, shown),
+        rows=items.num_rows,
         keys=str(KeyRange(*map(int, ends))),
     )
+
+
+def codes_of_rows(codes: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Tensors of a shard's .safetensors file for some of its rows, bool[N]."""
+    return {
+        name: pack_bits(bits_of(tensor, 0, len(rows))[rows]) if name.endswith(".present") else tensor[rows]
+        for name, tensor in codes.items()
+    }
 
 
 def write_shown(root: str, table: pa.Table) -> str:

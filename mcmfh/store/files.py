@@ -194,7 +194,27 @@ def create(uri: str, data: bytes) -> bool:
         if absolute(uri).startswith("gs://"):
             _prove(absolute(uri))
         return create_object(fs, path, data)
-    target = Path(path)
+    with _temporary(Path(path), data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+
+
+def replace(uri: str, data: bytes) -> None:
+    """Write `data` to `uri`, whatever is there. A reader sees the whole object, as it was or as it is now."""
+    fs, path = _open(uri)
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, data)
+        return
+    with _temporary(Path(path), data) as temporary:
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    """A file with `data` on the disk, beside `target`; it is gone after the block."""
     private.make_folder(target.parent)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
@@ -202,10 +222,7 @@ def create(uri: str, data: bytes) -> bool:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, target)
-        return True
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
 """Numbered, create-only documents: how a store without locks agrees on an order of events.
 
 `000001.json`, `000002.json`, … in one folder. A document becomes visible by one create-only write. A writer that loses
-the race for a number reads the winner, builds on it and tries the next number. Nothing is ever overwritten.
+the race for a number reads the winner, builds on it and tries the next number. Nothing is overwritten, but by an
+erasure (see snapshots/erase.py).
 """
 
 from collections.abc import Callable

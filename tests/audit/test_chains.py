@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -167,7 +169,7 @@ for number in range(7):
         chain.seal()
 if when == "before sealing": die()
 if when == "before the head": heads.publish = die
-if when == "after the head": chain._rewrite = die
+if when == "after the head": chain._drop = die
 chain.seal()
 """
 
@@ -210,6 +212,49 @@ def test_a_store_that_is_away_costs_no_line(root, folder, tmp_path):
     (tmp_path / "store").unlink()
     take_up(root, SECRET, folder)
     assert len(read_audit(root, SECRET).records) == 1
+
+
+def test_a_record_costs_no_copy_of_those_that_wait(root, folder):
+    one = writer(root, folder)
+    for number in range(2000):
+        one.write(record(number % 60))
+    waiting = (folder / one.chain / "lines").stat().st_size
+    tracemalloc.start()
+    one.write(record(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < waiting / 10
+    one.stop()
+    assert len(read_audit(root, SECRET).records) == 2001
+
+
+@pytest.mark.parametrize("flush", ["_sync", "seal"])
+def test_requests_are_recorded_while_the_disk_is_flushed(flush, root, folder, monkeypatch):
+    one, flushing, go_on = writer(root, folder), threading.Event(), threading.Event()
+    one.write(record(0))
+
+    def hang(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").resolve().is_relative_to(folder):
+            flushing.set()
+            assert go_on.wait(60)
+
+    monkeypatch.setattr("mcmfh.audit.writer.os.fsync", hang)
+    thread = threading.Thread(target=getattr(one, flush))
+    thread.start()
+    assert flushing.wait(60)
+    recording = threading.Thread(target=one.write, args=(record(1),))
+    recording.start()
+    recording.join(30)
+    recorded = not recording.is_alive()
+    go_on.set()
+    thread.join()
+    recording.join()
+    assert recorded
+    monkeypatch.undo()
+    one.seal()
+    one.write(record(2))
+    one.stop()
+    assert len(read_audit(root, SECRET).records) == 3
 
 
 def test_racing_processes_make_one_list_of_heads(root, folder):

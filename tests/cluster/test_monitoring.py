@@ -137,6 +137,7 @@ def test_a_board_is_whole(name):
     assert len(set(squares)) == len(squares)
 
 
+FAULT = 'mcmfh_faults_total{event="%s"}'
 STATUS = 'mcmfh_requests_total{route="/v1/search", status="%s"}'
 BUCKET = 'mcmfh_request_seconds_bucket{route="/v1/search", le="%s"}'
 JOB = 'ray_mcmfh_%s{archive="a", stage="embed"}'
@@ -195,6 +196,10 @@ def firing(alert: str, series: dict[str, str], folder: Path, hours: int) -> bool
             {'mcmfh_cache_damage_total{instance="a"}': "0x110 1x10"},
             {'mcmfh_cache_damage_total{instance="a"}': "2x120"},
         ),
+        ("AuditFails", {FAULT % "audit_failed": "0x115 1x5"}, {FAULT % "audit_failed": "1x120"}),
+        ("QuotasNotShared", {FAULT % "quotas_failed": "0+1x120"}, {FAULT % "quotas_failed": "0x115 1x5"}),
+        ("KeysUnusable", {FAULT % "keys_failed": "0x115 1x5"}, {FAULT % "audit_failed": "0+1x120"}),
+        ("IssuerAway", {FAULT % "issuer_failed": "0x100 0+1x20"}, {FAULT % "issuer_failed": "0x110 1x10"}),
         (
             "ReplicasDisagree",
             {'mcmfh_snapshot{instance="a"}': "4x120", 'mcmfh_snapshot{instance="b"}': "3x120"},

@@ -6,6 +6,7 @@ import resource
 import shutil
 import stat
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,7 @@ from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.search import cache
 from mcmfh.search.nearest import nearest_hits
-from mcmfh.search.opening import open_snapshot
-from mcmfh.snapshots.document import snapshot_numbers
+from mcmfh.search.opening import is_published, open_snapshot
 
 NAMES = [f"i{n}" for n in range(1, 30)]
 
@@ -43,7 +43,7 @@ def test_two_and_the_open_ones_are_kept(root, tmp_path):
     del first
     publish_and_open(root, tmp_path, 5)
     assert kept(tmp_path) == {4, 5}
-    cache.sweep(tmp_path / "cache", root, snapshot_numbers(root), grace_s=-1.0)
+    cache.sweep(tmp_path / "cache", root, partial(is_published, root), grace_s=-1.0)
     files = {
         name
         for folder in (tmp_path / "cache").iterdir()
@@ -155,9 +155,9 @@ def test_what_a_killed_process_left_is_swept(root, tmp_path):
     abandoned = tmp_path / "cache" / ("0" * 64)
     shutil.copytree(folder, abandoned)
     (abandoned / "complete").unlink()
-    cache.sweep(tmp_path / "cache", root, snapshot_numbers(root))
+    cache.sweep(tmp_path / "cache", root, partial(is_published, root))
     assert abandoned.exists()  # it may be on its way
-    cache.sweep(tmp_path / "cache", root, snapshot_numbers(root), grace_s=-1.0)
+    cache.sweep(tmp_path / "cache", root, partial(is_published, root), grace_s=-1.0)
     assert not abandoned.exists()
 
 

@@ -77,7 +77,7 @@ def test_a_key_of_another_archive_opens_nothing_here():
     assert admitted(access, f"Bearer {secret}") == "ward"
     for archives in (("heads",), ()):
         elsewhere = one.model_copy(update={"archives": archives})
-        with pytest.raises(Refused, match="not for this archive") as refusal:
+        with pytest.raises(Refused, match="not among those") as refusal:
             admitted(Access(lambda elsewhere=elsewhere: [elsewhere], archive="chests"), f"Bearer {secret}")
         assert refusal.value.status == 403
 
@@ -110,6 +110,12 @@ def test_replicas_share_the_counts_of_a_day_and_a_new_one_takes_them_over(tmp_pa
     one.share()
     assert not one.take("ward", 10)
     assert not one.take("lab", 1)
+    for first, second in ((one, two), (two, one)):  # what is counted later is told, too
+        assert first.take("lab", 3)
+        for replica in (first, second):
+            replica.share()
+    assert not one.take("lab", 3)
+    assert not two.take("lab", 3)
     fresh = Quotas(root, now=day)
     fresh.share()
     assert not fresh.take("ward", 10)

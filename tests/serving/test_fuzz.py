@@ -147,7 +147,24 @@ def sendable(text: str) -> str:
 
 # Who asks → the key that is sent. The endpoint of "anybody here" is on loopback and has no keys.
 SECRET, DIGEST = new_key()
-ROLES = {"anybody here": None, "no key": None, "a wrong key": new_key()[0], "a key's digest": DIGEST, "a key": SECRET}
+SEARCHING, SEARCHING_DIGEST = new_key()
+READING, READING_DIGEST = new_key()
+ROLES = {
+    "anybody here": None,
+    "no key": None,
+    "a wrong key": new_key()[0],
+    "a key's digest": DIGEST,
+    "a key": SECRET,
+    "a key to search": SEARCHING,
+    "a key to read": READING,
+}
+KEYS = [
+    {"name": "ward", "sha256": DIGEST, "requests_per_second": 1e6},
+    {"name": "search", "sha256": SEARCHING_DIGEST, "requests_per_second": 1e6, "roles": ["search"]},
+    {"name": "read", "sha256": READING_DIGEST, "requests_per_second": 1e6, "roles": ["read"]},
+]
+# What a key of one role is refused, by the beginning of the path.
+CLOSED = {"a key to search": ("/v1/items/", "/metrics"), "a key to read": ("/v1/search", "/v1/hash", "/metrics")}
 STRANGERS = {"no key", "a wrong key", "a key's digest"}
 PUBLIC = {"/healthz", "/readyz"}
 
@@ -161,7 +178,7 @@ def role(request) -> str:
 def client(archive, role):
     """A client of a real server on a socket, with the key of `role`."""
     port = free_port()
-    keys = [] if role == "anybody here" else [{"name": "ward", "sha256": DIGEST, "requests_per_second": 1e6}]
+    keys = [] if role == "anybody here" else KEYS
     app = application(Replica(served(archive, max_body_mb=1, keys=keys), AccessLog(io.StringIO())))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run)
@@ -184,7 +201,13 @@ def send(client, request: dict, role: str, archive: str) -> None:
     if role in STRANGERS and answer.url.path not in PUBLIC:
         check_refused(answer, told)
         return
+    if answer.url.path.startswith(CLOSED.get(role, ("never",))):
+        assert answer.status_code == 403, told
+        assert "report of" not in answer.text, told
+        return
     assert answer.status_code in KNOWN | {405}, told
+    if role == "a key to search":
+        assert "report of" not in answer.text, told
     if answer.status_code not in (200, 405) and answer.headers["Content-Type"] != "application/problem+json":
         assert answer.status_code == 503, told  # /readyz
     if "json" in answer.headers["Content-Type"]:
@@ -218,7 +241,7 @@ def test_generated_and_hostile_requests(client, role, archive, requests, bodies)
             memory.append(anonymous_mib(os.getpid()))
     assert memory[-1] < memory[2] + 40, memory  # after the first quarter everything has been used once
     answer = client.post("/v1/search", json={"code": "0305", "modality": "image"})
-    assert answer.status_code == (401 if role in STRANGERS else 200)
+    assert answer.status_code == (401 if role in STRANGERS else 403 if role == "a key to read" else 200)
 
 
 VARIANTS = {

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from mcmfh.serving.metrics import Metrics
+from mcmfh.serving.metrics import FAULTS, Metrics
 
 FORK = """
 import os, sys
@@ -27,3 +27,15 @@ def test_a_forked_process_has_its_own_name():
     command = [sys.executable, "-c", FORK.format(root=root)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split()[1] == "True"
+
+
+def test_the_first_fault_of_each_kind_is_seen_as_an_increase():
+    metrics = Metrics("0")
+    for event in FAULTS:
+        assert f'mcmfh_faults_total{{event="{event}"}} 0.0' in metrics.text().decode()
+    for event in (*FAULTS, "keys", "ready"):  # the others are no faults
+        metrics.count_fault(event)
+    text = metrics.text().decode()
+    assert [line for line in text.splitlines() if line.startswith("mcmfh_faults_total")] == [
+        f'mcmfh_faults_total{{event="{event}"}} 1.0' for event in FAULTS
+    ]

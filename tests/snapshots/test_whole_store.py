@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from mcmfh.cli import app
 from mcmfh.errors import InputError
+from mcmfh.search.opening import open_snapshot
 from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
 from mcmfh.snapshots.relocate import relocate_store
 from mcmfh.snapshots.shards import read_shown_as_stored
@@ -58,7 +59,7 @@ def test_every_flipped_bit_is_found(store):
     rng, paths = random.Random(0), all_files(store)
     whole = {path: path.read_bytes() for path in paths}
     for _ in range(4):
-        damaged = set(rng.choices(paths, k=50))
+        damaged = rng.choices(paths, k=50)
         for path in damaged:
             flip(path, rng)
         found = {fault.name for fault in verify_store(str(store)).faults}
@@ -162,7 +163,9 @@ def test_a_store_is_copied_while_a_job_publishes_into_it(tmp_path):
             newest = max(snapshot_numbers(archive_root(str(target), "archive")))
             faults = [fault for fault in verify_store(str(target)).faults if not fault.name.startswith("bundles/")]
             assert not faults
-            assert len(read_snapshot(archive_root(str(target), "archive"), newest).shards) == newest
+            copied = open_snapshot(archive_root(str(target), "archive"), cache=str(tmp_path / f"cache-{number}"))
+            assert (copied.number, len(copied.document.shards)) == (newest, newest)
+            assert all(copied.row(f"i{item}") is not None for item in range(1, newest + 1))
     finally:
         done.set()
         thread.join()

@@ -22,6 +22,15 @@ def test_create_writes_once_and_whole(root):
     assert files.read(uri, 1, 3) == b"ir"
 
 
+def test_replace_writes_whatever_is_there(root):
+    uri = files.join(root, "a", "c.json")
+    for data in (b"first", b"second", b""):
+        files.replace(uri, data)
+        assert files.read(uri) == data
+    assert files.names(files.join(root, "a")) == ["c.json"]
+    assert not files.create(uri, b"third")
+
+
 def test_of_many_racing_writers_exactly_one_wins(root):
     uri = files.join(root, "race")
     with ThreadPoolExecutor(12) as pool:

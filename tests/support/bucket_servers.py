@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from support.head_node import free_port
+
 _ACCOUNT = "devstoreaccount1"
 # Azurite's own key, which is public.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -32,11 +34,11 @@ def fake_gcs() -> str | None:
 @contextmanager
 def azure_server(program: str) -> Iterator[dict[str, str]]:
     """The variables by which az:// reaches a new Azurite with the container `tests`."""
-    port = _free_port()
+    port = free_port()
     command = [program, "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--blobPort", str(port)]
     endpoint = f"http://127.0.0.1:{port}/{_ACCOUNT}"
     said = f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};BlobEndpoint={endpoint};"
-    with _running(command, port):
+    with running(command, port):
         import adlfs
 
         adlfs.AzureBlobFileSystem(connection_string=said, skip_instance_cache=True).mkdir("tests")
@@ -46,11 +48,11 @@ def azure_server(program: str) -> Iterator[dict[str, str]]:
 @contextmanager
 def google_server(program: str) -> Iterator[dict[str, str]]:
     """The variables by which gs:// reaches a new fake-gcs-server with the bucket `tests`."""
-    port = _free_port()
+    port = free_port()
     runnable = Path(program)
     runnable.chmod(runnable.stat().st_mode | 0o100)
     address = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
-    with _running([program, "-backend", "memory", "-scheme", "http", "-log-level", "error", *address], port):
+    with running([program, "-backend", "memory", "-scheme", "http", "-log-level", "error", *address], port):
         from gcsfs.core import GCSFileSystem
 
         endpoint = f"http://127.0.0.1:{port}"
@@ -58,14 +60,9 @@ def google_server(program: str) -> Iterator[dict[str, str]]:
         yield {"STORAGE_EMULATOR_HOST": endpoint}
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def running(command: list[str], port: int) -> Iterator[None]:
+    """A server for the block, which listens at 127.0.0.1:`port`."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60

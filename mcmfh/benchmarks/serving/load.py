@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,15 @@ def generate(
     connections: int,
     seconds: float,
     path: str = "/v1/search",
-    key: str | None = None,
+    key: str | list[str] | None = None,
     warm_up: float = 0.5,
 ) -> dict[str, float]:
-    """Requests a second, p50 and p99 in ms, failures (any status but 200, or none), the share of a core used here."""
-    requests = [_request(path, body, key) for body in bodies]
+    """Requests a second, p50 and p99 in ms, failures (any status but 200, or none), the share of a core used here.
+
+    key: what requests carry; of a list, one after the other.
+    """
+    keys = key if isinstance(key, list) else [key]
+    requests = [_request(path, body, one) for body, one in zip(bodies, cycle(keys))]
     poll, links = select.epoll(), {}
     sent: dict[int, float] = {}
     received: dict[int, bytes] = {}
