@@ -17,6 +17,7 @@ from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.roots import inside
 from mcmfh.errors import InputError
 from mcmfh.store import files
+from mcmfh.store.outages import is_outage, outage
 
 # (URI, first byte, end) → bytes; raises what the store raises.
 Read = Callable[[str, int, int], bytes]
@@ -61,8 +62,8 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
     except InputError:
         raise DecodeError(f"{kind} address has an unsupported scheme") from None
     except Exception as error:
-        if files.is_outage(error):
-            raise files.outage(error) from None
+        if is_outage(error):
+            raise outage(error) from None
         if not files.is_local(uri) and _is_empty(uri):
             return b""  # stores refuse a byte range of an empty object
         if (isinstance(error, OSError) and error.errno in _BAD_ADDRESS) or isinstance(error, ValueError):

@@ -21,6 +21,7 @@ from mcmfh.archive.report_formats.characters import decode
 from mcmfh.archive.report_formats.parsed import ParsedReport, Status, choose
 from mcmfh.archive.reports import parse_reports
 from mcmfh.store import files
+from mcmfh.store.outages import is_outage
 
 _PICTURES = ("png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "webp")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
@@ -87,7 +88,7 @@ def inspect(uri: str) -> list[Inspected]:
     except IsADirectoryError:
         return [Inspected(uri, kind="link", reason="link to a folder is not followed")]
     except Exception as error:  # one file never ends the job
-        if files.is_outage(error):
+        if is_outage(error):
             raise
         kind = _ending(uri) or "without ending"
         return [Inspected(uri, kind=kind, reason=f"file cannot be read ({type(error).__name__})")]

@@ -23,6 +23,7 @@ from mcmfh.archive.report_formats.parsed import Beside
 from mcmfh.archive.reports import read_report, read_report_text
 from mcmfh.errors import InputError
 from mcmfh.store import files
+from mcmfh.store.outages import is_outage, outage
 
 # Handing an item from thread to thread costs as much as reading a small file from a disk. Items on a disk are therefore
 # read in groups, two groups ahead. Items of a remote store are fetched one by one, because there the wait dominates.
@@ -132,8 +133,8 @@ def _decode(item: Mapping[str, Any], fetched: "_Fetched", limits: Limits, reader
     except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise  # a library that is not installed is no fault of the item
     except BaseException as error:  # libraries in other languages raise what is no Exception
-        if doing.startswith("report") and files.is_outage(error):  # while an attachment was fetched
-            raise files.outage(error) from None
+        if doing.startswith("report") and is_outage(error):  # while an attachment was fetched
+            raise outage(error) from None
         reason = f"{doing} ({type(error).__name__})"
     if reason is not None:
         return Loaded(image_sha256=image_sha256, report_sha256=report_sha256, reason=reason)
@@ -185,8 +186,8 @@ def _listed(folder: str, wanted: set[str]) -> dict[str, str]:
     try:
         return {uri: info["version"] for uri, info in files.walk(folder) if uri in wanted}
     except Exception as error:
-        if files.is_outage(error):
-            raise files.outage(error) from None
+        if is_outage(error):
+            raise outage(error) from None
         return {}
 
 
@@ -197,8 +198,8 @@ def _version(uri: str) -> str:
         except FileNotFoundError:
             continue
         except Exception as error:
-            if files.is_outage(error):
-                raise files.outage(error) from None
+            if is_outage(error):
+                raise outage(error) from None
             return "missing"
     return "missing"
 

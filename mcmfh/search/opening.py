@@ -28,6 +28,7 @@ from mcmfh.search.mapped import MappedRows
 from mcmfh.search.masks import RowFilter
 from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot, snapshot_numbers
 from mcmfh.store import files, private
+from mcmfh.store.outages import is_outage
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def newest_readable(root: str) -> tuple[int, SnapshotDocument]:
         try:
             return number, read_snapshot(root, number)
         except Exception as error:  # the files of a snapshot may be missing or damaged in any way
-            if files.is_outage(error):
+            if is_outage(error):
                 raise
     return latest(root)
 

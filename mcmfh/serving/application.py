@@ -28,8 +28,8 @@ from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
 from mcmfh.serving.roles import CALLER
 from mcmfh.serving.tokens import Tokens
-from mcmfh.store import files
 from mcmfh.store.layout import archive_root
+from mcmfh.store.outages import is_outage
 
 GUARDED = refusals(401, 403, 429, 503)
 QUERY = {**GUARDED, **refusals(400, 413, 422)}
@@ -134,7 +134,7 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
         try:
             picture = await replica.in_thread(retrieval.thumbnail, item_id, view)
         except Exception as error:
-            if not (isinstance(error, OSError) or files.is_outage(error)):
+            if not (isinstance(error, OSError) or is_outage(error)):
                 raise
             raise HTTPException(503, "the archive's store does not answer; try again", {"Retry-After": "5"}) from None
         if picture is None:

@@ -20,8 +20,8 @@ from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.canary import check_against
 from mcmfh.snapshots.document import snapshot_numbers
-from mcmfh.store import files
 from mcmfh.store.documents import Damaged
+from mcmfh.store.outages import is_outage
 
 LONGEST_PAUSE_S = 600.0
 
@@ -103,7 +103,7 @@ class Watcher:
                 self.swap(number)
             except Exception as error:
                 self._failed(number, error, newest)
-                if files.is_outage(error):
+                if is_outage(error):
                     return False
             else:
                 if number == newest:
@@ -121,7 +121,7 @@ class Watcher:
                 self.load(first.bundle, first.bundle_uri)
                 return first
             except Exception as error:
-                if files.is_outage(error):
+                if is_outage(error):
                     raise
                 fault = fault or error
                 self._failed(number, error, numbers[-1])

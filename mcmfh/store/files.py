@@ -5,7 +5,6 @@ either writes the whole object or reports that another writer already did. In a 
 (If-None-Match), on a local disk a hard link of a finished temporary file; readers never see half a file.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -30,18 +29,6 @@ from mcmfh.store.filesystems import SCHEMES as SCHEMES
 from mcmfh.store.filesystems import create_object, modified_of, open_scheme, version_of
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# Errors of a store that does not answer, as the system and the libraries of the stores say it.
-_OUTAGES = (
-    *(errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN),
-    *(errno.EHOSTUNREACH, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOBUFS),
-)
-_OUTAGE_CLASSES = {
-    *(("botocore", "ConnectionError"), ("botocore", "HTTPClientError"), ("botocore", "NoCredentialsError")),
-    *(("botocore", "CredentialRetrievalError"), ("aiohttp", "ClientError"), ("urllib3", "HTTPError")),
-    *(("azure", "ServiceRequestError"), ("azure", "ServiceResponseError"), ("azure", "ClientAuthenticationError")),
-    *(("google", "TransportError"), ("google", "RefreshError"), ("google", "DefaultCredentialsError")),
-}
-
 _PROVEN: set[str] = set()  # buckets that keep an object from being created twice
 _PROVING = threading.RLock()
 
@@ -82,23 +69,6 @@ def resolved(uri: str) -> str:
     if scheme == "file":
         return "file://" + os.path.realpath(path)
     return f"{scheme}://{posixpath.normpath('/' + path)[1:]}"
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether `error` says that a store or the network fails, and nothing about the object that was asked for."""
-    if isinstance(error, ConnectionError | TimeoutError | asyncio.TimeoutError):
-        return True
-    if isinstance(error, OSError) and error.errno in _OUTAGES:
-        return True
-    return any((kind.__module__.partition(".")[0], kind.__name__) in _OUTAGE_CLASSES for kind in type(error).__mro__)
-
-
-def outage(error: BaseException) -> OSError:
-    """`error`, an outage, by its kind alone: its message may quote an address, which logs would keep."""
-    said = f"the store or the network fails ({type(error).__name__})"
-    if not isinstance(error, OSError) or type(error).__module__ != "builtins":
-        return ConnectionError(said)
-    return type(error)(error.errno, said) if error.errno else type(error)(said)
 
 
 def join(root: str, *parts: str) -> str:
