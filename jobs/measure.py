@@ -2,6 +2,7 @@
 
 python jobs/measure.py small archive.manifest=… store=…
 python jobs/measure.py reliability archive.manifest=… store=… --plot reliability.svg
+python jobs/measure.py findings archive.manifest=… store=… evaluate.families=[finding,region]
 """
 
 from pathlib import Path
@@ -52,6 +53,14 @@ def reliability(overrides: list[str], plot: Path | None = None) -> None:
     found = measured.measure_reliability(table, settings, say=typer.echo)
     if plot:
         plot.write_text(measured.plot(found))
+
+
+@app.command()
+def findings(overrides: list[str]) -> None:
+    """Finding within region and its likes, of every recipe at 16, 32 and 64 bits, as a Markdown table."""
+    from mcmfh.benchmarks.accuracy.findings import measure_findings
+
+    typer.echo(measure_findings(overrides))
 
 
 if __name__ == "__main__":
