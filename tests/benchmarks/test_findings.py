@@ -52,5 +52,5 @@ def test_real_values_and_one_seed_have_one_number():
 @pytest.mark.parametrize("settings", [TrainSettings(), small("default")])
 def test_every_row_exists(settings):
     names = [row.name for row in chosen_rows(method_rows(settings), ROWS)]
-    assert sum("closed form" in name for name in names) == 2
+    assert sum("closed form" in name for name in names) == 3
     assert sum(name.startswith("MCMFH") for name in names) == 4
