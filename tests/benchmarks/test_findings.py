@@ -1,12 +1,15 @@
 """The table of findings: every method's measures by code length, families within coarser ones, chances at the end."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.planted import planted_table, small
 
-from mcmfh.benchmarks.accuracy.findings import ROWS, findings_markdown
+from mcmfh.benchmarks.accuracy.findings import BITS, ROWS, findings_markdown, with_rows
+from mcmfh.config import load_config
 from mcmfh.evaluation import evaluate
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.pipeline.comparison import chosen_rows, method_rows
@@ -54,3 +57,18 @@ def test_every_row_exists(settings):
     names = [row.name for row in chosen_rows(method_rows(settings), ROWS)]
     assert sum("closed form" in name for name in names) == 3
     assert sum(name.startswith("MCMFH") for name in names) == 4
+
+
+def test_the_rows_and_lengths_are_settings_that_a_user_may_change():
+    config = load_config(with_rows([]), read_default=False)
+    assert config.train.all_bits == BITS
+    assert (config.evaluate.compare, tuple(config.evaluate.rows)) == ("methods", ROWS)
+    fewer = load_config(with_rows(['evaluate.rows=["closed form"]', "evaluate.compare=bits"]), read_default=False)
+    assert (fewer.evaluate.compare, tuple(fewer.evaluate.rows)) == ("methods", ("closed form",))
+
+
+def test_what_the_command_imports_before_ray_is_connected_does_not_import_ray():
+    before = "mcmfh.benchmarks.accuracy.findings, mcmfh.benchmarks.accuracy.connection, jobs.measure"
+    read = f"import sys, {before}; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcmfh import ray_session
-from mcmfh.bulk.stage import stage
-from mcmfh.config import load_config
 from mcmfh.evaluation import Evaluation
 from mcmfh.evaluation.intervals import mean_and_sd
 from mcmfh.evaluation.protocols import HEADLINE_DATABASES
-from mcmfh.pipeline.archive import read_archive
-from mcmfh.pipeline.compare import compare_on_archive
 
 BITS = (16, 32, 64)
 # The recipes, the two baselines that come closest to them, and a ceiling: names of rows of evaluate.compare=methods.
@@ -33,15 +28,10 @@ UNSEEN = ("unseen",)
 Column = tuple[str, tuple[str, ...]]  # measure, databases whose mean it is
 
 
-def measure_findings(overrides: Sequence[str]) -> str:
-    """The table of `findings_markdown` and the report's address, for the archive that `overrides` name."""
-    chosen = [f"train.bits={list(BITS)}", f"evaluate.rows={json.dumps(ROWS)}", *overrides, "evaluate.compare=methods"]
-    config = load_config(chosen)
-    archive = read_archive(config.archive)
-    ray_session.connect(config.cluster)
-    with stage(config, "findings") as progress:
-        found = compare_on_archive(config, archive, progress)
-    return f"{findings_markdown(found.evaluations)}\n\nreport: {found.report}"
+def with_rows(overrides: Sequence[str]) -> list[str]:
+    """The settings of this table, which `overrides` may change but for the comparison itself."""
+    rows = json.dumps(ROWS)
+    return [f"train.bits={list(BITS)}", f"evaluate.rows={rows}", *overrides, "evaluate.compare=methods"]
 
 
 def findings_markdown(evaluations: Sequence[Evaluation]) -> str:
