@@ -5,9 +5,12 @@ python jobs/measure.py reliability archive.manifest=… store=… --plot reliabi
 python jobs/measure.py findings archive.manifest=… store=… evaluate.families=[finding,region]
 """
 
+import sys
 from pathlib import Path
 
 import typer
+
+from mcmfh.command import guarded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -54,4 +57,4 @@ def findings(overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(guarded(app))
