@@ -35,6 +35,11 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 def asserted(report: str) -> str:
     """The report without its negated parts; "" where it asserts nothing."""
+    return ". ".join(asserted_clauses(report))
+
+
+def asserted_clauses(report: str) -> list[str]:
+    """The clauses of the report without their negated parts, those that assert nothing left out."""
     kept = []
     for clause in _CLAUSE.split(report):
         # Masked at equal length, so that positions in it are positions in the clause.
@@ -45,4 +50,4 @@ def asserted(report: str) -> str:
         left = (clause[: trigger.start()] if trigger else clause).strip(" \t\r,-")
         if _WORD.search(left) and not (trigger and _EMPTY.fullmatch(left)):
             kept.append(left)
-    return ". ".join(kept)
+    return kept

@@ -20,6 +20,7 @@ from mcmfh.store import files
 MESH = "mesh2017"
 # Each family needs enough phrases that a softmax over them says something.
 LEAST_PHRASES = 2
+_REPORTS = 1024  # whose clauses are compared with all phrases at a time
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ class Concepts:
     phrases: tuple[Phrase, ...]
     vectors: np.ndarray  # float32[C, D_T]: by the report encoder
 
-    @property
-    def by_family(self) -> dict[str, np.ndarray]:
-        """float32[·, D_T]: the vectors of each family, in the order of the list."""
+    def by_families(self, scores: np.ndarray) -> list[np.ndarray]:
+        """The columns of scores float[N, C], one a phrase, of each family in the order of the list."""
         families = np.array([phrase.family for phrase in self.phrases])
-        return {name: self.vectors[families == name] for name in dict.fromkeys(families.tolist())}
+        return [scores[:, families == name] for name in dict.fromkeys(families.tolist())]
 
     @property
     def digest(self) -> str:
@@ -72,6 +72,23 @@ def read_concepts(source: str) -> tuple[Phrase, ...]:
         phrases[Phrase(family, phrase)] = None
     _check(source, tuple(phrases))
     return tuple(phrases)
+
+
+def mentions(clauses: np.ndarray, counts: Sequence[int], phrases: np.ndarray) -> np.ndarray:
+    """float32[N, C]: how clearly each report names each phrase, the greatest cosine of the phrase with a clause of it.
+
+    clauses: float[S, D_T], of one report after the other; counts: int[N], how many each has, 1 or more; phrases:
+    float[C, D_T].
+    """
+    ends = np.cumsum(counts)
+    clauses, phrases = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (clauses, phrases))
+    greatest = np.empty((len(counts), len(phrases)), np.float32)
+    for start in range(0, len(counts), _REPORTS):
+        stop = min(start + _REPORTS, len(counts))
+        first = ends[start:stop] - np.asarray(counts[start:stop])
+        cosine = clauses[first[0] : ends[stop - 1]] @ phrases.T
+        greatest[start:stop] = np.maximum.reduceat(cosine, first - first[0], axis=0)
+    return greatest
 
 
 def without_labels(phrases: Sequence[Phrase], label_names: Sequence[str]) -> tuple[Phrase, ...]:

@@ -39,6 +39,7 @@ class EmbeddingTable:
     archive: str = ""  # that names of studies and patients hold in; "" where they are qualified by it
     # What closed-form training reads beside embeddings (see pipeline/concepts.py), None where nothing asked for it.
     asserted: np.ndarray | None = None  # float32[N, D_T]: of what the reports of train items assert; others have zeros
+    mentions: np.ndarray | None = None  # float32[N, C]: of each phrase of `concepts`, see embeddings/concepts.py
     concepts: Concepts | None = None
     split_line: str = ""
     split_digest: str = ""

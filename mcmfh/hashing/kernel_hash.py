@@ -20,6 +20,7 @@ from mcmfh.archive.modality import MODALITIES
 from mcmfh.hashing.itq import rotation
 from mcmfh.hashing.model import Logits, Standardise, fit_standard
 from mcmfh.hashing.settings import ModelSettings
+from mcmfh.hashing.starts import best_start
 from mcmfh.hashing.teachers import unit
 
 Features = Callable[[np.ndarray], np.ndarray]  # float32[N, D] → float32[N, F]
@@ -85,27 +86,29 @@ def fit_kernel_hash(
     guide: np.ndarray,
     ridge: float,
     seed: int,
-    folds: np.ndarray | None = None,
+    folds: np.ndarray,
+    spread_as_held_out: bool = False,
 ) -> KernelHash:
     """Fit `model` in place on train pairs, image float32[N, D_I] and report float32[N, D_T] as the encoder gives them.
 
-    guide: float32[N, G], centred; ridge: as a share of N. The rotation is fitted to what both modalities predict for
-    the train pairs. With `folds` int[N] these are predictions of a regression without the pair's own fold: labels
-    spread wider on pairs that the regression was fitted to than on others.
+    guide: float32[N, G], centred; ridge: as a share of N; folds: int[N]. The rotation is fitted to what both modalities
+    predict for the train pairs, and chosen among several by what regressions without a pair's own fold predict for it
+    (see starts.py). With `spread_as_held_out` it is fitted to the latter too: labels spread wider on pairs that the
+    regression was fitted to than on others.
     """
     fit_standard(model.standardise, image, report)
-    predicted = []
+    predicted, held_out = [], []
     for name, x in zip(MODALITIES, (image, report)):
-        mean, weight, held_out = kernel_ridge(partial(_features, model, name), x, guide, ridge, folds)
+        mean, weight, without_fold = kernel_ridge(partial(_features, model, name), x, guide, ridge, folds)
         layer = model.student[name]
         assert isinstance(layer, nn.Linear)
+        assert without_fold is not None
         layer.weight.copy_(torch.from_numpy(weight.T.astype(np.float32)))
         layer.bias.copy_(torch.from_numpy(-(mean @ weight).astype(np.float32)))
-        if held_out is None:
-            parts = [model.predict(name, torch.from_numpy(x[rows])).numpy() for rows in _blocks(len(x))]
-            held_out = np.concatenate(parts)
-        predicted.append(unit(held_out))
-    _fit_rotation(model.heads, np.concatenate(predicted).astype(np.float64), seed)
+        held_out.append(unit(without_fold).astype(np.float64))
+        parts = [model.predict(name, torch.from_numpy(x[rows])).numpy() for rows in _blocks(len(x))]
+        predicted.append(np.concatenate(parts).astype(np.float64))
+    _fit_rotation(model.heads, np.concatenate(held_out if spread_as_held_out else predicted), held_out, seed)
     return model
 
 
@@ -149,20 +152,26 @@ def group_folds(group: np.ndarray, seed: int, least: int = 5, rows: int = 1024) 
     return folds
 
 
-def _fit_rotation(heads: nn.ModuleDict, space: np.ndarray, seed: int) -> None:
+def _fit_rotation(heads: nn.ModuleDict, space: np.ndarray, held_out: Sequence[np.ndarray], seed: int) -> None:
     """Set each K's head to the principal axes of `space` float64[·, G], turned by ITQ."""
     centre = space.mean(0)
     _, axes = np.linalg.eigh((space - centre).T @ (space - centre))
     for k, head in heads.items():
         assert isinstance(head, nn.Linear)
         principal = axes[:, ::-1][:, : int(k)]
-        turn = rotation((space - centre) @ principal, seed)
-        if len(turn) < int(k):  # a guide narrower than the code: the other bits are signs of random mixtures of it
-            more = np.random.default_rng(seed).standard_normal((len(turn), int(k) - len(turn)))
-            turn = np.concatenate([turn, more], 1)
-        weight = principal @ turn
+        weight = best_start(partial(_turned, (space - centre) @ principal, principal, int(k)), held_out, centre, seed)
         head.weight.copy_(torch.from_numpy(weight.T.astype(np.float32)))
         head.bias.copy_(torch.from_numpy(-(centre @ weight).astype(np.float32)))
+
+
+def _turned(rows: np.ndarray, principal: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """float64[G, K]: the axes [G, ≤ K] turned by the ITQ rotation of the rows [·, ≤ K] that lie on them."""
+    turn = rotation(rows, seed)
+    if len(turn) < k:  # a guide narrower than the code: the other bits are signs of random mixtures of it
+        more = np.random.default_rng(seed).standard_normal((len(turn), k - len(turn)))
+        turn = np.concatenate([turn, more], 1)
+    turned: np.ndarray = principal @ turn
+    return turned
 
 
 def _features(model: KernelHash, modality: str, x: np.ndarray) -> np.ndarray:

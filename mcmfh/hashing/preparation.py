@@ -34,7 +34,7 @@ class Prepared:
     validation: EmbeddingTable
     teacher: str
     temperature: float
-    agreement: dict[str, float]  # of each candidate teacher; {} where none was chosen
+    agreement: dict[str, float]  # of each candidate teacher, or what images show of each part; {} without a choice
     seen: Seen  # whom the training sees: its train and validation items
     split: str  # the split in one line, "" where the table is on none
     split_digest: str
@@ -112,10 +112,10 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         weights = label_weights(labels, table.label_names, dict(settings.family_weights))
         guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
         teacher, temperature = "labels", settings.temperature or TEMPERATURE
-    read = _concept_inputs(table.select(train)) if settings.reads_concepts else []
+    read = _concept_inputs(table.select(train), settings) if settings.reads_concepts else []
     if settings.method == "closed_form":
         closed_form = closed_form_guide(table, train, settings)
-        guide, teacher = closed_form.rows, closed_form.name
+        guide, teacher, agreement = closed_form.rows, closed_form.name, closed_form.shown
         settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
@@ -156,7 +156,7 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     table = _labelled_as_chosen(table.select(table.paired), settings)
     train, validation = (table.of_split(split) for split in ("train", "validation"))
     content = "image", "report", "group"
-    read = _concept_inputs(train) if settings.reads_concepts else []
+    read = _concept_inputs(train, settings) if settings.reads_concepts else []
     return files.digest(
         [
             *read,
@@ -166,12 +166,15 @@ def training_digest(table: EmbeddingTable, settings: TrainSettings) -> str:
     )
 
 
-def _concept_inputs(train: EmbeddingTable) -> list[str]:
-    """Digests of the concepts, and of what the reports of train pairs assert."""
-    return [
+def _concept_inputs(train: EmbeddingTable, settings: TrainSettings) -> list[str]:
+    """Digests of the concepts, and of what the reports of train pairs assert and mention."""
+    read = [
         "" if train.asserted is None else train.digest("asserted"),
         "" if train.concepts is None else train.concepts.digest,
     ]
+    if settings.method == "closed_form" and settings.reading == "clauses":
+        read.append("" if train.mentions is None else train.digest("mentions"))
+    return read
 
 
 def _labelled_as_chosen(table: EmbeddingTable, settings: TrainSettings) -> EmbeddingTable:

@@ -12,6 +12,8 @@ from mcmfh.embeddings.concepts import MESH
 from mcmfh.learning.run_settings import RunSettings
 
 Bits = int | tuple[int, ...]
+Reading = Literal["clauses", "reports"]
+Mix = tuple[float, float, float]
 MAX_SCALE = 40.0  # of the contrast
 
 # The hash head of UCMFH, which the paper's method descends from: D → 4096 → ReLU → dropout .3 → K.
@@ -104,7 +106,8 @@ class TrainSettings(RunSettings, ModelSettings):
     quantisation: float = Field(0.0, ge=0)
     ridge: float = Field(1e-4, gt=0)  # closed_form: as a share of the train pairs
     concepts: str | None = MESH  # closed_form, teacher concepts: a list (embeddings/concepts.py); null: none
-    mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # shares of concepts, fine and coarse in the guide
+    reading: Reading = "clauses"  # closed_form: what phrases are compared with, each clause or the whole report
+    mix: Mix | Literal["auto"] = "auto"  # shares of concepts, fine and coarse in the guide; auto: see hashing/mixes.py
     family_weights: tuple[tuple[str, float], ...] = ()  # with labels, graded: {finding: 2}; of other families 1
     balance: float = Field(0.1, ge=0)
     decorrelation: float = Field(0.01, ge=0)
@@ -143,7 +146,8 @@ class TrainSettings(RunSettings, ModelSettings):
                 raise ValueError(f"{part} needs fusion: true")
         if 1 < self.experts < self.top_k:
             raise ValueError(f"top_k {self.top_k} is more than experts {self.experts}")
-        if min(self.mix) < 0 or sum(self.mix) <= 0 or (self.concepts is None and not any(self.mix[1:])):
+        mix = (1.0, 1.0, 1.0) if self.mix == "auto" else self.mix
+        if min(mix) < 0 or sum(mix) <= 0 or (self.concepts is None and not any(mix[1:])):
             raise ValueError(f"mix {self.mix} leaves nothing to learn from; give three shares, not all of them 0")
         if self.gating_loss and self.experts == 1:
             raise ValueError("gating_loss needs experts: 2 or more")

@@ -13,6 +13,6 @@ def solve(prepared: Prepared) -> Model:
         return fit_itq(prepared.image, prepared.report, settings.all_bits, settings.seed)
     model = prepared.shape.build()
     assert isinstance(model, KernelHash)
-    folds = group_folds(prepared.group, settings.seed) if settings.supervised else None
+    folds = group_folds(prepared.group, settings.seed)
     pairs = prepared.image, prepared.report, prepared.guide
-    return fit_kernel_hash(model, *pairs, settings.ridge, settings.seed, folds)
+    return fit_kernel_hash(model, *pairs, settings.ridge, settings.seed, folds, settings.supervised)

@@ -8,8 +8,8 @@ import numpy as np
 from mcmfh.archive.loading import load_items
 from mcmfh.bulk.texts import encode_texts
 from mcmfh.config import Config
-from mcmfh.embeddings.assertions import asserted
-from mcmfh.embeddings.concepts import Concepts, read_concepts
+from mcmfh.embeddings.assertions import asserted_clauses
+from mcmfh.embeddings.concepts import Concepts, mentions, read_concepts
 from mcmfh.embeddings.table import EmbeddingTable
 from mcmfh.encoders import EncoderSpec
 from mcmfh.errors import InputError
@@ -37,10 +37,14 @@ def with_concepts(
     gpus = config.encoder.gpus(spec.device)
     vectors = encode([phrase.text for phrase in phrases], spec, config.store, gpus)
     train = np.flatnonzero((table.split == "train") & table.paired)
-    texts = [asserted(report) or NOTHING for report in _reports(config, divided, table.item_id[train].tolist())]
+    reports = _reports(config, divided, table.item_id[train].tolist())
+    clauses = [asserted_clauses(report) or [NOTHING] for report in reports]
     read = np.zeros((len(table), spec.report_width), np.float32)
-    read[train] = encode(texts, spec, config.store, gpus)
-    return replace(table, asserted=read, concepts=Concepts(phrases, vectors))
+    read[train] = encode([". ".join(each) for each in clauses], spec, config.store, gpus)
+    encoded = encode([clause for each in clauses for clause in each], spec, config.store, gpus)
+    mentioned = np.zeros((len(table), len(phrases)), np.float32)
+    mentioned[train] = mentions(encoded, [len(each) for each in clauses], vectors)
+    return replace(table, asserted=read, mentions=mentioned, concepts=Concepts(phrases, vectors))
 
 
 def _reports(config: Config, divided: Divided, item_ids: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from importlib.resources import files as package_files
 import numpy as np
 import pytest
 
-from mcmfh.embeddings.concepts import MESH, Concepts, Phrase, read_concepts, without_labels
+from mcmfh.embeddings.concepts import MESH, Concepts, Phrase, mentions, read_concepts, without_labels
 from mcmfh.errors import InputError
 
 
@@ -30,8 +30,22 @@ def test_a_list_of_ones_own(tmp_path):
         ("finding", "cyst"),
     ]
     concepts = Concepts(phrases, np.arange(8, dtype=np.float32).reshape(4, 2))
-    assert list(concepts.by_family) == ["organ", "finding"]
-    assert concepts.by_family["finding"].tolist() == [[4, 5], [6, 7]]
+    assert [each.tolist() for each in concepts.by_families(np.array([[1, 2, 3, 4]]))] == [[[1, 2]], [[3, 4]]]
+
+
+@pytest.mark.parametrize("reports", [1, 3, 2500])
+def test_a_report_mentions_a_phrase_as_clearly_as_its_clearest_clause(reports):
+    rng = np.random.default_rng(reports)
+    counts = rng.integers(1, 5, reports).tolist()
+    clauses, phrases = rng.standard_normal((sum(counts), 6)), rng.standard_normal((7, 6))
+    found = mentions(clauses, counts, phrases)
+    assert found.dtype == np.float32
+    start = 0
+    for row, count in zip(found, counts):
+        own = clauses[start : start + count]
+        best = [max(c @ p / np.linalg.norm(c) / np.linalg.norm(p) for c in own) for p in phrases]
+        np.testing.assert_allclose(row, best, atol=1e-6)
+        start += count
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def with_concepts(table, seed=0):
     rng = np.random.default_rng(seed)
     phrases = tuple(Phrase(family, f"{family} {i}") for family in ("organ", "finding") for i in range(5))
     vectors = rng.standard_normal((10, table.report.shape[1])).astype(np.float32)
-    return replace(table, asserted=table.report, concepts=Concepts(phrases, vectors))
+    mentions = unit(table.report) @ unit(vectors).T
+    return replace(table, asserted=table.report, mentions=mentions, concepts=Concepts(phrases, vectors))
 
 
 def features(x):
@@ -75,7 +76,8 @@ def test_a_group_stands_in_one_fold():
 def test_a_mix_has_the_weighted_mean_of_the_cosines_of_its_parts():
     table = with_concepts(planted_table())
     image, report = ((x - x.mean(0)) / x.std(0) for x in (table.image, table.report))
-    parts = guide_parts(image, report, table.concepts, table.asserted, group_folds(table.group, 0))
+    scores = table.concepts.by_families(table.mentions / 0.07)
+    parts = guide_parts(image, report, scores, group_folds(table.group, 0))
     assert len(parts.families) == 2
     for part in (*parts.families, parts.fine, parts.coarse):
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
@@ -92,9 +94,9 @@ def test_a_mix_has_the_weighted_mean_of_the_cosines_of_its_parts():
 def test_a_profile_is_a_distribution_over_the_phrases():
     rng = np.random.default_rng(3)
     reports, phrases = rng.standard_normal((4, 16)), rng.standard_normal((9, 16))
-    profile = concept_profile(reports, phrases)
-    np.testing.assert_allclose((profile**2).sum(1), 1)
     cosine = unit(reports) @ unit(phrases).T
+    profile = concept_profile(cosine / 0.05)
+    np.testing.assert_allclose((profile**2).sum(1), 1)
     assert (profile.argmax(1) == cosine.argmax(1)).all()
     np.testing.assert_allclose(profile[0, 1] ** 2 / profile[0, 2] ** 2, np.exp((cosine[0, 1] - cosine[0, 2]) / 0.05))
 
@@ -133,6 +135,7 @@ def test_what_the_guide_reads_names_the_training():
     settings = small("closed form", concepts="mesh2017")
     others = (
         replace(table, asserted=table.asserted + 1),
+        replace(table, mentions=table.mentions / 2),
         replace(table, concepts=replace(table.concepts, vectors=table.concepts.vectors + 1)),
     )
     for other in others:
@@ -142,8 +145,20 @@ def test_what_the_guide_reads_names_the_training():
 
 
 def test_concepts_that_were_not_encoded_are_missed():
-    with pytest.raises(InputError, match="concepts"):
-        prepare(planted_table(), small("closed form", concepts="mesh2017"))
+    whole_alone = replace(with_concepts(planted_table()), mentions=None)
+    settings = small("closed form", concepts="mesh2017")
+    for table in (planted_table(), whole_alone):
+        with pytest.raises(InputError, match="concepts"):
+            prepare(table, settings)
+    assert len(prepare(whole_alone, small("closed form", concepts="mesh2017", reading="reports")).guide)
+
+
+def test_a_constant_of_a_phrase_in_all_reports_teaches_nothing():
+    table = with_concepts(planted_table())
+    settings = small("closed form", concepts="mesh2017", mix=(1, 0, 0))
+    shifted = replace(table, mentions=table.mentions + np.linspace(-1, 1, table.mentions.shape[1], dtype=np.float32))
+    guides = [prepare(each, settings).guide for each in (table, shifted)]
+    np.testing.assert_allclose(guides[0] @ guides[0].T, guides[1] @ guides[1].T, atol=1e-4)
 
 
 def test_family_weights_are_read_as_a_mapping_and_settings_stay_hashable():
@@ -162,7 +177,8 @@ def test_the_teacher_of_concepts_is_the_mix_in_unit_rows():
     pairs = table.of_split("train")
     image, report = ((x - x.mean(0)) / (x.std(0) + 1e-6) for x in (pairs.image, pairs.report))
     folds = group_folds(pairs.group, settings.seed)
-    parts = guide_parts(image, report, pairs.concepts, pairs.asserted, folds)
+    scores = pairs.concepts.by_families(unit(pairs.asserted) @ unit(pairs.concepts.vectors).T / 0.05)
+    parts = guide_parts(image, report, scores, folds)
     cosine = 0.2 * sum(part @ part.T for part in parts.families) + 0.6 * parts.coarse @ parts.coarse.T
     np.testing.assert_allclose(prepared.guide @ prepared.guide.T, cosine, atol=0.02)
     assert prepare(replace(table, asserted=table.asserted + 1), settings).fingerprint != prepared.fingerprint

@@ -43,12 +43,14 @@ def test_train_reports_are_encoded_without_what_they_negate(archive):
     config, divided, table = archive
     encoder = Encoder()
     found = with_concepts(config, divided, ENCODER, table, encoder)
-    phrases, reports = encoder.asked
+    phrases, reports, clauses = encoder.asked
     assert phrases == ["lung", "liver", "mass", "cyst"]
     assert found.concepts.phrases == read_concepts(config.train.concepts)
     train = np.flatnonzero(table.split == "train")
     assert reports == [f"text of case {i}. Cyst {i}" for i in (int(n.rpartition("-")[2]) for n in table.item_id[train])]
     assert (found.asserted.any(1) == (table.split == "train")).all()
+    assert clauses == [clause for report in reports for clause in report.split(". ")]
+    assert (found.mentions.any(1) == (table.split == "train")).all()
     np.testing.assert_array_equal(found.image, table.image)
 
 

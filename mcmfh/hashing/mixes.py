@@ -1,0 +1,27 @@
+"""How much each part of a guide counts, chosen without labels by what the images of other pairs show of it.
+
+What a report says can be learnt across modalities as far as its image shows it. Where images show fine detail, fine
+directions count most. Where they show the named concepts alone, concepts do. Where they show neither well, the coarse
+directions join the concepts, since these are chosen to be what both sides share.
+"""
+
+from mcmfh.hashing.guides import Parts
+
+Shares = tuple[float, float, float]  # of concepts, fine and coarse
+
+DETAILED: Shares = (0.3, 0.5, 0.2)
+NAMED: Shares = (1.0, 0.0, 0.0)
+VAGUE: Shares = (0.7, 0.0, 0.3)
+UNNAMED: Shares = (0.0, 0.5, 0.5)  # there are no concepts
+# Correlations, see Parts.shown; each stands midway between archives on whose two sides another mix was better.
+FINE_SHOWN = 0.3
+CONCEPTS_SHOWN = 0.22
+
+
+def chosen_mix(parts: Parts) -> Shares:
+    """The shares for these parts."""
+    if not parts.families:
+        return UNNAMED
+    if parts.shown["fine"] >= FINE_SHOWN:
+        return DETAILED
+    return NAMED if parts.shown["concepts"] >= CONCEPTS_SHOWN else VAGUE
