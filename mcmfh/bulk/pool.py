@@ -73,3 +73,8 @@ def encoder_pool(config: Config, spec: EncoderSpec, units: int, resources: Mappi
         loader=loading,
         loaders=None if gpus else max(2 * min(fixed or fitting, units), LEAST_LOADERS),
     )
+
+
+def waits_for_a_node(config: Config) -> bool:
+    """Whether the pool has an encoder that waits for a node to join: no size and no limit is set."""
+    return not (config.embed.workers or config.cluster.max_cpus or config.cluster.max_gpus)

@@ -5,7 +5,9 @@ Ray puts ray_ before each name: ray_mcmfh_rows_done and so on, with the labels a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from mcmfh.bulk.pool import waits_for_a_node
 from mcmfh.bulk.waiting import waiting
 from mcmfh.config import Config
 from mcmfh.console import Advance, stage_bar
@@ -23,7 +25,8 @@ OF_STAGE = {"embed": ROWS, "hash": ROWS, "train": STEPS, "pretrain": STEPS}
 @contextmanager
 def stage(config: Config, name: str) -> Iterator[Advance]:
     """Follow the stage `name` of a connected job during the block; yields an Advance for its rows or steps."""
-    with stage_bar(name, waiting=waiting, observe=metrics(config.archive.name, name)) as progress:
+    spare = int(name == "embed" and waits_for_a_node(config))
+    with stage_bar(name, waiting=partial(waiting, spare=spare), observe=metrics(config.archive.name, name)) as progress:
         yield progress
 
 

@@ -10,10 +10,11 @@ Resources = Mapping[str, float]
 SHOWN = ("CPU", "GPU", "memory")
 
 
-def waiting(stalled: bool) -> str | None:
+def waiting(stalled: bool, spare: int = 0) -> str | None:
     """A sentence on what fits on no node of the connected cluster; None where all fits.
 
-    stalled: the job has made no progress lately, so that what waits for room on a busy node counts too.
+    stalled: the job has made no progress lately, so that what waits for room on a busy node counts too, if it is more
+    than `spare` requests, which the job needs only once a node joins.
     """
     from ray._private.worker import global_worker
     from ray.autoscaler.v2.sdk import get_cluster_resource_state
@@ -27,17 +28,22 @@ def waiting(stalled: bool) -> str | None:
     requests = [(dict(each.request.resources_bundle), each.count) for each in state.pending_resource_requests]
     for gang in state.pending_gang_resource_requests:
         requests += [(dict(request.resources_bundle), 1) for request in gang.requests]
-    return unmet(requests, [(dict(node.total_resources), dict(node.available_resources)) for node in nodes], stalled)
+    return unmet(
+        requests, [(dict(node.total_resources), dict(node.available_resources)) for node in nodes], stalled, spare
+    )
 
 
 def unmet(
-    requests: Iterable[tuple[Resources, int]], nodes: list[tuple[Resources, Resources]], stalled: bool
+    requests: Iterable[tuple[Resources, int]], nodes: list[tuple[Resources, Resources]], stalled: bool, spare: int = 0
 ) -> str | None:
     """The same of (what is asked for, how often), and of nodes (what each has, what is free of it)."""
     counts: Counter[str] = Counter()
+    queued: Counter[str] = Counter()  # on nodes that are busy
     for asked, count in requests:
-        if stalled or not any(all(has.get(name, 0) >= much for name, much in asked.items()) for has, _ in nodes):
-            counts[_words(asked)] += count
+        fits = any(all(has.get(name, 0) >= much for name, much in asked.items()) for has, _ in nodes)
+        (queued if fits else counts)[_words(asked)] += count
+    if stalled and queued.total() > spare:
+        counts += queued
     if not counts:
         return None
     wanted = ", ".join(f"{count} × ({words})" for words, count in counts.items())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcmfh.bulk.pool import Pool, encoder_pool
+from mcmfh.bulk.pool import Pool, encoder_pool, waits_for_a_node
 from mcmfh.config import load_config
 from mcmfh.encoders import EncoderSpec, ImagePreprocessing
 
@@ -67,3 +67,8 @@ def test_memory_is_asked_for_where_it_is_configured():
     assert pool("encoder.memory_mb=2000", CPU=1).encoder["memory"] == 2000 * 2**20
     assert "memory" not in pool("encoder.memory_mb=2000", CPU=1).loader
     assert pool("cluster.task_memory_mb=100", CPU=1).loader["memory"] == 100 * 2**20
+
+
+@pytest.mark.parametrize("limit", [(), ("embed.workers=2",), ("cluster.max_cpus=32",), ("cluster.max_gpus=4",)])
+def test_only_a_pool_without_limit_has_an_encoder_that_waits_for_a_node(limit):
+    assert waits_for_a_node(load_config(limit, read_default=False)) == (not limit)

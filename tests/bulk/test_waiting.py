@@ -29,6 +29,12 @@ def test_a_queue_on_busy_nodes_is_named_only_when_nothing_moves():
     assert unmet([], [FULL], stalled=True) is None
 
 
+def test_a_request_to_spare_is_no_wait_on_a_busy_node():
+    assert unmet([({"CPU": 1}, 1)], [FULL], stalled=True, spare=1) is None
+    assert "asked for 2 × (1 CPU)" in str(unmet([({"CPU": 1}, 2)], [FULL], stalled=True, spare=1))
+    assert "2 × (1 CPU, 1 GPU)" in str(unmet([({"CPU": 1, "GPU": 1}, 2)], [FULL], stalled=False, spare=2))
+
+
 @pytest.mark.cluster
 def test_a_cluster_without_workers_is_named_and_its_first_worker_ends_the_wait(tmp_path):
     manifest = chaos_jobs.write_archive(f"file://{tmp_path}/archive", 20)
