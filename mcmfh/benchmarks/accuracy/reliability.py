@@ -3,6 +3,7 @@
 python jobs/measure.py reliability archive.manifest=… store=… train.bits=[16,64]          embed the archive first
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +132,12 @@ def line(found: Reliability) -> str:
 
 
 def plot(found: Sequence[Reliability]) -> str:
-    """An SVG: observed over stated precision, a point a distance, in both directions; points of few pairs are small."""
+    """An SVG: observed over stated precision, a point a distance, in both directions; points of few pairs are small.
+
+    The mark tells the code length, the colour the share of labelled items.
+    """
+    marks = dict(zip(dict.fromkeys(each.bits for each in found), itertools.cycle("os^Dv")))
+    colours = {share: f"C{n}" for n, share in enumerate(dict.fromkeys(each.share for each in found))}
     names = [f"{a}-{b}" for a, b in DIRECTIONS]
     figure, axes = side_by_side(names)
     for name, area in zip(names, axes):
@@ -140,6 +146,7 @@ def plot(found: Sequence[Reliability]) -> str:
             counted = each.pairs[name] > 0
             sizes: Any = 2 + 4 * np.log10(each.pairs[name][counted])
             text = f"{each.bits} bits, {each.share:.0%} labelled"
-            area.scatter(each.stated[name][counted], each.observed[name][counted], s=sizes, label=text)
+            look: dict[str, Any] = {"s": sizes, "marker": marks[each.bits], "color": colours[each.share]}
+            area.scatter(each.stated[name][counted], each.observed[name][counted], label=text, alpha=0.6, **look)
         area.set(title=name, xlabel="stated precision", ylabel="observed")
     return as_svg(figure, axes[0])
