@@ -21,7 +21,7 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
-from mcmfh.search.cache import complete, in_use, inode_of, inodes_of, locked, sound, sweep, verified
+from mcmfh.search.cache import complete, in_use, inode_of, inodes_of, locked, make_folder, sound, sweep, verified
 from mcmfh.search.filling import fill, mapped_shards
 from mcmfh.search.item_rows import ItemRows
 from mcmfh.search.mapped import MappedRows
@@ -153,7 +153,7 @@ def open_snapshot(
     digest = document.digest
     home = cache_home(cache)
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
-    private.make_folder(folder)
+    make_folder(folder)
     home.chmod(private.FOLDER)  # one that an earlier version created, or the user
     shards_folder = home / "shards"
     with locked(folder):
