@@ -21,12 +21,20 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
+from mcmfh.hashing.bundle import device_of_codes
 from mcmfh.search.cache import complete, in_use, inode_of, inodes_of, locked, make_folder, sound, sweep, verified
 from mcmfh.search.filling import fill, mapped_shards
 from mcmfh.search.item_rows import ItemRows
 from mcmfh.search.mapped import MappedRows
 from mcmfh.search.masks import RowFilter
-from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot, snapshot_numbers
+from mcmfh.snapshots.document import (
+    SnapshotDocument,
+    UnknownFormat,
+    bundle_address,
+    newest_snapshot,
+    read_snapshot,
+    snapshot_numbers,
+)
 from mcmfh.store import files, private
 
 
@@ -87,6 +95,8 @@ def latest(root: str) -> tuple[int, SnapshotDocument]:
     """(number, document) of the newest snapshot of the archive at `root`. Raises InputError where there is none."""
     try:
         head = newest_snapshot(root)
+    except UnknownFormat:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the newest snapshot of archive '{root}' is damaged; restore it, or publish again with `mcmfh snapshots "
@@ -98,13 +108,15 @@ def latest(root: str) -> tuple[int, SnapshotDocument]:
 
 
 def newest_readable(root: str) -> tuple[int, SnapshotDocument]:
-    """(number, document) of the newest snapshot whose document can be read.
+    """(number, document) of the newest snapshot whose document, and whose bundle's, can be read.
 
-    Raises InputError where there is none, and for the newest document if no other can be read.
+    Where there is none, as `latest`.
     """
     for number in reversed(snapshot_numbers(root)):
         try:
-            return number, read_snapshot(root, number)
+            document = read_snapshot(root, number)
+            device_of_codes(bundle_address(root, document))
+            return number, document
         except Exception as error:  # the files of a snapshot may be missing or damaged in any way
             if files.is_outage(error):
                 raise
