@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,13 +165,21 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def sweep(cache: Path, root: str, published: Callable[[int, str], bool], grace_s: float = GRACE_S) -> None:
+def sweep(
+    cache: Path,
+    root: str,
+    published: Callable[[int, str], bool],
+    grace_s: float = GRACE_S,
+    needed: Callable[[], Collection[str] | None] = lambda: None,
+) -> None:
     """Remove snapshots of the archive at `root` that no process has open, and shard files no snapshot lists.
 
     The newest two stay, unless the store has them no more, or without erased items; then their report texts must leave
-    the nodes too. A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
+    the nodes too. A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds,
+    unless it belongs to a snapshot that the store has no more.
 
-    published: (number, digest) → whether the store has that snapshot.
+    published: (number, digest) → whether the store has that snapshot. needed: the digests of all shard files that the
+    store's snapshots name; None keeps the young files.
     """
     recently = time.time() - grace_s
     # Others may keep files of their own beside the snapshots, as a disk its lost+found.
@@ -186,13 +194,26 @@ def sweep(cache: Path, root: str, published: Callable[[int, str], bool], grace_s
         if facts["root"] == root and published(facts["number"], folder.name.partition(".")[0])
     }
     newest = sorted({*current.values()})[-KEPT:]
+    gone: set[str] = set()
     for folder, facts in list(filled.items()):
         if facts["root"] == root and current.get(folder) not in newest and _remove_unused(folder):
             del filled[folder]
+            gone.update(() if folder in current else facts["files"])
     listed = {name for facts in filled.values() for name in facts["files"]}
+    gone = _unneeded(gone - listed, needed)
     for file in (cache / "shards").iterdir():
-        if file.name not in listed and file.is_file() and file.stat().st_mtime < recently:
+        unlisted = file.name not in listed and file.is_file()
+        if unlisted and (file.name in gone or file.stat().st_mtime < recently):
             file.unlink(missing_ok=True)
+
+
+def _unneeded(names: set[str], needed: Callable[[], Collection[str] | None]) -> set[str]:
+    """Those of the cached files `names` that no snapshot of the store names.
+
+    A folder that is being filled may need the others.
+    """
+    kept = needed() if names else None
+    return set() if kept is None else {name for name in names if name.partition(".")[0] not in kept}
 
 
 def _remove_unused(folder: Path) -> bool:

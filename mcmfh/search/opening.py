@@ -71,7 +71,7 @@ class Snapshot:
         Before that, the cache gives up what it need not keep: this snapshot's predecessor was open when it was filled.
         """
         with contextlib.suppress(Exception):  # a store that does not answer damages nothing
-            sweep(self.cache, self.root, partial(is_published, self.root))
+            _sweep(self.cache, self.root)
         return [path.name for path, inode in self.inodes.items() if inode_of(path) != inode or not verified(path)]
 
     def row(self, item_id: str) -> int | None:
@@ -141,7 +141,20 @@ def cache_home(cache: str | None = None) -> Path:
 def sweep_cache(root: str) -> None:
     """Remove from this node's cache what the archive at `root` has no more, unless a process has it open."""
     if (cache_home() / "shards").is_dir():
-        sweep(cache_home(), files.absolute(root), partial(is_published, root))
+        _sweep(cache_home(), files.absolute(root))
+
+
+def _sweep(cache: Path, root: str) -> None:
+    sweep(cache, root, partial(is_published, root), needed=partial(_named_digests, root))
+
+
+def _named_digests(root: str) -> set[str] | None:
+    """Of all files that the snapshots of the archive at `root` name; None where one of them cannot be read."""
+    try:
+        documents = [read_snapshot(root, number) for number in snapshot_numbers(root)]
+    except Exception:  # it may name any
+        return None
+    return {name.partition(".")[0] for document in documents for name in document.files()}
 
 
 def open_snapshot(
@@ -176,7 +189,7 @@ def open_snapshot(
             if not sound(folder, shards_folder):
                 file_names = fill(root, document, mine, first, shards_folder, folder)
                 complete(folder, root, number, file_names)
-                sweep(home, root, partial(is_published, root))
+                _sweep(home, root)
     inodes = inodes_of(folder, shards_folder)
     items, presentable, codes = mapped_shards(mine, shards_folder)
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)

@@ -235,3 +235,21 @@ def test_a_sweep_leaves_alone_what_is_not_the_cache_s(root, tmp_path):
     assert {"notes.txt", "lost+found", "models"} < set(os.listdir(home))
     assert answers(open_snapshot(root, cache=str(home))) == expected
     assert cache.damaged_files(home) == ["shards/folder"]
+
+
+def test_files_of_a_snapshot_that_is_gone_go_at_once_but_those_that_others_name(root, tmp_path):
+    """A folder that is being filled needs what the store's snapshots name, and that is on no list yet."""
+    publish_and_open(root, tmp_path, 1)
+    document = publish_and_open(root, tmp_path, 2).document
+    home, kept = tmp_path / "cache", document.shards[0].codes
+    cache.sweep(home, root, lambda number, digest: False, needed=lambda: None)
+    names = set(os.listdir(home / "shards"))
+    assert f"{kept}.safetensors" in names, "without a list of what is needed, what is young stays"
+    for turn in (3, 4):
+        publish_and_open(root, tmp_path, turn)
+    cache.sweep(home, root, lambda number, digest: False, needed=lambda: {kept})
+    assert {name.partition(".")[0] for name in os.listdir(home / "shards")} & names_of(document) == {kept}
+
+
+def names_of(document) -> set[str]:
+    return {name.partition(".")[0] for name in document.files()}
