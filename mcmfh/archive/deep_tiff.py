@@ -50,9 +50,11 @@ def decode_deep_tiff(data: bytes, limits: Limits, budget: MemoryBudget) -> np.nd
         raise DecodeError("image has more pixels than the limit")
     if _has_page(file, limits.max_frames):
         raise DecodeError("image has more frames than the limit")
-    size = page.imagewidth * page.imagelength * page.samplesperpixel
+    samples = page.imagewidth * page.imagelength * page.samplesperpixel
+    estimate = samples * (2 * page.dtype.itemsize + 10)
+    limits.check_memory(estimate)
     try:
-        with budget.reserve(size * (2 * page.dtype.itemsize + 10)):
+        with budget.reserve(estimate):
             return _picture(page)
     except DecodeError:
         raise

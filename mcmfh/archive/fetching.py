@@ -14,7 +14,7 @@ from mcmfh.archive import members
 from mcmfh.archive.addresses import member_of, spellings
 from mcmfh.archive.limits import DecodeError, Limits
 from mcmfh.archive.report_formats.parsed import Beside
-from mcmfh.archive.roots import inside
+from mcmfh.archive.roots import inside, inside_as_written
 from mcmfh.errors import InputError
 from mcmfh.store import files
 from mcmfh.store.outages import is_outage, outage
@@ -47,7 +47,7 @@ def fetch(uri: str, kind: str, limits: Limits, read: Read = read_address) -> byt
             raise DecodeError(f"{kind} address is not valid")
         for spelling in spellings(uri):
             try:
-                if not inside(spelling, limits.roots):
+                if not (inside(spelling, limits.roots) and inside_as_written(spelling, limits.roots)):
                     raise DecodeError(f"{kind} address is outside archive.roots")
                 return read(spelling, 0, limits.max_bytes + 1)
             except FileNotFoundError:

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from mcmfh.archive.codestream import webp_canvas
 from mcmfh.archive.deep_tiff import decode_deep_tiff
 from mcmfh.archive.dicom_signature import looks_like_dicom
-from mcmfh.archive.limits import DecodeError, Limits
+from mcmfh.archive.limits import MOST_BYTES_A_PIXEL, DecodeError, Limits
 from mcmfh.archive.memory import DECODING, MemoryBudget
 from mcmfh.archive.picture import Picture, refuse_uniform
 from mcmfh.archive.stretch import stretch
@@ -37,8 +37,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TILE_SIZE = (322, 323)  # TIFF tags
-# What decoding and converting a pixel costs at its peak, by Pillow's mode; WebP, transparency and deep samples most.
-_BYTES_A_PIXEL, _MOST_BYTES_A_PIXEL = {"1": 3, "L": 3, "RGB": 12}, 24
+# What decoding and converting a pixel costs at its peak, by Pillow's mode.
+_BYTES_A_PIXEL = {"1": 3, "L": 3, "RGB": 12}
 _MOST_JPEG_PIXELS = 16_000_000
 
 
@@ -78,11 +78,11 @@ def _by_pillow(data: bytes, limits: Limits, budget: MemoryBudget) -> np.ndarray:
         # Pillow takes memory for the whole canvas of a WebP when it opens it, and for others when it loads them.
         if canvas := webp_canvas(data):
             limits.check(*canvas, size=len(data))
-            with budget.reserve(canvas[0] * canvas[1] * _MOST_BYTES_A_PIXEL):
+            with budget.reserve(canvas[0] * canvas[1] * MOST_BYTES_A_PIXEL):
                 return _loaded(Image.open(io.BytesIO(data), formats=_FORMATS), limits)
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         limits.check(*image.size, size=len(data) * (8 if image.mode == "1" else 1))  # a white page of a fax is tiny
-        with budget.reserve(image.width * image.height * _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)):
+        with budget.reserve(image.width * image.height * _BYTES_A_PIXEL.get(image.mode, MOST_BYTES_A_PIXEL)):
             return _loaded(image, limits)
     except DecodeError:
         raise

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# What decoding a pixel of WebP, or with transparency, costs at its peak; deep samples of several colours cost more.
+MOST_BYTES_A_PIXEL = 24
+_FREE_BYTES = 256 * 2**20
+
 
 class DecodeError(ValueError):
     """An input that cannot be used. The message is a short fixed sentence without names, paths or patient data."""
@@ -46,3 +50,8 @@ class Limits:
             raise DecodeError("image has more frames than the limit")
         if size is not None and width * height > max(self.free_pixels, size * self.max_pixels_per_byte):
             raise DecodeError("image has more pixels than its file can hold")
+
+    def check_memory(self, estimate: int) -> None:
+        """Raise DecodeError where decoding takes `estimate` bytes, more than `max_pixels` of MOST_BYTES_A_PIXEL do."""
+        if estimate > max(self.max_pixels * MOST_BYTES_A_PIXEL, _FREE_BYTES):
+            raise DecodeError("image takes more memory than the limit")

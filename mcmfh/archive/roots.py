@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from mcmfh.archive.addresses import container_of
+from mcmfh.archive.addresses import container_of, member_of
 from mcmfh.errors import InputError
 from mcmfh.store import files
 
@@ -28,6 +28,17 @@ def inside(uri: str, roots: Sequence[str] | None) -> bool:
     if roots is None:
         return True
     real = files.resolved(container_of(uri))
+    return any(_below(real, _resolved(root)) for root in roots)
+
+
+def inside_as_written(uri: str, roots: Sequence[str] | None) -> bool:
+    """Whether the address of a member may be read as that of a plain file: a folder may be called "x.zip!".
+
+    Such a folder may hold links, and ".." leads out of it. True for what addresses no member.
+    """
+    if roots is None or member_of(uri) is None:
+        return True
+    real = files.resolved(uri)
     return any(_below(real, _resolved(root)) for root in roots)
 
 

@@ -8,7 +8,6 @@ that died, the next writer in the same folder takes up and seals.
 """
 
 import fcntl
-import json
 import os
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcmfh.audit import addresses, heads
-from mcmfh.audit.chain import START, Broken, Secret, next_line, verified_records, whole_lines
+from mcmfh.audit.chain import START, Broken, Secret, next_line, parsed_lines, verified_records, whole_lines
 from mcmfh.audit.heads import Segment
 from mcmfh.store import files, private
 
@@ -173,7 +172,7 @@ def _seal_left(root: str, secret: Secret, home: Path) -> bool:
         return False
     # It may have died after it had published the first of them, and before it took note of that.
     sealed = max((h.segment.last for h in heads.read_heads(root, secret) if h.segment.chain == home.name), default=0)
-    numbers = [json.loads(line) for line in data.splitlines()]
+    numbers = parsed_lines(data)
     list(verified_records(secret, data, numbers[0]["number"], numbers[0]["previous"]))
     left = [line for line, fields in zip(data.splitlines(keepends=True), numbers) if fields["number"] > sealed]
     if not left:

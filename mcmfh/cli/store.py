@@ -53,10 +53,12 @@ def copy(source: str, target: str) -> None:
         f"{copied.count('copied'):,} files copied ({copied.bytes:,} bytes), {copied.count('present'):,} were there, "
         f"{copied.count('vanished'):,} were deleted meanwhile"
     )
-    missing = [fault for fault in verify_store(target).faults if fault.what == "is missing"]
-    for fault in missing:
-        print(f"{fault.name} is missing at TARGET; copy again, or see mcmfh store verify {source}")
-    raise typer.Exit(1 if missing or copied.names("damaged") or copied.names("conflict") else 0)
+    told = {*copied.names("conflict")}
+    faults = [fault for fault in verify_store(target).faults if fault.name not in told]
+    for fault in faults:
+        remedy = "copy again" if fault.what == "is missing" else "delete it there and copy again"
+        print(f"{fault.name} {fault.what} at TARGET; {remedy}, or see mcmfh store verify {source}")
+    raise typer.Exit(1 if faults or copied.names("damaged") or copied.names("conflict") else 0)
 
 
 @app.command()

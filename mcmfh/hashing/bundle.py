@@ -156,6 +156,12 @@ def save_bundle(
     return KIND.seal(root, contents, config)
 
 
+def device_of_codes(uri: str) -> str:
+    """The kind of device of the encoder of the bundle at `uri`. Raises InputError where it is missing or damaged."""
+    device: str = KIND.open(uri).config["encoder_identity"]["device"]
+    return device
+
+
 def load_bundle(uri: str, device: str = "cpu", encoder_source: str | None = None) -> Bundle:
     """The bundle at `uri`, with every digest verified. Raises InputError when a file is missing or was changed.
 

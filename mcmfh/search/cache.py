@@ -11,21 +11,23 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from mcmfh.store import private
+from mcmfh.store import files, private
 
 KEPT = 2
 # A shard file that no complete folder lists may belong to a folder that is being filled.
 GRACE_S = 3600.0
 SEAL = ".sha256"
 PUBLISHED = ("safetensors", "arrow")
+_SNAPSHOT = re.compile(r"[0-9a-f]{64}(\.\d+-of-\d+)?")
 
 
 @contextmanager
@@ -34,6 +36,20 @@ def locked(folder: Path) -> Iterator[None]:
     with _open_private(folder / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def make_folder(path: Path) -> None:
+    """`private.make_folder`, in place of what is no folder."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+    private.make_folder(path)
+
+
+def settle(arrived: Path, target: Path) -> None:
+    """Put a whole file where it belongs, readable by its owner alone, in place of whatever is there."""
+    arrived.chmod(private.FILE)
+    _clear(target)
+    arrived.replace(target)
 
 
 def in_use(folder: Path) -> TextIO:
@@ -60,8 +76,8 @@ def verified(path: Path) -> bool:
     """Whether a file has the content that its name promises or, for a derived one, the file beside it. Reads it all."""
     name, _, suffix = path.name.partition(".")
     try:
-        expected = name if suffix in PUBLISHED else path.with_name(path.name + SEAL).read_text()
-        return digest_of(path) == expected
+        expected = name if suffix in PUBLISHED else files.read(str(path.with_name(path.name + SEAL))).decode()
+        return path.is_file() and digest_of(path) == expected
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -69,20 +85,20 @@ def verified(path: Path) -> bool:
 def completed(folder: Path) -> dict[str, Any] | None:
     """The content of the folder's file `complete`; None where the folder is not filled, or the file was changed."""
     try:
-        facts: dict[str, Any] = json.loads((folder / "complete").read_bytes())
+        facts: dict[str, Any] = json.loads(files.read(str(folder / "complete")))
         digest = facts.pop("digest")
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return facts if digest == _digest(facts) else None
 
 
-def complete(folder: Path, root: str, number: int, files: Sequence[str]) -> None:
-    """Seal the derived files in the folder and mark it as filled. files: names in <cache>/shards."""
+def complete(folder: Path, root: str, number: int, file_names: Sequence[str]) -> None:
+    """Seal the derived files in the folder and mark it as filled. file_names: names in <cache>/shards."""
     derived = sorted(path for path in folder.iterdir() if path.name not in ("lock", "used", "complete"))
     derived = [path for path in derived if path.suffix != SEAL]
     for path in derived:
         seal(path)
-    facts = {"root": root, "number": number, "files": list(files), "derived": [path.name for path in derived]}
+    facts = {"root": root, "number": number, "files": list(file_names), "derived": [path.name for path in derived]}
     _write(folder / "complete", json.dumps({**facts, "digest": _digest(facts)}))
 
 
@@ -128,7 +144,16 @@ def inodes_of(folder: Path, shards_folder: Path) -> dict[Path, int]:
 
 
 def _open_private(path: Path, mode: Literal["w", "a"]) -> TextIO:
+    _clear(path)
     return open(path, mode, opener=private.opener)
+
+
+def _clear(path: Path) -> None:
+    """Remove what is no file where a file belongs; it would prevent every start until somebody deleted it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.is_symlink() or not path.is_file():
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:
@@ -140,32 +165,55 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def sweep(cache: Path, root: str, published: Callable[[int, str], bool], grace_s: float = GRACE_S) -> None:
+def sweep(
+    cache: Path,
+    root: str,
+    published: Callable[[int, str], bool],
+    grace_s: float = GRACE_S,
+    needed: Callable[[], Collection[str] | None] = lambda: None,
+) -> None:
     """Remove snapshots of the archive at `root` that no process has open, and shard files no snapshot lists.
 
     The newest two stay, unless the store has them no more, or without erased items; then their report texts must leave
-    the nodes too. A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds.
+    the nodes too. A shard file, or a folder that was never filled, stays while it is younger than `grace_s` seconds,
+    unless it belongs to a snapshot that the store has no more.
 
-    published: (number, digest) → whether the store has that snapshot.
+    published: (number, digest) → whether the store has that snapshot. needed: the digests of all shard files that the
+    store's snapshots name; None keeps the young files.
     """
     recently = time.time() - grace_s
-    for folder in cache.iterdir():
-        if folder.name != "shards" and completed(folder) is None and folder.stat().st_mtime < recently:
+    # Others may keep files of their own beside the snapshots, as a disk its lost+found.
+    folders = [path for path in cache.iterdir() if _SNAPSHOT.fullmatch(path.name) and path.is_dir()]
+    for folder in folders:
+        if completed(folder) is None and folder.stat().st_mtime < recently:
             _remove_unused(folder)
-    filled = {folder: facts for folder in cache.iterdir() if (facts := completed(folder))}
+    filled = {folder: facts for folder in folders if (facts := completed(folder))}
     current = {
         folder: facts["number"]
         for folder, facts in filled.items()
         if facts["root"] == root and published(facts["number"], folder.name.partition(".")[0])
     }
     newest = sorted({*current.values()})[-KEPT:]
+    gone: set[str] = set()
     for folder, facts in list(filled.items()):
         if facts["root"] == root and current.get(folder) not in newest and _remove_unused(folder):
             del filled[folder]
+            gone.update(() if folder in current else facts["files"])
     listed = {name for facts in filled.values() for name in facts["files"]}
+    gone = _unneeded(gone - listed, needed)
     for file in (cache / "shards").iterdir():
-        if file.name not in listed and file.stat().st_mtime < recently:
+        unlisted = file.name not in listed and file.is_file()
+        if unlisted and (file.name in gone or file.stat().st_mtime < recently):
             file.unlink(missing_ok=True)
+
+
+def _unneeded(names: set[str], needed: Callable[[], Collection[str] | None]) -> set[str]:
+    """Those of the cached files `names` that no snapshot of the store names.
+
+    A folder that is being filled may need the others.
+    """
+    kept = needed() if names else None
+    return set() if kept is None else {name for name in names if name.partition(".")[0] not in kept}
 
 
 def _remove_unused(folder: Path) -> bool:

@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from mcmfh.archive.modality import MODALITIES
 from mcmfh.hamming import HammingIndex
-from mcmfh.search.cache import SEAL, digest_of, seal, verified
+from mcmfh.search.cache import SEAL, digest_of, make_folder, seal, settle, verified
 from mcmfh.search.item_rows import write_item_rows
 from mcmfh.search.mapped import MappedRows, mapped_tensors
 from mcmfh.snapshots import shards
 from mcmfh.snapshots.document import SnapshotDocument
 from mcmfh.snapshots.shards import Shard
-from mcmfh.store import files, layout, private
+from mcmfh.store import files, layout
 
 ARRIVING = "arriving"
 
@@ -45,7 +45,7 @@ def fill(
     first: the first row of `mine` in the snapshot. Raises ValueError where a file of the store is damaged.
     """
     with _arriving(folder) as arriving:
-        private.make_folder(shards_folder)
+        make_folder(shards_folder)
         listed: list[str] = []
         for shard in mine:
             names = f"{shard.codes}.safetensors", f"{shard.items}.arrow", f"{shard.shown}.shown.arrow"
@@ -67,7 +67,7 @@ def fill(
                 index = HammingIndex(column if ids is None else column[ids], ids, bits=bits)
                 index.save(arriving / f"{name}.index")
         for path in list(arriving.iterdir()):
-            _settle(path, folder / path.name)
+            settle(path, folder / path.name)
     return listed
 
 
@@ -76,17 +76,11 @@ def _arriving(folder: Path) -> Iterator[Path]:
     """An empty folder for files that are not whole yet, removed with all that is left in it."""
     arriving = folder / ARRIVING
     shutil.rmtree(arriving, ignore_errors=True)
-    private.make_folder(arriving)
+    make_folder(arriving)
     try:
         yield arriving
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
-
-
-def _settle(arrived: Path, target: Path) -> None:
-    """Put a whole file where it belongs, readable by its owner alone."""
-    arrived.chmod(private.FILE)
-    arrived.replace(target)
 
 
 def _has_code(mine: Sequence[Shard], codes: list[dict[str, np.ndarray]], modality: str) -> np.ndarray:
@@ -104,7 +98,7 @@ def _fetch(root: str, name: str, suffix: str, arriving: Path, target: Path) -> N
     files.download(uri, arriving / target.name)
     if digest_of(arriving / target.name) != name:
         raise ValueError(f"'{uri}' does not have the content that its name promises; restore it from a copy")
-    _settle(arriving / target.name, target)
+    settle(arriving / target.name, target)
 
 
 def _fetch_shown(root: str, name: str, arriving: Path, target: Path) -> Path:
@@ -118,8 +112,8 @@ def _fetch_shown(root: str, name: str, arriving: Path, target: Path) -> Path:
     _fetch(root, name, "parquet", arriving, compressed)
     _decompress(compressed, arriving / target.name)
     compressed.unlink()
-    seal(arriving / target.name).replace(sealed)
-    _settle(arriving / target.name, target)
+    settle(seal(arriving / target.name), sealed)
+    settle(arriving / target.name, target)
     return sealed
 
 

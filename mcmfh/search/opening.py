@@ -21,12 +21,20 @@ import numpy as np
 
 from mcmfh.errors import InputError
 from mcmfh.hamming import HammingIndex
-from mcmfh.search.cache import complete, in_use, inode_of, inodes_of, locked, sound, sweep, verified
+from mcmfh.hashing.bundle import device_of_codes
+from mcmfh.search.cache import complete, in_use, inode_of, inodes_of, locked, make_folder, sound, sweep, verified
 from mcmfh.search.filling import fill, mapped_shards
 from mcmfh.search.item_rows import ItemRows
 from mcmfh.search.mapped import MappedRows
 from mcmfh.search.masks import RowFilter
-from mcmfh.snapshots.document import SnapshotDocument, newest_snapshot, read_snapshot, snapshot_numbers
+from mcmfh.snapshots.document import (
+    SnapshotDocument,
+    UnknownFormat,
+    bundle_address,
+    newest_snapshot,
+    read_snapshot,
+    snapshot_numbers,
+)
 from mcmfh.store import files, private
 from mcmfh.store.outages import is_outage
 
@@ -64,7 +72,7 @@ class Snapshot:
         Before that, the cache gives up what it need not keep: this snapshot's predecessor was open when it was filled.
         """
         with contextlib.suppress(Exception):  # a store that does not answer damages nothing
-            sweep(self.cache, self.root, partial(is_published, self.root))
+            _sweep(self.cache, self.root)
         return [path.name for path, inode in self.inodes.items() if inode_of(path) != inode or not verified(path)]
 
     def row(self, item_id: str) -> int | None:
@@ -88,6 +96,8 @@ def latest(root: str) -> tuple[int, SnapshotDocument]:
     """(number, document) of the newest snapshot of the archive at `root`. Raises InputError where there is none."""
     try:
         head = newest_snapshot(root)
+    except UnknownFormat:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the newest snapshot of archive '{root}' is damaged; restore it, or publish again with `mcmfh snapshots "
@@ -99,13 +109,15 @@ def latest(root: str) -> tuple[int, SnapshotDocument]:
 
 
 def newest_readable(root: str) -> tuple[int, SnapshotDocument]:
-    """(number, document) of the newest snapshot whose document can be read.
+    """(number, document) of the newest snapshot whose document, and whose bundle's, can be read.
 
-    Raises InputError where there is none, and for the newest document if no other can be read.
+    Where there is none, as `latest`.
     """
     for number in reversed(snapshot_numbers(root)):
         try:
-            return number, read_snapshot(root, number)
+            document = read_snapshot(root, number)
+            device_of_codes(bundle_address(root, document))
+            return number, document
         except Exception as error:  # the files of a snapshot may be missing or damaged in any way
             if is_outage(error):
                 raise
@@ -130,7 +142,20 @@ def cache_home(cache: str | None = None) -> Path:
 def sweep_cache(root: str) -> None:
     """Remove from this node's cache what the archive at `root` has no more, unless a process has it open."""
     if (cache_home() / "shards").is_dir():
-        sweep(cache_home(), files.absolute(root), partial(is_published, root))
+        _sweep(cache_home(), files.absolute(root))
+
+
+def _sweep(cache: Path, root: str) -> None:
+    sweep(cache, root, partial(is_published, root), needed=partial(_named_digests, root))
+
+
+def _named_digests(root: str) -> set[str] | None:
+    """Of all files that the snapshots of the archive at `root` name; None where one of them cannot be read."""
+    try:
+        documents = [read_snapshot(root, number) for number in snapshot_numbers(root)]
+    except Exception:  # it may name any
+        return None
+    return {name.partition(".")[0] for document in documents for name in document.files()}
 
 
 def open_snapshot(
@@ -154,7 +179,7 @@ def open_snapshot(
     digest = document.digest
     home = cache_home(cache)
     folder = home / (digest if parts == 1 else f"{digest}.{part}-of-{parts}")
-    private.make_folder(folder)
+    make_folder(folder)
     home.chmod(private.FOLDER)  # one that an earlier version created, or the user
     shards_folder = home / "shards"
     with locked(folder):
@@ -165,7 +190,7 @@ def open_snapshot(
             if not sound(folder, shards_folder):
                 file_names = fill(root, document, mine, first, shards_folder, folder)
                 complete(folder, root, number, file_names)
-                sweep(home, root, partial(is_published, root))
+                _sweep(home, root)
     inodes = inodes_of(folder, shards_folder)
     items, presentable, codes = mapped_shards(mine, shards_folder)
     live = np.load(folder / "live.npy", mmap_mode="r", allow_pickle=False)

@@ -11,6 +11,7 @@ from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
 
 FOCUS = "focus"
+MOST_HITS = 1000
 # Bounds of `where`. A list of a thousand items is a selection; what is larger belongs into a column of the manifest.
 MOST_CONDITIONS = 32
 MOST_VALUES = 1000
@@ -25,7 +26,7 @@ class Query(BaseModel):
     report: str | None = Field(None, max_length=100_000, description="text of a report")
     code: str | None = Field(None, max_length=128, pattern="^([0-9a-fA-F]{2})+$", description="hex, from /v1/hash")
     modality: Modality | None = Field(None, description="what `code` is the code of")
-    k: int = Field(10, ge=1, le=1000)
+    k: int = Field(10, ge=1, le=MOST_HITS)
     target: Literal["report", "image", "study"] | None = Field(None, description="default: the other modality")
     max_distance: int | None = Field(None, ge=0, le=1024)
     where: dict[str, Any] = Field(default_factory=dict, description="filters; see the README")

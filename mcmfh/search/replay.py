@@ -4,10 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from mcmfh.archive.modality import Modality
 from mcmfh.errors import InputError
+from mcmfh.search.nearest import Target
 from mcmfh.search.opening import latest
+from mcmfh.search.query import MOST_HITS
 from mcmfh.search.ranking import ranked
 from mcmfh.search.receipts import FORMAT, NamedHits, asked, hits_digest
 from mcmfh.search.retrieval import OpenSource, open_local
@@ -23,6 +28,42 @@ class Replayed:
     sentences: list[str]
 
 
+Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})+$")]
+
+
+class _Stated(BaseModel):
+    """What a receipt must state to be replayed: its digest holds no secret, so that anybody may write another."""
+
+    snapshot: int
+    snapshot_digest: str
+    bundle_digest: str
+    hits: str
+    code: dict[Modality, Hex] = Field(min_length=1)
+    k: int = Field(ge=1, le=MOST_HITS)
+    target: Target
+    bits: int
+    max_distance: int | None
+    where: dict[str, Any]
+    scope: dict[str, Any] = {}
+    rerank: int | None
+    logits: dict[str, Hex]
+
+    @model_validator(mode="after")
+    def _check_logits(self) -> "_Stated":
+        lengths = {len(values) // 8 for values in self.logits.values() if len(values) % 8 == 0}
+        if lengths != (set() if self.rerank is None else {self.rerank}):
+            raise ValueError("the logits have another length")
+        return self
+
+
+class _Hit(BaseModel):
+    item_id: str
+
+
+class _Answered(BaseModel):
+    hits: list[_Hit] | None = None
+
+
 def read_receipt(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     """(the verified receipt in a file, the item_ids of the hits beside it); a file that is a receipt alone has no hits.
 
@@ -32,7 +73,9 @@ def read_receipt(path: Path) -> tuple[dict[str, Any], list[str] | None]:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"receipt '{path}' does not exist; give the file of an answer, or of its receipt") from None
-    except ValueError:
+    except OSError as error:
+        raise InputError(f"receipt '{path}' cannot be read ({type(error).__name__}); give the file of one") from None
+    except (ValueError, RecursionError):
         raise InputError(f"'{path}' is not JSON; give the file of an answer, or of its receipt") from None
     answer = value if isinstance(value, dict) else {}
     fields = answer.get("receipt", answer)
@@ -41,8 +84,14 @@ def read_receipt(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     if fields["format"] != FORMAT:
         raise InputError(f"receipt '{path}' has format {fields['format']}; this version replays {FORMAT}")
     receipt: dict[str, Any] = documents.opened(str(path), json.dumps(fields).encode())
-    hits = answer.get("hits") if "receipt" in answer else None
-    return receipt, None if hits is None else [hit["item_id"] for hit in hits]
+    try:
+        _Stated.model_validate(receipt)
+        answered = _Answered.model_validate(answer if "receipt" in answer else {})
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        field = ".".join(map(str, fault["loc"])) or "rerank"
+        raise InputError(f"'{path}' is no receipt that the endpoint gave: {field}: {fault['msg']}") from None
+    return receipt, None if answered.hits is None else [hit.item_id for hit in answered.hits]
 
 
 def replay(

@@ -23,6 +23,7 @@ from ray.serve.schema import ApplicationStatus
 from mcmfh import processes, ray_session
 from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
+from mcmfh.hashing.bundle import device_of_codes
 from mcmfh.search.opening import newest_readable
 from mcmfh.search.sharding import ShardedSource
 from mcmfh.serving import pooled
@@ -150,8 +151,7 @@ def query_device(config: Config) -> str:
     """
     root = archive_root(config.store, config.archive.name)
     _, document = newest_readable(root)
-    bundle = files.read_json(files.join(bundle_address(root, document), "config.json"))
-    device: str = bundle["encoder_identity"]["device"]
+    device = device_of_codes(bundle_address(root, document))
     return device if ray_session.has_gpus(config.cluster) else "cpu"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from mcmfh.config import KeyConfig, ServeConfig
 from mcmfh.errors import InputError
@@ -20,6 +20,7 @@ from mcmfh.store import files
 
 # Keys that could not be read again for so long admit nobody: a store that hangs must not keep a revoked key alive.
 STALE_S = 60.0
+MOST_NODES = 1_000_000  # values in a key file
 
 
 def key_digest(key: str) -> bytes:
@@ -36,20 +37,27 @@ def new_key() -> tuple[str, str]:
 def configured_keys(serve: ServeConfig) -> list[KeyConfig]:
     """serve.keys, and those listed in the file at serve.keys_uri.
 
-    Raises InputError where the file is missing, unreadable, empty or damaged, and where two keys share a name.
+    Raises InputError where the file is missing, unreadable, empty or damaged, or two keys share a name or a hash.
     """
     keys = [*serve.keys, *(_listed(serve.keys_uri) if serve.keys_uri else ())]
     if len({key.name for key in keys}) < len(keys):
         raise InputError("two access keys have the same name; give each its own")
+    if len({key.sha256 for key in keys}) < len(keys):
+        raise InputError(
+            "two lines are of the same access key (equal sha256), and may allow different things; keep one"
+        )
     return keys
 
 
 def _listed(uri: str) -> list[KeyConfig]:
     try:
-        keys = TypeAdapter(list[KeyConfig]).validate_python(yaml.safe_load(files.read(uri)))
+        keys = TypeAdapter(list[KeyConfig]).validate_python(_bounded(yaml.load(files.read(uri), _Loader)))
+    except InputError:  # of the address
+        raise
     except FileNotFoundError:
         raise InputError(f"key file '{uri}' does not exist; correct serve.keys_uri") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError, RecursionError):
+    except (yaml.YAMLError, RecursionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        # YAML's own errors are not all: a 30th of February is a ValueError, "!!bool x" a KeyError.
         # The faulty text may be a key that somebody pasted; the message does not repeat it.
         raise InputError(
             f"key file '{uri}' is not a list of {{name, sha256}}; make its lines with mcmfh key new NAME"
@@ -59,6 +67,27 @@ def _listed(uri: str) -> list[KeyConfig]:
     if not keys:
         raise InputError(f"key file '{uri}' lists no key, so nobody could enter; add one with mcmfh key new NAME")
     return keys
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a field that is given twice: the second could widen what the first allows."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(names)) < len(names):
+            raise yaml.constructor.ConstructorError(None, None, "a field is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _bounded(document: Any) -> Any:
+    """`document`. Raises ValueError where its aliases stand for more than MOST_NODES values."""
+    waiting, seen = [document], 0
+    while waiting:
+        value, seen = waiting.pop(), seen + 1
+        if seen > MOST_NODES:
+            raise ValueError("the document is too large")
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return document
 
 
 def keys_version(keys: Sequence[KeyConfig]) -> str:

@@ -18,11 +18,19 @@ def check_origin(method: str, headers: Headers) -> None:
     if host is not None and not is_loopback(_name(host)):
         raise Refused(403, "this endpoint has no access keys and answers to localhost alone; configure a key", {})
     origin = headers.get("origin")
-    if origin is not None and (urlsplit(origin).netloc or "null").lower() != (host or "").lower():
+    if origin is not None and _site(origin) != (host or "").lower():
         raise Refused(403, "this endpoint has no access keys and answers to its own pages alone; configure a key", {})
     opened = method == "GET" and headers.get("sec-fetch-mode") == "navigate"  # a link that the user follows
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not opened:
         raise Refused(403, "this endpoint has no access keys and answers to its own pages alone; configure a key", {})
+
+
+def _site(origin: str) -> str:
+    """Name and port of an Origin header, as a Host header has them; "null" for the origin of no site."""
+    try:
+        return (urlsplit(origin).netloc or "null").lower()
+    except ValueError:
+        return "null"
 
 
 def _name(host: str) -> str:

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mcmfh.errors import InputError
 from mcmfh.snapshots.shards import Shard
 from mcmfh.store import files, numbered
 from mcmfh.store.layout import bundles_folder, snapshots_folder, store_of
 from mcmfh.store.relative import named, sealed_address
 
 FORMAT = 1
+
+
+class UnknownFormat(InputError):
+    """A snapshot of a later version."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ class SnapshotDocument:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "SnapshotDocument":
+        """The document that stands in a file. Raises UnknownFormat: its fields may mean something else."""
+        if value.get("format", FORMAT) != FORMAT:
+            raise UnknownFormat(f"the snapshot has format {value['format']}; this version reads {FORMAT}; update mcmfh")
         lists = {name: tuple(value[name]) for name in ("quarantine", "filters", "bits")}
         return cls(**{**value, **lists, "shards": tuple(Shard(**shard) for shard in value["shards"])})
 

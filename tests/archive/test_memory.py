@@ -1,12 +1,14 @@
 """The memory that all decoders of a process share."""
 
+import io
 import threading
 
 import numpy as np
 import pytest
+import tifffile
 from support.dicom_file import dicom
 
-from mcmfh.archive.images import Limits, decode_picture
+from mcmfh.archive.images import DecodeError, Limits, decode_picture
 from mcmfh.archive.memory import MemoryBudget
 
 
@@ -33,6 +35,26 @@ def test_a_picture_larger_than_the_budget_is_decoded_alone():
         pass
     with budget.reserve(100):
         pass
+
+
+@pytest.mark.parametrize(
+    ("samples", "dtype", "fits"),
+    [(4, "float64", False), (3, "uint32", False), (1, "float32", True), (1, "uint16", True)],
+)
+def test_a_picture_may_not_take_more_memory_than_the_pixels_of_the_limit(samples, dtype, fits):
+    """A file of 360 KB would take 1.2 GB at its peak, four times of what so many pixels of WebP take."""
+    side = 3400
+    pixels = np.zeros((side, side, samples) if samples > 1 else (side, side), dtype)
+    pixels[::7, 3] = 1
+    sink = io.BytesIO()
+    kind = "rgb" if samples > 1 else "minisblack"
+    tifffile.imwrite(sink, pixels, compression="zlib", photometric=kind, rowsperstrip=side)
+    limits = Limits(max_pixels=side * side)
+    if fits:
+        assert decode_picture(sink.getvalue(), limits).pixels.shape == (side, side)
+    else:
+        with pytest.raises(DecodeError, match="more memory"):
+            decode_picture(sink.getvalue(), limits)
 
 
 def test_what_fails_gives_its_memory_back():

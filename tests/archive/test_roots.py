@@ -45,6 +45,25 @@ def test_outside(places, address):
     assert (reason == OUTSIDE) == (address != "{}/archive")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("{}/archive/x.zip!/link.txt", "{}/archive/x.zip!/../../secret/s.txt", "{}/archive/f!/0-5"),
+        *("{}/archive/x.zip!/%2e%2e/%2e%2e/secret/s.txt", "{}/archive/x.TAR.GZ!/folder/s.txt"),
+    ],
+)
+def test_a_folder_named_like_a_container_leads_nowhere(places, address):
+    for name in ("x.zip!", "f!", "x.TAR.GZ!"):
+        (places / "archive" / name).mkdir()
+    os.symlink(places / "secret/s.txt", places / "archive/x.zip!/link.txt")
+    os.symlink(places / "secret/s.txt", places / "archive/f!/0-5")
+    os.symlink(places / "secret", places / "archive/x.TAR.GZ!/folder")
+    (places / "archive/x.zip!/a.txt").write_text("words of a report")
+    limits = Limits(roots=(f"{places}/archive",))
+    assert load_item({"report_uri": address.format(places)}, limits).reason == OUTSIDE
+    assert load_item({"report_uri": f"{places}/archive/x.zip!/a.txt"}, limits).report == "words of a report"
+
+
 @pytest.mark.parametrize("name", ["archive/a.txt", "archive/inner.txt", "archive/./a.txt", "archive/folder/../a.txt"])
 @pytest.mark.parametrize("root", ["{}/archive", "file://{}/archive/", "{}/linked", "{}"])
 def test_inside(places, name, root):

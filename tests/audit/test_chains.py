@@ -203,6 +203,32 @@ def test_half_a_line_of_a_killed_process_is_left_out(root, folder):
     assert (audit.faults, len(audit.records)) == ([], 1)
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(b"junk\n", b"\xff\n", b"5\n", b"[]\n", b"{}\n", b"[" * 100_000 + b"\n", b"\n\n"),
+        b'{"number": "1", "previous": ""}\n',
+        b'{"number": 1, "previous": 5, "mac": 5}\n',
+    ],
+)
+def test_a_broken_chain_is_told_and_holds_up_no_other(junk, root, folder):
+    """On this machine as in the store; the one that sorts first would be taken up first."""
+    (folder / "0").mkdir(parents=True)
+    (folder / "0" / "lines").write_bytes(junk)
+    (folder / "0" / "lock").touch()
+    (folder / "notes").write_text("no chain")
+    dead = writer(root, folder)
+    dead.write(record(1))
+    dead._held.close()
+    assert take_up(root, SECRET, folder) == [dead.chain]
+    segments_ = Path(root.removeprefix("file://")) / "audit/segments"
+    (segments_ / f"{'0' * 64}.jsonl").write_bytes(junk)
+    audit = read_audit(root, SECRET, folder)
+    assert len(audit.records) == 1
+    assert len(audit.faults) == 2
+    assert (folder / "0" / "lines").exists(), "a broken chain is evidence, and is left"
+
+
 def test_a_store_that_is_away_costs_no_line(root, folder, tmp_path):
     (tmp_path / "store").write_text("not a folder")
     chain = writer(root, folder, events := [])

@@ -191,3 +191,65 @@ def test_every_flip_in_a_cache_is_found(root, tmp_path):
         path.write_bytes(changed)
         assert cache.damaged_files(home) == [str(path.relative_to(home)).removesuffix(".sha256")]
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("instead", ["folder", "loop", "pipe", "nested"])
+def test_what_is_no_file_does_not_prevent_a_start(root, tmp_path, instead):
+    expected = answers(publish_and_open(root, tmp_path, 1))
+    home = tmp_path / "cache"
+    for path in sorted(path for path in home.rglob("*") if path.is_file()):
+        path.unlink()
+        match instead:
+            case "folder":
+                (path / "inner").mkdir(parents=True)
+            case "loop":
+                path.symlink_to(path)
+            case "pipe":
+                os.mkfifo(path)
+            case "nested":
+                path.write_text("[" * 100_000)
+        assert answers(open_snapshot(root, cache=str(home))) == expected, path
+
+
+@pytest.mark.parametrize("name", ["shards", "{}", "{}/arriving"])
+def test_a_file_in_place_of_a_folder_does_not_prevent_a_start(root, tmp_path, name):
+    first = publish_and_open(root, tmp_path, 1)
+    expected, place = answers(first), tmp_path / "cache" / name.format(first.digest)
+    del first
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("x")
+    next((tmp_path / "cache").rglob("live.npy*"), place).write_text("x")
+    assert answers(open_snapshot(root, cache=str(tmp_path / "cache"))) == expected
+
+
+def test_a_sweep_leaves_alone_what_is_not_the_cache_s(root, tmp_path):
+    """Files and folders of others, however old, are neither removed nor do they prevent a start."""
+    publish_and_open(root, tmp_path, 1)
+    home = tmp_path / "cache"
+    (home / "notes.txt").write_text("x")
+    for folder in ("lost+found", "models", "shards/folder"):
+        (home / folder).mkdir()
+    for path in home.rglob("*"):
+        os.utime(path, (0, 0))
+    expected = answers(publish_and_open(root, tmp_path, 2))
+    assert {"notes.txt", "lost+found", "models"} < set(os.listdir(home))
+    assert answers(open_snapshot(root, cache=str(home))) == expected
+    assert cache.damaged_files(home) == ["shards/folder"]
+
+
+def test_files_of_a_snapshot_that_is_gone_go_at_once_but_those_that_others_name(root, tmp_path):
+    """A folder that is being filled needs what the store's snapshots name, and that is on no list yet."""
+    publish_and_open(root, tmp_path, 1)
+    document = publish_and_open(root, tmp_path, 2).document
+    home, kept = tmp_path / "cache", document.shards[0].codes
+    cache.sweep(home, root, lambda number, digest: False, needed=lambda: None)
+    names = set(os.listdir(home / "shards"))
+    assert f"{kept}.safetensors" in names, "without a list of what is needed, what is young stays"
+    for turn in (3, 4):
+        publish_and_open(root, tmp_path, turn)
+    cache.sweep(home, root, lambda number, digest: False, needed=lambda: {kept})
+    assert {name.partition(".")[0] for name in os.listdir(home / "shards")} & names_of(document) == {kept}
+
+
+def names_of(document) -> set[str]:
+    return {name.partition(".")[0] for name in document.files()}

@@ -16,7 +16,7 @@ from mcmfh.search.replay import read_receipt, replay
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.snapshots.gc import collect, find_garbage
 from mcmfh.snapshots.publish import rollback
-from mcmfh.store import files
+from mcmfh.store import documents, files
 
 ASKED = [
     {"code": "0305", "modality": "image"},
@@ -129,3 +129,33 @@ def test_a_snapshot_published_anew_is_not_the_same(archive, saved):
     code, said = run(path, archive)
     assert code == 1
     assert "the newest snapshot, 2, has the same 10 hits" in said
+
+
+FORGED = [
+    *({"k": 10**9}, {"k": 0}, {"code": {"image": "zz"}}, {"code": {}}, {"code": ["0305"]}, {"code": {"sound": "0305"}}),
+    *({"target": "patient"}, {"where": [1]}, {"rerank": 16}, {"rerank": 16, "logits": {"image": "00"}}),
+    *({"logits": {"image": "00000000"}}, {"snapshot_digest": None}, {"bits": "many"}),
+]
+
+
+@pytest.mark.parametrize("fields", FORGED)
+def test_a_forged_receipt_is_one_sentence(fields, archive, saved):
+    """Its digest is right, as anybody can compute it."""
+    given = answer(archive, ASKED[0])["receipt"]
+    given.pop("digest")
+    forged = json.loads(documents.sealed({**given, **fields}))
+    with pytest.raises(InputError, match="no receipt that the endpoint gave"):
+        read_receipt(saved(forged))
+
+
+@pytest.mark.parametrize("hits", [[1], {"a": 1}, "hits", [{"item_id": 5}], [{}]])
+def test_hits_of_another_shape_are_one_sentence(hits, archive, saved):
+    with pytest.raises(InputError, match="no receipt that the endpoint gave"):
+        read_receipt(saved({**answer(archive, ASKED[0]), "hits": hits}))
+
+
+def test_a_receipt_that_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / "nested").write_text("[" * 100_000)
+    for path in (tmp_path, tmp_path / "nested" / "inner", tmp_path / "nested"):
+        with pytest.raises(InputError, match="receipt"):
+            read_receipt(path)

@@ -189,6 +189,9 @@ FOREIGN = [
     {"Origin": "http://localhost:3000"},  # another service of this machine
     {"Origin": "http://localhost.evil.example"},
     {"Origin": ""},
+    {"Origin": "http://["},
+    {"Origin": "http://[::1:8000"},
+    {"Origin": "http://localhost:8000, https://evil.example"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     {"Sec-Fetch-Site": "same-site"},
 ]

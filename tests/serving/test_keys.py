@@ -60,6 +60,58 @@ def test_a_broken_key_file_is_named_but_not_repeated(tmp_path, content):
     assert "secret" not in str(error.value)
 
 
+NESTED = "".join(f", l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "expires: 2026-02-30",
+        "expires: 0000-01-01",
+        "expires: 2026-01-01 00:00:00 +99:00",
+        "expires: !!timestamp soon",
+        "requests_per_day: !!bool x",
+        "requests_per_day: !!int x",
+        f"requests_per_day: {'9' * 5000}",
+        "requests_per_second: .inf",
+        "requests_per_second: .nan",
+        "expires: 2020-01-01, expires: 2099-01-01",
+        "where: {sex: F}, where: {}",
+        "where: &a {a: *a}",
+        f"where: {{l0: &l0 [x, x, x, x, x, x, x, x, x]{NESTED}}}",
+    ],
+)
+def test_a_key_file_that_yaml_or_sense_refuses_admits_nobody(tmp_path, fields):
+    file = tmp_path / "keys.yaml"
+    file.write_text(f"- {{name: ward, sha256: {WARD[1]}, {fields}}}\n")
+    settings = ServeConfig(keys_uri=str(file))
+    with pytest.raises(InputError, match=r"keys\.yaml"):
+        configured_keys(settings)
+    assert KeyRing(settings).keys == ()
+
+
+def test_fields_that_are_merged_are_not_given_twice(tmp_path):
+    file = tmp_path / "keys.yaml"
+    file.write_text(
+        f"- &ward {{name: ward, sha256: {WARD[1]}, where: {{sex: F}}}}\n- {{<<: *ward, name: lab, sha256: {LAB[1]}}}\n"
+    )
+    assert [(key.name, key.where) for key in configured_keys(ServeConfig(keys_uri=str(file)))] == [
+        ("ward", {"sex": "F"}),
+        ("lab", {"sex": "F"}),
+    ]
+
+
+def test_two_lines_of_one_key_are_refused(tmp_path):
+    """Else the wider of the two would be what counts."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(f"- {{name: ward, sha256: {WARD[1]}, where: {{sex: F}}}}\n" + line("lab", WARD[1]))
+    with pytest.raises(InputError, match="same access key"):
+        configured_keys(ServeConfig(keys_uri=str(file)))
+    file.write_text(line("lab", WARD[1]))
+    listed = [{"name": "ward", "sha256": WARD[1], "where": {"sex": "F"}}]
+    assert KeyRing(ServeConfig.model_validate({"keys": listed, "keys_uri": str(file)})).keys[0].name == "ward"
+
+
 def test_key_faults_are_one_sentence(tmp_path):
     key = KeyConfig(name="a", sha256=WARD[1])
     with pytest.raises(InputError, match="same name"):

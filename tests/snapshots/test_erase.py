@@ -249,16 +249,20 @@ def test_an_erasure_that_is_killed_is_finished_by_the_next(new_job, tmp_path, ki
         openable(job, tmp_path / f"again-{moment}", {ERASED, BROKEN})
 
 
-def test_a_node_s_cache_gives_up_what_was_erased(job, tmp_path, monkeypatch):
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_a_node_s_cache_gives_up_what_was_erased(job, tmp_path, monkeypatch, age):
     monkeypatch.setenv("MCMFH_CACHE", str(tmp_path / "cache"))
     snapshot = open_snapshot(root_of(job))
     assert snapshot.row(ERASED) is not None
     del snapshot
     report = re.search(rb"finding \d+", b"".join(traces(job, ERASED)))
     assert report
-    for path in (tmp_path / "cache" / "shards").iterdir():
-        os.utime(path, (0, 0))  # younger ones may belong to a folder that is being filled
+    if age == "old":
+        for path in (tmp_path / "cache" / "shards").iterdir():
+            os.utime(path, (0, 0))
     told(job.store, "--item", ERASED)
+    for path in (path for path in (tmp_path / "cache").rglob("*") if path.is_file()):
+        assert report[0] not in path.read_bytes(), "before anything else opens a snapshot"
     assert open_snapshot(root_of(job), 3).row(ERASED) is None
     for path in (path for path in (tmp_path / "cache").rglob("*") if path.is_file()):
         assert not {needle for needle in (ERASED.encode(), report[0]) if needle in path.read_bytes()}

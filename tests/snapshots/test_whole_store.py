@@ -135,6 +135,22 @@ def test_what_is_damaged_is_not_copied(store, tmp_path):
         assert not (tmp_path / "copy" / path.relative_to(store)).exists()
 
 
+@pytest.mark.parametrize("pattern", ["*.arrow", "*.safetensors", "snapshots/*", "units/*"])
+def test_a_copy_that_was_damaged_since_is_told(store, tmp_path, pattern):
+    """Also where the file has the size that its name and the source promise."""
+    target = tmp_path / "copy"
+    copy_verified(str(store), str(target))
+    damaged = next(target.rglob(pattern))
+    whole = damaged.read_bytes()
+    flip(damaged, random.Random(5))
+    result = CliRunner().invoke(app, ["store", "copy", str(store), str(target)])
+    assert result.exit_code == 1
+    assert str(damaged.relative_to(target)) in result.stdout
+    damaged.unlink()
+    assert CliRunner().invoke(app, ["store", "copy", str(store), str(target)]).exit_code == 0
+    assert damaged.read_bytes() == whole
+
+
 def test_a_store_is_not_copied_into_itself(store):
     for target in (store, store / "backup", store.parent):
         with pytest.raises(InputError, match="not copied into itself"):
