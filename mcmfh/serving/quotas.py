@@ -71,7 +71,7 @@ class Quotas:
         days = files.names(folder)
         for name in files.names(files.join(folder, day)) if day in days else ():
             if name != f"{self.replica}.json":
-                others.update(documents.read(files.join(folder, day, name)))
+                others.update(self._counts(files.join(folder, day, name)))
         with self._lock:
             if day == self.day:
                 self.others = others
@@ -79,6 +79,15 @@ class Quotas:
         for past in days:
             if past < oldest:
                 files.delete_tree(files.join(folder, past))
+
+    def _counts(self, uri: str) -> dict[str, int]:
+        """The counts in the file of another replica; {} where it is damaged, for the others' still count."""
+        try:
+            counts = documents.read(uri)
+            return {str(name): int(count) for name, count in counts.items()}
+        except (ValueError, TypeError, AttributeError, FileNotFoundError, IsADirectoryError) as error:
+            self.report("quotas_failed", {"reason": type(error).__name__})
+            return {}
 
     def _turn_over(self) -> None:
         if (day := self.now().date().isoformat()) != self.day:

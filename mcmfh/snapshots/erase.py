@@ -13,6 +13,7 @@ No job may work on the store meanwhile: it might publish an item again that it h
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,14 +41,29 @@ class Rewritten:
     kept: np.ndarray
 
 
+@contextmanager
+def _whole(root: str) -> Iterator[None]:
+    """Raises InputError where a file of the archive at `root` is missing or damaged inside the block."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"archive '{root}' is not whole ({error}), so nothing of it can be erased for certain; mend what mcmfh "
+            "store verify finds, and erase again"
+        ) from error
+
+
 def items_of(root: str, names: Collection[str]) -> set[str]:
     """The item_ids, in any kept snapshot of the archive at `root`, of the items and studies `names`."""
     found: set[str] = set()
     wanted = pa.array(sorted(names), pa.string())
-    for shard in _listed(root):
-        table = shards.read_items(root, shard)
-        belongs = pc.or_(*(pc.is_in(table[column], value_set=wanted) for column in ("item_id", "study_id")))
-        found |= set(table["item_id"].filter(belongs).to_pylist())
+    with _whole(root):
+        for shard in _listed(root):
+            table = shards.read_items(root, shard)
+            belongs = pc.or_(*(pc.is_in(table[column], value_set=wanted) for column in ("item_id", "study_id")))
+            found |= set(table["item_id"].filter(belongs).to_pylist())
     return found
 
 
@@ -59,12 +75,14 @@ def erase(store: str, archive: str, items: Collection[str]) -> Iterator[str]:
     root = layout.archive_root(store, archive)
     if archive not in files.names(layout.archives_folder(store)):
         raise InputError(f"store '{store}' has no archive '{archive}'; correct the name")
-    yield from _erase_held_out(store, items)
-    yield from erase_items(store, items)
+    with _whole(root):
+        yield from _erase_held_out(store, items)
+        yield from erase_items(store, items)
     if scratch := files.names(files.join(root, layout.SCRATCH)):
         files.delete_tree(files.join(root, layout.SCRATCH))
         yield f"archives/{archive}/scratch: working files of {len(scratch)} interrupted jobs deleted"
-    yield from (f"archives/{archive}/{line}" for line in _erase_from_snapshots(root, items))
+    with _whole(root):
+        yield from (f"archives/{archive}/{line}" for line in _erase_from_snapshots(root, items))
     if left := delete_leftovers(store):
         yield f"{left} files deleted that killed processes had not finished"
 
@@ -100,10 +118,7 @@ def _erase_from_snapshots(root: str, items: Collection[str]) -> Iterator[str]:
 
 def _without(root: str, shard: Shard, items: Collection[str]) -> Rewritten | None:
     """The shard written anew without `items`; None where it holds none of them."""
-    try:
-        table = shards.read_items(root, shard)
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"shard '{shard.items}' cannot be read; mend what mcmfh store verify finds first") from error
+    table = shards.read_items(root, shard)
     erased = pc.is_in(table["item_id"], value_set=pa.array(sorted(items), pa.string()))
     kept: np.ndarray = pc.invert(erased).to_numpy()
     if kept.all():

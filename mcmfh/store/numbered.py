@@ -5,6 +5,7 @@ the race for a number reads the winner, builds on it and tries the next number. 
 erasure (see snapshots/erase.py).
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ def name(number: int) -> str:
 def numbers(folder: str) -> list[int]:
     """The numbers that exist in `folder`, ascending."""
     stems = [file.removesuffix(".json") for file in files.names(folder) if file.endswith(".json")]
-    return sorted(int(stem) for stem in stems if stem.isdigit())
+    return sorted(int(stem) for stem in stems if re.fullmatch("[0-9]{6,18}", stem))
 
 
 def head(folder: str) -> tuple[int, dict[str, Any]] | None:

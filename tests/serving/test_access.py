@@ -125,6 +125,23 @@ def test_replicas_share_the_counts_of_a_day_and_a_new_one_takes_them_over(tmp_pa
     assert [path.name for path in (tmp_path / "archives/a/usage").iterdir()] == ["2026-03-31"]
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"ward": "many"}', b"[" * 100_000, None])
+def test_a_damaged_file_of_one_replica_hides_not_what_the_others_counted(tmp_path, damage):
+    root, day, events = f"file://{tmp_path}/archives/a", Day(), []
+    first, second = Quotas(root, now=day), Quotas(root, now=day)
+    for replica in (first, second):
+        assert sum(replica.take("ward", 10) for _ in range(4)) == 4
+        replica.share()
+    damaged = tmp_path / "archives/a/usage/2026-03-01" / f"{first.replica}.json"
+    assert damaged.exists()
+    damaged.unlink()
+    damaged.mkdir() if damage is None else damaged.write_bytes(damage)
+    fresh = Quotas(root, report=lambda event, fields: events.append(event), now=day)
+    fresh.share()
+    assert sum(fresh.take("ward", 10) for _ in range(10)) == 6
+    assert events == ["quotas_failed"]
+
+
 def test_without_its_store_a_replica_counts_on(tmp_path):
     (tmp_path / "archives").write_text("no folder")
     events = []

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from mcmfh.cli import app
 from mcmfh.embeddings import units
+from mcmfh.errors import InputError
 from mcmfh.search.opening import open_snapshot
 from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
 from mcmfh.snapshots.erase import erase, items_of
@@ -266,3 +267,30 @@ def test_a_node_s_cache_gives_up_what_was_erased(job, tmp_path, monkeypatch, age
     assert open_snapshot(root_of(job), 3).row(ERASED) is None
     for path in (path for path in (tmp_path / "cache").rglob("*") if path.is_file()):
         assert not {needle for needle in (ERASED.encode(), report[0]) if needle in path.read_bytes()}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["shards/*.parquet", "shards/*.arrow", "shards/*.safetensors", "tombstones/*", "snapshots/000001.json"],
+)
+@pytest.mark.parametrize("spoil", ["lost", "damaged", "folder"])
+def test_an_archive_that_is_not_whole_is_one_sentence_and_erased_when_it_is_mended(job, pattern, spoil):
+    path = next((folder_of(job) / "archives/archive").glob(pattern))
+    if pattern == "snapshots/000001.json" and spoil == "lost":
+        pytest.skip("a snapshot that is not there needs no erasure")
+    whole = path.read_bytes()
+    path.unlink()
+    match spoil:
+        case "damaged":
+            path.write_bytes(whole[:-1])
+        case "folder":
+            path.mkdir()
+    result = CliRunner().invoke(app, ["store", "erase", job.store, "--item", ERASED])
+    if result.exit_code:  # else the file holds nothing of the item, and nothing was left of it
+        assert isinstance(result.exception, InputError), repr(result.exception)
+    if path.is_dir():
+        path.rmdir()
+    if result.exit_code:
+        path.write_bytes(whole)
+    told(job.store, "--item", ERASED)
+    assert holding(job, [ERASED.encode()]) == {}

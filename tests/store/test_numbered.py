@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from mcmfh.store import numbered
 
 
@@ -20,6 +22,15 @@ def test_nothing_to_add_keeps_the_head(tmp_path):
     numbered.append(folder, lambda head: {"a": 1})
     assert numbered.append(folder, lambda head: None) == (1, {"a": 1})
     assert numbered.numbers(folder) == [1]
+
+
+@pytest.mark.parametrize("name", ["².json", "٣.json", "7.json", "000002 (copy).json", "-00003.json", "00001e.json"])
+def test_files_of_others_are_no_documents(tmp_path, name):
+    folder = f"file://{tmp_path}/log"
+    numbered.append(folder, lambda head: {"a": 1})
+    (tmp_path / "log" / name).write_text("{}")
+    assert numbered.head(folder) == (1, {"a": 1})
+    assert numbered.append(folder, lambda head: {"a": 2})[0] == 2
 
 
 def test_racing_writers_build_on_each_other(tmp_path):
