@@ -148,7 +148,12 @@ def way(s3_endpoint, tmp_path_factory) -> Iterator[Way]:
 
         hold()
         job = submit("embed", f"archive.manifest={first}")
-        during(job, lambda: encodes(first_node))
+        for node in (
+            head,
+            first_node,
+            second,
+        ):  # an encoder that starts takes seconds of the one machine under them all
+            during(job, lambda node=node: encodes(node))
         third = network.start(1, "--num-gpus=1")
         way.late_s = during(job, lambda: encodes(third))
         first_node.crash()
