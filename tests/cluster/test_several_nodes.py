@@ -148,11 +148,8 @@ def way(s3_endpoint, tmp_path_factory) -> Iterator[Way]:
 
         hold()
         job = submit("embed", f"archive.manifest={first}")
-        for node in (
-            head,
-            first_node,
-            second,
-        ):  # an encoder that starts takes seconds of the one machine under them all
+        # On one machine under all nodes, encoders that start take the processors from one another.
+        for node in (head, first_node, second):
             during(job, lambda node=node: encodes(node))
         third = network.start(1, "--num-gpus=1")
         way.late_s = during(job, lambda: encodes(third))
