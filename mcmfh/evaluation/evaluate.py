@@ -67,13 +67,17 @@ def evaluate(
     Rows are the items of `table`. `families` are label families from fine to coarse (see `label_families`); None finds
     them in the labels' names. `permutations`: of the headline's null, see `headline_null`.
 
-    Raises InputError when the codes do not fit it, `query_split` is empty, a family has no labels, or a group stands on
-    two sides of the split.
+    Raises InputError when the codes do not fit it or are not finite, `query_split` is empty, a family has no labels, or
+    a group stands on two sides of the split.
     """
     table.refuse_straddling()
     for name, rows in codes.items():
         if len(rows) != len(table):
             raise InputError(f"codes '{name}' have {len(rows)} rows, the table {len(table)}; hash the same table")
+        if bad := int((present(table, name) & ~np.isfinite(rows).all(1)).sum()):
+            raise InputError(
+                f"vectors '{name}' of {bad} items are not finite, so nothing can rank them; embed them again"
+            )
     if not (table.split == query_split).any():
         raise InputError(f"no item is in split '{query_split}'; name a split that the manifest has")
     by_family = label_families(table.label_names, table.labels, families)

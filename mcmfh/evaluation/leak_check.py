@@ -27,10 +27,11 @@ def find_leaks(split: Split, seen: Mapping[str, Seen], query_role: str = "test")
         for item in np.flatnonzero(asked & np.isin(names, known)):
             met = trained[first[np.searchsorted(known, names[item])]]
             reasons[item].append(f"its {what} is that of training item '{split.item_id[met]}'")
-    for pair in split.twins.pairs.tolist():
-        for item, twin in (pair, pair[::-1]):
-            if asked[item] and train[twin]:
-                reasons[item].append(f"its picture is nearly that of training item '{split.item_id[twin]}'")
+    trained = np.flatnonzero(train)
+    known, first = np.unique(split.twin_set[trained], return_index=True)
+    for item in np.flatnonzero(asked & np.isin(split.twin_set, known)):
+        met = trained[first[np.searchsorted(known, split.twin_set[item])]]
+        reasons[item].append(f"its picture is nearly that of training item '{split.item_id[met]}'")
     archive = split.members[0].archive if len(split.members) == 1 else ""
     for name, whom in seen.items():
         people, texts = whom.people(archive, split.patient, split.study), whom.texts(split.text_key)

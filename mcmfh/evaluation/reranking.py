@@ -90,7 +90,8 @@ def evaluate_reranking(
 
     Each mapping is by modality ("image", "report") and its rows are the items of `table`: `codes` uint8[N, bits/8];
     `logits` float[N, bits], whose signs are the codes; `longer` codes uint8[N, ·]; `vectors` float[N, D]. The table
-    needs labels; items without any are neither query nor database item. Raises InputError when a group stands on two
+    needs labels; items without any are neither query nor database item, and a condition without either has no score.
+    Raises InputError when a group stands on two
     sides of the split.
     """
     table.refuse_straddling()
@@ -108,6 +109,8 @@ def evaluate_reranking(
         for database in databases:
             chosen = database_rows(table, database, query_split) & present(table, stored)
             rows = np.flatnonzero(chosen & table.labelled)
+            if not len(query) or not len(rows):
+                continue
             unlabelled = int(queries.sum()) - len(query), int(chosen.sum()) - len(rows)
             arguments = codes[asked][query], codes[stored][rows], table.labels[query], table.labels[rows]
             own = table.study[query], table.study[rows]

@@ -109,9 +109,14 @@ class Split:
     def met_in_train(self) -> np.ndarray:
         """bool[N]: items outside training whose text or twin is in training; a manifest's own split may have such."""
         train = self.role == "train"
-        met = text_met(self.text_key, train) | np.isin(self._twin_set, self._twin_set[train])
+        met = text_met(self.text_key, train) | np.isin(self.twin_set, self.twin_set[train])
         outside: np.ndarray = met & ~train
         return outside
+
+    @cached_property
+    def twin_set(self) -> np.ndarray:
+        """int64[N]: the first item of each item's set of twins; pairs connect a set, but are not all of its pairs."""
+        return connected([np.arange(len(self.role))], self.twins.pairs)
 
     def part(self, number: int) -> slice:
         """The positions of the items of the archive `number`."""
@@ -169,11 +174,6 @@ class Split:
         )
         return on_split.select(self.left_out[row] == "")
 
-    @cached_property
-    def _twin_set(self) -> np.ndarray:
-        """int64[N]: the first item of each item's set of twins; pairs connect a set, but are not all of its pairs."""
-        return connected([np.arange(len(self.role))], self.twins.pairs)
-
     @property
     def _starts(self) -> list[int]:
         return [sum(len(each.item_id) for each in self.members[:number]) for number in range(len(self.members))]
@@ -189,7 +189,7 @@ class Split:
             (_PATIENT, self.patient == self.patient[row]),
             (_STUDY, self.study == self.study[row]),
             (_TEXT, text & (self.text_key != "")),
-            (_TWIN, self._twin_set == self._twin_set[row]),
+            (_TWIN, self.twin_set == self.twin_set[row]),
         ]
 
 

@@ -37,7 +37,7 @@ def with_concepts(
     gpus = config.encoder.gpus(spec.device)
     vectors = encode([phrase.text for phrase in phrases], spec, config.store, gpus)
     train = np.flatnonzero((table.split == "train") & table.paired)
-    reports = _reports(config, divided, table.item_id[train].tolist())
+    reports = _reports(divided, table.item_id[train].tolist())
     clauses = [asserted_clauses(report) or [NOTHING] for report in reports]
     read = np.zeros((len(table), spec.report_width), np.float32)
     read[train] = encode([". ".join(each) for each in clauses], spec, config.store, gpus)
@@ -47,9 +47,9 @@ def with_concepts(
     return replace(table, asserted=read, mentions=mentioned, concepts=Concepts(phrases, vectors))
 
 
-def _reports(config: Config, divided: Divided, item_ids: Sequence[str]) -> list[str]:
+def _reports(divided: Divided, item_ids: Sequence[str]) -> list[str]:
     """The texts of the train items `item_ids`, read as embedding read them."""
     items = divided.rows("train").select(["item_id", "report", "report_uri"])
     of_item = {row["item_id"]: row for row in items.to_pylist()}
-    loaded = load_items((of_item[name] for name in item_ids), config.archive.limits)
+    loaded = load_items((of_item[name] for name in item_ids), divided.limits)
     return [each.report or "" for each in loaded]

@@ -193,3 +193,28 @@ def test_what_does_not_fit_is_refused(table):
         evaluate({"image": np.zeros((3, 2), np.uint8)}, table, 16)
     with pytest.raises(InputError, match="split"):
         evaluate(codes_of(table), table, 16, query_split="testing")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["image", "report"])
+@pytest.mark.parametrize("item", ["all", "one that is asked", "one that is stored"])
+def test_vectors_that_are_not_finite_are_refused_and_score_nothing(table, name, value, item):
+    rows = {
+        "all": slice(None),
+        "one that is asked": table.split == "test",
+        "one that is stored": table.split == "train",
+    }
+    vectors = {"image": table.image[:, :20].copy(), "report": table.report.copy()}
+    chosen = np.arange(len(table))[rows[item]]
+    vectors[name][chosen if item == "all" else chosen[:1]] = value
+    with pytest.raises(InputError, match=rf"vectors '{name}' .* not finite"):
+        evaluate(vectors, table, None, resamples=2)
+
+
+def test_what_a_missing_modality_has_for_a_vector_does_not_count(table):
+    without = np.arange(len(table)) % 7 == 0
+    table = replace(table, has_image=~without)
+    vectors = {"image": table.image[:, :20].copy(), "report": table.report}
+    before = evaluate(vectors, table, None, resamples=2).scores
+    vectors["image"][without] = np.nan
+    assert evaluate(vectors, table, None, resamples=2).scores == before

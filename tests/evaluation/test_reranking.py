@@ -77,3 +77,15 @@ def test_items_without_labels_are_not_reranked(table):
     only = evaluate_reranking(codes, table.select(kept), 16, longer=longer, shortlist=10, resamples=5)
     assert [replace(score, unlabelled_queries=0, unlabelled_items=0) for score in found] == only
     assert all(score.unlabelled_items for score in found)
+
+
+@pytest.mark.parametrize("side", ["train", "validation", "test"])
+def test_labels_on_one_side_alone_leave_out_the_other_databases(table, side):
+    partly = replace(table, labels=table.labels & (table.split == side)[:, None])
+    found = evaluate_reranking(codes_of(table), partly, 16, longer=codes_of(table, 64), shortlist=10, resamples=5)
+    assert {score.database for score in found} == ({"unseen"} if side == "test" else set())
+
+
+def test_an_archive_of_reports_alone_has_nothing_to_rerank(table):
+    alone = replace(table, has_image=np.zeros(len(table), bool))
+    assert evaluate_reranking(codes_of(table), alone, 16, longer=codes_of(table, 64), resamples=5) == []

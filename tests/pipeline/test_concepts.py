@@ -80,3 +80,31 @@ def test_an_encoder_without_texts_is_refused(archive):
 )
 def test_only_what_learns_from_concepts_without_labels_reads_them(archive, options, reads):
     assert archive[0].train.model_copy(update=options).reads_concepts == reads
+
+
+@pytest.mark.parametrize("until", [False, True])
+def test_reports_of_the_archive_that_trains_are_read_within_its_own_roots(tmp_path, until):
+    """The reports of both archives are files in folders of their own."""
+    (tmp_path / "own.tsv").write_text(LIST)
+    manifests, tables = {}, {}
+    for name, seed in (("target", 1), ("source", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        lines = ["item_id,image_uri,report_uri,date"]
+        for i in range(40):
+            (folder / f"{i}.txt").write_text(f"{name} {i}. Cyst {i}")
+            lines.append(f"item-{i},{i}.png,{i}.txt,{2010 if name == 'source' else 2020}")
+        manifests[name] = folder / "manifest.csv"
+        manifests[name].write_text("\n".join(lines))
+        tables[name] = planted_table(40, seed=seed)
+    options = [f"train.concepts={tmp_path / 'own.tsv'}", "evaluate.twins_up_to=0"]
+    options += ["evaluate.train_until=2015-01-01"] if until else []
+    source = configured(tmp_path, manifests["source"], *options)
+    embed(source, tables["source"], spec=ENCODER)
+    config = configured(tmp_path, manifests["target"], f"evaluate.train_manifest={manifests['source']}", *options)
+    opened = embed(config, tables["target"], spec=ENCODER)
+    encoder = Encoder()
+    with_concepts(config, divide(config, opened), ENCODER, embedding_table(config, opened, ENCODER)[1], encoder)
+    reports = encoder.asked[1]
+    assert reports
+    assert all(report.startswith("source") for report in reports)

@@ -142,3 +142,14 @@ def test_the_configured_split_is_the_one_that_is_checked(tmp_path):
     assert "train before 2016-01-01, test from it on" in said
     assert (code, lines) == (0, [])  # i8 was left out
     assert "0 of 5 test items leak" in said
+
+
+@pytest.mark.parametrize("others", [(0,), (0, 11), (0, 7, 11)], ids=["validation", "in no part", "validation and test"])
+def test_a_copy_of_a_copy_is_a_leak(tmp_path, others):
+    """Of several equal pictures the first one is compared with each: a training item and a test item are no pair."""
+    rows = rows_of()
+    rows[0]["split"] = "validation"
+    rows[11]["split"] = ""
+    code, lines, _ = check(tmp_path, rows, same_picture=[*((copy, 0) for copy in others[1:]), (3, 0), (9, 0)])
+    assert code == 1
+    assert "test item 'i9': its picture is nearly that of training item 'i3'" in lines
