@@ -26,6 +26,7 @@ from mcmfh.evaluation.provenance import Provenance
 from mcmfh.evaluation.split import Split
 from mcmfh.learning.device import chosen_device
 from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.pipeline.comparison import chosen_names
 from mcmfh.pipeline.embed import embed_archive
 from mcmfh.pipeline.evaluate import Evaluated, covered
 from mcmfh.pipeline.pretrain import pretrain_archive
@@ -67,15 +68,15 @@ def compare_pretraining(
     divided = divide(config, archive)
     measure = measure or pretrain_and_evaluate
     base = config.pretrain
-    columns = ("item_id", "fingerprint", "split", "group", "study_id", "labels")
-    contents = [archive.items[name].to_pylist() for name in columns]
-    limits = config.archive.limits
+    columns = ("item_id", "fingerprint", "split", "group", "study_id")
+    contents = [each.items[name].to_pylist() for each in divided.archives for name in columns]
+    scored_by = archive.items["labels"].to_pylist(), config.evaluate.families
     code = pretraining_code(), evaluation_code()
-    what = [base.work, weight_versions(base), asdict(limits), contents, divided.split.digest, code]
+    what = [base.work, weight_versions(base), asdict(divided.limits), contents, scored_by, divided.split.digest, code]
     root = pretraining_comparison(config.store, files.digest(what)[:16])
     cost = once(pretraining_cost(root), lambda: _dual_cost(base))
     rows = pretraining_rows(base, cost["dual_over_masked"])
-    rows = {name: settings for name, settings in rows.items() if name.startswith(config.evaluate.rows or "")}
+    rows = {name: rows[name] for name in chosen_names(list(rows), config.evaluate.rows)}
     evaluations: list[Evaluation] = []
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     page = ""
@@ -141,7 +142,14 @@ def pretrain_and_evaluate(
     vectors = {"image": table.image, "report": table.report}
     work = {key: value for key, value in settings.work.items() if key != "seed"}
     evaluation = evaluate(
-        vectors, table, None, method=method, seed=seed, databases=("unseen",), settings=files.digest(work)
+        vectors,
+        table,
+        None,
+        method=method,
+        seed=seed,
+        databases=("unseen",),
+        families=config.evaluate.families,
+        settings=files.digest(work),
     )
     return {"evaluation": evaluation.to_json(), "seconds": trained.seconds, "embedded": covered(table)}
 

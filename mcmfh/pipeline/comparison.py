@@ -83,12 +83,17 @@ ROWS: dict[str, Callable[[TrainSettings], list[Row]]] = {
 
 
 def chosen_rows(rows: list[Row], prefixes: tuple[str, ...]) -> list[Row]:
-    """The rows whose name begins with one of `prefixes`; all rows for (). Raises InputError for a prefix of no row."""
+    """The rows that `chosen_names` chooses."""
+    chosen = chosen_names([row.name for row in rows], prefixes)
+    return [row for row in rows if row.name in chosen]
+
+
+def chosen_names(names: Sequence[str], prefixes: tuple[str, ...]) -> list[str]:
+    """The names that begin with one of `prefixes`; all for (). Raises InputError for a prefix of none."""
     for prefix in prefixes:
-        if not any(row.name.startswith(prefix) for row in rows):
-            names = ", ".join(row.name for row in rows)
-            raise InputError(f"no row begins with '{prefix}'; this comparison has {names}")
-    return [row for row in rows if row.name.startswith(prefixes or "")]
+        if not any(name.startswith(prefix) for name in names):
+            raise InputError(f"no row begins with '{prefix}'; this comparison has {', '.join(names)}")
+    return [name for name in names if name.startswith(prefixes or "")]
 
 
 def compare(

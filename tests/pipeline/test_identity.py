@@ -7,15 +7,16 @@ import pytest
 from support.embedded import configured, embed, write_manifest
 from support.planted import SPEC, planted_table, small
 
-from mcmfh.evaluation import evaluate
+from mcmfh.errors import InputError
+from mcmfh.evaluation import Evaluation, evaluate
 from mcmfh.evaluation.evaluate import COLUMNS
 from mcmfh.hashing import load_bundle
 from mcmfh.hashing.preparation import training_digest
 from mcmfh.pipeline import compare_pretraining as compare_pretraining_module
 from mcmfh.pipeline.archive import read_archive
-from mcmfh.pipeline.compare_pretraining import compare_pretraining
+from mcmfh.pipeline.compare_pretraining import compare_pretraining, pretrain_and_evaluate
 from mcmfh.pipeline.evaluate import evaluate_archive
-from mcmfh.pipeline.pretrain import pose
+from mcmfh.pipeline.pretrain import Pretrained, pose
 from mcmfh.pipeline.train import train_archive
 from mcmfh.store import code_version, files
 from mcmfh.store.layout import evaluation_scores
@@ -226,3 +227,65 @@ def test_a_comparison_of_pretrainings_is_measured_anew_when_a_column_changes(tab
 
     assert [compare(table), compare(table)] == [1, 1]
     assert compare(CHANGES[change](table, "test")) == 2
+
+
+@pytest.fixture
+def pretrainings(tmp_path, monkeypatch):
+    """Compares one row of pretrainings with the given options; returns how often rows were measured until then."""
+    monkeypatch.setattr(compare_pretraining_module, "_dual_cost", lambda settings: {"dual_over_masked": 2.0})
+    measured = []
+
+    def compare(of, *more):
+        def measure(config, archive, name, settings, seed):
+            measured.append(name)
+            vectors = {"image": of.image[:, :8], "report": of.report[:, :8]}
+            evaluation = evaluate(vectors, of, None, method=f"{name}, 1 epochs", resamples=2)
+            return {"evaluation": evaluation.to_json(), "seconds": 1.0, "embedded": "embedded 24 of 24 items"}
+
+        given = "pretrain.size=tiny", "pretrain.image_size=32", "pretrain.batch_size=16", "evaluate.seeds=1"
+        rows = () if any("rows" in each for each in more) else ("evaluate.rows=['masked-only, map']",)
+        config = configured(tmp_path, write_manifest(tmp_path, of), *given, *rows, *more)
+        compare_pretraining(config, read_archive(config.archive), measure=measure)
+        return len(measured)
+
+    return compare
+
+
+@pytest.mark.parametrize("families", ["[topic]", "[]"])
+def test_pretrainings_are_measured_anew_for_other_label_families(table, pretrainings, families):
+    assert [pretrainings(table), pretrainings(table)] == [1, 1]
+    assert pretrainings(table, f"evaluate.families={families}") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "again"), [("texts", True), ("groups", True), ("studies", True), ("labels", False), ("dates", False)]
+)
+def test_pretrainings_on_another_archive_are_named_by_what_they_read_of_it(
+    table, tmp_path, pretrainings, change, again
+):
+    other = replace(planted_table(160, seed=1), text_key=np.array([f"other text {i}" for i in range(160)]))
+    source = write_manifest(tmp_path, other, "other")
+    options = f"evaluate.train_manifest={source}"
+    assert [pretrainings(table, options), pretrainings(table, options)] == [1, 1]
+    dated = {"dates": lambda table, side: replace(table, date=np.full(len(table), "2015-01-01"))}
+    write_manifest(tmp_path, (CHANGES | dated)[change](other, "train"), "other")
+    assert pretrainings(table, options) == 1 + again
+
+
+def test_a_row_of_pretraining_that_is_not_there_is_named(table, pretrainings):
+    with pytest.raises(InputError, match=r"no row begins with 'mcr'; this comparison has masked-only, map first"):
+        pretrainings(table, "evaluate.rows=[mcr]")
+
+
+@pytest.mark.parametrize("families", [("topic",), ("side", "topic")])
+def test_a_pretraining_is_scored_by_the_label_families_that_are_asked_for(table, tmp_path, monkeypatch, families):
+    names = tuple(f"{'side' if i < 2 else 'topic'}:{i}" for i in range(table.labels.shape[1]))
+    asked = replace(table, label_names=names).of_split("test")
+    asked = replace(asked, report=np.pad(asked.report, ((0, 0), (0, 16))))
+    done = Pretrained("towers", {}, 1.0, False)
+    for name, value in {"pretrain_archive": done, "embed_archive": None, "embedding_table": (SPEC, asked)}.items():
+        monkeypatch.setattr(compare_pretraining_module, name, lambda *_, value=value: value)
+    config = configured(tmp_path, write_manifest(tmp_path, table), f"evaluate.families=[{','.join(families)}]")
+    found = pretrain_and_evaluate(config, read_archive(config.archive), "row", config.pretrain, 0)
+    measures = {score.measure for score in Evaluation.from_json(found["evaluation"]).scores}
+    assert {name for name in ("side", "topic") if f"mAP@all {name}" in measures} == {*families}
