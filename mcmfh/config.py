@@ -23,6 +23,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+ARCHIVE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
 class ClusterConfig(Section):
     address: str | None = None
     namespace: str | None = Field(None, min_length=1)
@@ -37,7 +40,7 @@ class ClusterConfig(Section):
 
 class ArchiveConfig(Section):
     manifest: str | None = None
-    name: str = Field("archive", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field("archive", pattern=ARCHIVE_NAME)
     filters: tuple[str, ...] = ()
     roots: tuple[str, ...] | None = None
     keep_reports: bool = True
@@ -146,7 +149,7 @@ class EvaluateConfig(Section):
     families: tuple[str, ...] | None = None
     train_until: date | None = None
     train_manifest: str | None = None
-    train_archive: str | None = None
+    train_archive: str | None = Field(None, pattern=ARCHIVE_NAME)
     twins_up_to: int = Field(10_000, ge=0)
 
 

@@ -55,6 +55,7 @@ def test_overrides_win_and_are_typed():
         ("embed.unit_items=many", "embed.unit_items"),
         ("archive.max_failure_rate=2", "archive.max_failure_rate"),
         ("archive.name=../../etc", "archive.name"),
+        ("evaluate.train_archive=a/b", "evaluate.train_archive"),
         ("encoder.num_gpus=1.5", "encoder.num_gpus"),
         ("train.num_gpus=-1", "train.num_gpus"),
         ("serve.num_gpus=2.25", "serve.num_gpus"),

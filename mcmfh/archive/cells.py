@@ -43,8 +43,9 @@ def prose(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def keys(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """As `text`; null where a joining key is what stands for everybody who is not known. "7.0" is the key "7"."""
-    known = text(column, NO_KEY)
+    """As `text`, in one spelling; null where a joining key is what stands for everybody who is not known. "7.0" is the
+    key "7"."""
+    known = _one_spelling(text(column, NO_KEY))
     plain_words = pc.utf8_trim(pc.replace_substring_regex(pc.utf8_lower(known), r"[^\pL\pN]+", " "), " ")
     nobody = pc.match_substring_regex(plain_words, NO_KEY_PATTERN)
     known = pc.if_else(nobody, pa.scalar(None, pa.string()), known)
@@ -83,12 +84,12 @@ def dates(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.Array]:
 
 
 def labels(column: pa.ChunkedArray) -> pa.Array:
-    """Lists of trimmed, non-empty labels, from lists or from strings separated by `|`."""
+    """Lists of non-empty labels, each in one spelling, from lists or from strings separated by `|`."""
     lists = plain(column)
     if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
         lists = pc.split_pattern(lists.cast(pa.string()), "|")
     lists = lists.cast(pa.list_(pa.string())).combine_chunks()
-    owner, value = pc.list_parent_indices(lists), text(pa.chunked_array([pc.list_flatten(lists)]))
+    owner, value = pc.list_parent_indices(lists), _one_spelling(text(pa.chunked_array([pc.list_flatten(lists)])))
     keep = pc.is_valid(value)
     counts = np.bincount(owner.filter(keep.combine_chunks()).to_numpy(), minlength=len(lists))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
@@ -108,6 +109,11 @@ def inferred(column: pa.ChunkedArray) -> pa.ChunkedArray:
     parse = pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
     convert = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
     return pa.csv.read_csv(io.BytesIO(sink.getvalue()), read, parse, convert)["c"]
+
+
+def _one_spelling(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names in NFC with single blanks: what looks equal is equal, whichever system wrote it."""
+    return pc.replace_substring_regex(pc.utf8_normalize(names, form="NFC"), r"[\s\pZ]+", " ")
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

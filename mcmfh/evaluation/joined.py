@@ -36,8 +36,12 @@ def join_tables(tables: Sequence[EmbeddingTable], archives: Sequence[str] | None
 
 
 def qualified(columns: Sequence[np.ndarray], archives: Sequence[str]) -> np.ndarray:
-    """str[N]: the names of all columns as "<archive>/<name>", one archive a column."""
-    return np.concatenate([np.char.add(f"{archive}/", column) for column, archive in zip(columns, archives)])
+    """str[N]: the names of all columns as "<archive>/<name>", one archive a column.
+
+    A slash in the name of an archive is escaped, so that no two archives and names are one.
+    """
+    escaped = [archive.replace("%", "%25").replace("/", "%2F") for archive in archives]
+    return np.concatenate([np.char.add(f"{archive}/", column) for column, archive in zip(columns, escaped)])
 
 
 def group_percentile(groups: np.ndarray) -> np.ndarray:

@@ -127,6 +127,8 @@ class Split:
         """The split in one line, as every page and card says it."""
         counts = ", ".join(f"{(self.role == role).sum():,} {role}" for role in ROLES)
         left_out = (self.left_out != "").sum()
+        in_no_part = ((self.role == "") & (self.left_out == "")).sum()
+        counts += f", {in_no_part:,} in no part" if in_no_part else ""
         merged = len(np.unique(self.patient)) - len(np.unique(self.group))
         return (
             f"{self.protocol}: {counts}{f', {left_out:,} left out' if left_out else ''}; "

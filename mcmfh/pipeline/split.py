@@ -119,7 +119,7 @@ def _twins(config: Config, listed: Sequence[_Listed]) -> Twins:
     pictures = sum(items.num_rows - items["image_uri"].null_count for items, _ in parts)
     if pictures > most:
         note = f"{pictures:,} pictures are more than evaluate.twins_up_to={most:,}"
-        return Twins.none(f"nearly equal pictures were not looked for: {note}")
+        return Twins(_same_files(listed), f"nearly equal pictures were not looked for: {note}")
     contents = [
         [[items[column].to_pylist() for column in items.column_names], asdict(limits)] for items, limits in parts
     ]
@@ -127,6 +127,21 @@ def _twins(config: Config, listed: Sequence[_Listed]) -> Twins:
     compared, pairs = once(split_twins(config.store, name), lambda: find_picture_twins(parts))
     note = f"{compared:,} of {pictures:,} pictures compared for near-duplicates"
     return Twins(np.array(pairs, np.int64).reshape(-1, 2), note)
+
+
+def _same_files(listed: Sequence[_Listed]) -> np.ndarray:
+    """int[P, 2]: of each picture's file that two archives list, its first item with each other one of both archives.
+
+    Within one archive a file of many items may stand for a picture that is not there, and joins nobody.
+    """
+    columns = [each.archive.items["image_uri"] for each in listed]
+    common = columns[0].filter(pc.is_in(columns[0], columns[-1].drop_null().combine_chunks())).unique().drop_null()
+    if len(listed) == 1 or not len(common):
+        return np.zeros((0, 2), np.int64)
+    file = pc.index_in(pa.chunked_array([chunk for each in columns for chunk in each.chunks]), common)
+    item = np.flatnonzero(file.is_valid().to_numpy())
+    _, first, of_item = np.unique(file.drop_null().to_numpy(), return_index=True, return_inverse=True)
+    return np.stack([item[first][of_item], item], axis=1)
 
 
 def _text_keys(store: str, items: pa.Table, limits: Limits) -> np.ndarray:

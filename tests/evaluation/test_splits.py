@@ -7,6 +7,7 @@ import pytest
 
 from mcmfh.errors import InputError
 from mcmfh.evaluation import evaluate
+from mcmfh.evaluation.joined import qualified
 from mcmfh.evaluation.splits import cross_dataset_split, group_percentile, join_tables, temporal_split
 
 from .conftest import make_table
@@ -133,3 +134,12 @@ def test_group_percentile_is_a_fixed_function_of_the_name():
         int("e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98", 16) % 100,
         int("86f7e437faa5a7fce15d1ddcb9eaeaea377667b8", 16) % 100,
     ]
+
+
+@pytest.mark.parametrize(
+    ("archives", "names"),
+    [(("a", "a/b"), ("b/c", "c")), (("a%2Fb", "a/b"), ("c", "c")), (("a/b/c", "a"), ("d", "b/c/d"))],
+)
+def test_a_slash_makes_no_two_names_equal(archives, names):
+    first, second = qualified([np.array([name]) for name in names], archives)
+    assert first != second

@@ -14,6 +14,7 @@ from mcmfh.hashing.preparation import prepare
 from mcmfh.pipeline import compare, compare_pretraining, pretrain, train
 from mcmfh.pipeline import evaluate as evaluating
 from mcmfh.pipeline.archive import read_archive
+from mcmfh.pipeline.split import divide
 
 DOORS = {
     "train": lambda config, archive: train.train_archive(config, archive, SPEC),
@@ -87,3 +88,43 @@ def test_the_functions_below_refuse_a_faulty_table(fault):
     ):
         with pytest.raises(InputError, match="stands on two sides of the split"):
             call()
+
+
+SPELLINGS = {
+    "composed and decomposed": ("M\u00fcller", "Mu\u0308ller"),
+    "two blanks": ("Ann Lee", "Ann  Lee"),
+    "a blank that does not break": ("Ann Lee", "Ann\u00a0Lee"),
+}
+
+
+@pytest.mark.parametrize("column", ["group", "study"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_one_name_in_two_spellings_is_one_patient(spelling, column, tmp_path):
+    table = planted_table(40)
+    table = replace(table, split=np.full(40, ""))
+    names = getattr(table, column).copy().astype("U30")
+    names[[0, 1]] = SPELLINGS[spelling]
+    table = replace(table, **{column: names})
+    config = configured(tmp_path, write_manifest(tmp_path, table))
+    split = divide(config, read_archive(config.archive)).split
+    assert split.group[split.item_id == "item-0"] == split.group[split.item_id == "item-1"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_one_name_in_two_spellings_does_not_stand_on_two_sides(spelling, tmp_path, no_encoder):
+    table = planted_table()
+    group = table.group.copy().astype("U30")
+    group[[0, 4]] = SPELLINGS[spelling]
+    config = configured(tmp_path, write_manifest(tmp_path, replace(table, group=group)))
+    with pytest.raises(InputError, match="group stands on two sides"):
+        train.train_archive(config, embed(config, table), SPEC)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_one_label_in_two_spellings_is_one_label(spelling, tmp_path, no_encoder):
+    names = tuple(f"find:{each}" for each in SPELLINGS[spelling])
+    table = replace(planted_table(), labels=np.eye(2, dtype=bool)[np.arange(240) % 2], label_names=names)
+    config = configured(tmp_path, write_manifest(tmp_path, table))
+    found = train.embedding_table(config, embed(config, table))[1]
+    assert found.label_names == (names[0],)
+    assert found.labelled.all()

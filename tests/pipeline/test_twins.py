@@ -9,6 +9,7 @@ from support.embedded import configured
 
 from mcmfh.archive import duplicates
 from mcmfh.archive.loading import load_items
+from mcmfh.errors import InputError
 from mcmfh.phantom.files import hand_over
 from mcmfh.phantom.studies import sample_studies
 from mcmfh.pipeline.archive import read_archive
@@ -153,3 +154,39 @@ def test_files_of_an_archive_in_another_folder_are_read_within_its_own_roots(tmp
     for archive in divided.archives:
         for loaded in load_items(archive.items.to_pylist(), divided.limits):
             assert loaded.reason is None
+
+
+@pytest.mark.parametrize("same", ["the manifest", "a few files", "one file"])
+def test_a_file_of_both_archives_does_not_train_however_many_pictures_there_are(tmp_path, pictures, same):
+    source = write(tmp_path, pictures[:12], "source")
+    common = {"the manifest": range(12), "a few files": (0, 4, 7), "one file": (5,)}[same]
+    target = tmp_path / "target.csv"
+    lines = [f"t{i},source-{i}.png,another text {i}" for i in common]
+    if same != "the manifest":
+        pictures[15].save(tmp_path / "own.png")
+        lines.append("own,own.png,a text of its own")
+    target.write_text("\n".join(["item_id,image_uri,report", *lines]))
+    options = f"evaluate.train_manifest={source}", "evaluate.twins_up_to=0"
+    if same == "the manifest":
+        with pytest.raises(InputError, match="leaves nothing to train"):
+            split_of(tmp_path, target, *options)
+        return
+    split, _ = split_of(tmp_path, target, *options)
+    left_out = split.left_out[split.part(0)] == "left out because what belongs to it is asked"
+    assert sorted(split.item_id[split.part(0)][left_out]) == [f"i{i}" for i in common]
+    assert (split.role[split.part(1)] == "test").all()
+    assert "nearly equal pictures were not looked for" in split.line()
+
+
+def test_pictures_that_no_item_has_are_no_common_file(tmp_path, pictures):
+    source, target = tmp_path / "source.csv", tmp_path / "target.csv"
+    for uri in (source, target):
+        uri.write_text("item_id,report\n" + "\n".join(f"i{i},{uri.stem} text {i}" for i in range(20)))
+    split, _ = split_of(tmp_path, target, f"evaluate.train_manifest={source}", "evaluate.twins_up_to=0")
+    assert (split.left_out == "").all()
+
+
+def test_the_line_counts_items_of_no_part(tmp_path, pictures):
+    sides = {i: "train" if i < 8 else "test" for i in range(12)}
+    split, _ = split_of(tmp_path, write(tmp_path, pictures[:15], split=sides))
+    assert "8 train, 0 validation, 4 test, 3 in no part;" in split.line()
