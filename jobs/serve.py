@@ -10,14 +10,13 @@ from contextlib import suppress
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
-from mcmfh.search.opening import newest_readable
 from mcmfh.serving.binding import check_here, check_start
-from mcmfh.store.layout import archive_root
+from mcmfh.serving.served import first_readable
 
 
 def main(config: Config) -> None:
-    """Serve the newest snapshot of the archive archive.name: here until interrupted, on a cluster until deleted."""
-    newest_readable(archive_root(config.store, config.archive.name))
+    """Serve the newest snapshots of serve.archives: here until interrupted, on a cluster until deleted."""
+    first_readable(config)
     check_start(config.serve)
     here = ray_session.starts_here(config.cluster)
     if here:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
@@ -17,13 +17,11 @@ from mcmfh.learning.run_settings import Gpus, gpus_to_ask_for
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.search.query import checked_where
 from mcmfh.store import files
+from mcmfh.store.layout import ARCHIVE_NAME
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-ARCHIVE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class ClusterConfig(Section):
@@ -154,6 +152,7 @@ class EvaluateConfig(Section):
 
 
 class ServeConfig(Section):
+    archives: tuple[Annotated[str, Field(pattern=ARCHIVE_NAME)], ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     layout: Literal["single", "sharded"] = "single"
@@ -221,6 +220,11 @@ class Config(Section):
     hash: HashConfig = HashConfig()
     serve: ServeConfig = ServeConfig()
     audit: AuditConfig = AuditConfig()
+
+    @property
+    def served_archives(self) -> tuple[str, ...]:
+        """The archives of the store that an endpoint serves, each once; the first is asked where none is named."""
+        return tuple(dict.fromkeys(self.serve.archives)) or (self.archive.name,)
 
 
 def load_config(overrides: Sequence[str] = (), path: str | None = None, read_default: bool = True) -> Config:

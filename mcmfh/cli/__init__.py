@@ -171,6 +171,7 @@ def search(
     target: Annotated[str | None, typer.Option(help="report, image or study; default: the other modality.")] = None,
     focus: Annotated[str | None, typer.Option(help="What to look for most, e.g. heart: re-ranks the hits.")] = None,
     where: Annotated[str | None, typer.Option(help='Filters as JSON: {"modality": "CT"}.')] = None,
+    archive: Annotated[str | None, typer.Option(help="Which one, where the endpoint serves several.")] = None,
     endpoint: Annotated[
         list[str] | None, typer.Option(help="URL of a running endpoint; given again, the next one to ask.")
     ] = None,
@@ -190,11 +191,13 @@ def search(
         conditions = json.loads(where) if where else {}
     except ValueError:
         raise InputError('--where is no JSON; write it as {"modality": "CT"}') from None
-    fields = {"report": report, "k": k, "target": target, "focus": focus, "where": conditions}
+    fields = {"report": report, "k": k, "target": target, "focus": focus, "where": conditions, "archive": archive}
     fields = {name: value for name, value in fields.items() if value is not None}
     picture = image.read_bytes() if image else None
     if bool(endpoint) == bool(snapshot):
         raise InputError("name where to search: either --endpoint URL or --snapshot URI")
+    if snapshot and archive:
+        raise InputError("--snapshot is the address of one archive; leave --archive out")
     if endpoint:
         answer = search_endpoint(endpoint, picture, fields, key)
     else:

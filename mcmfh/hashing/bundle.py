@@ -13,7 +13,7 @@ of all (file name, file digest) pairs. No file holds a time, so equal training m
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -80,6 +80,14 @@ class Bundle(Coder):
         if encoder.spec.digest != self.config["encoder_digest"]:
             self._check_encoder_canary(encoder)
         return encoder
+
+    def share_encoder(self, others: Iterable["Bundle"]) -> None:
+        """Use the encoder that one of `others` has loaded where it is this model's, to the digest: it takes memory."""
+        for other in others:
+            loaded: Encoder | None = vars(other).get("_checked_encoder")
+            same = (other.encoder_source, other.device) == (self.encoder_source, self.device)
+            if loaded is not None and same and loaded.spec.digest == self.config["encoder_digest"]:
+                vars(self)["_checked_encoder"] = loaded  # as the cached property would keep it
 
     def check_identity(self, spec: EncoderSpec) -> None:
         """Raise InputError when `spec` differs from the trained-on encoder in more than what the canary checks."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mcmfh.archive.modality import MODALITIES, Modality
 from mcmfh.archive.reports import read_query_text
 from mcmfh.errors import InputError
+from mcmfh.store.layout import ARCHIVE_NAME
 
 FOCUS = "focus"
 MOST_HITS = 1000
@@ -35,6 +36,7 @@ class Query(BaseModel):
     focus: str | None = Field(
         None, min_length=1, max_length=200, description="what to look for most: re-rank by this phrase too, e.g. heart"
     )
+    archive: str | None = Field(None, pattern=ARCHIVE_NAME, description="which one, where the endpoint serves several")
     histogram: bool = Field(False, description="count the items that pass the filters by their distance")
     image: bytes | None = Field(None, exclude=True, description="file part of a multipart request")
 

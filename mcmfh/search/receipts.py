@@ -5,6 +5,7 @@ holds neither report nor picture. It can be replayed as long as its snapshot is 
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,16 @@ FORMAT = 1
 NamedHits = Sequence[tuple[str, int, float | None]]  # item_id, distance and score of each hit, in order
 
 
-def receipt(source: Source, ask: Ask, hits: NamedHits) -> dict[str, Any]:
-    """The receipt of an answer; its `digest` is the sha256 of the canonical JSON of all other fields."""
+def receipt(
+    source: Source, ask: Ask, hits: NamedHits, named: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The receipt of an answer; its `digest` is the sha256 of the canonical JSON of all other fields.
+
+    named: {"archive": name} where an endpoint serves several.
+    """
     fields = {
         "format": FORMAT,
+        **named,
         "snapshot": source.number,
         "snapshot_digest": source.digest,
         "bundle_digest": source.document.bundle_digest,

@@ -18,6 +18,7 @@ from mcmfh.search.receipts import FORMAT, NamedHits, asked, hits_digest
 from mcmfh.search.retrieval import OpenSource, open_local
 from mcmfh.snapshots.document import read_snapshot, snapshot_numbers
 from mcmfh.store import documents
+from mcmfh.store.layout import ARCHIVE_NAME
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})+$")]
 class _Stated(BaseModel):
     """What a receipt must state to be replayed: its digest holds no secret, so that anybody may write another."""
 
+    archive: Annotated[str, Field(pattern=ARCHIVE_NAME)] | None = None
     snapshot: int
     snapshot_digest: str
     bundle_digest: str

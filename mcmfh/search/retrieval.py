@@ -57,20 +57,26 @@ class Retrieval:
         limits: Limits,
         number: int | None = None,
         device: str = "cpu",
-        bundle: Bundle | None = None,
+        bundles: Sequence[Bundle] = (),
         open_source: OpenSource = open_local,
+        archive: str | None = None,
     ):
         """Open snapshot `number` (default: the newest).
 
-        `bundle` saves loading the model again where it is the snapshot's own. Raises InputError where the snapshot was
-        hashed with another model than its bundle now holds.
+        bundles: models that are loaded already; where the snapshot's own is among them, or one with its encoder, it is
+        not loaded again. archive: its name, which answers and their links state where an endpoint serves several.
+
+        Raises InputError where the snapshot was hashed with another model than its bundle now holds.
         """
         self.limits = limits
+        self.named = {"archive": archive} if archive else {}
         self.snapshot = open_source(root, number)
         document = self.snapshot.document
         self.store, self.bundle_uri = store_of(root), bundle_address(root, document)
-        if bundle is None or bundle.bundle_digest != document.bundle_digest:
+        bundle = next((each for each in bundles if each.bundle_digest == document.bundle_digest), None)
+        if bundle is None:
             bundle = load_bundle(self.bundle_uri, device=device)
+            bundle.share_encoder(bundles)
         if bundle.code_digest != document.code_digest:
             raise InputError(
                 f"the bundle of snapshot {self.snapshot.number} is not the one it was hashed with; restore the bundle"
@@ -99,6 +105,7 @@ class Retrieval:
     def _version(self, scope_json: str) -> dict[str, Any]:
         document, scope = self.snapshot.document, json.loads(scope_json)
         return {
+            **self.named,
             "snapshot": self.snapshot.number,
             "snapshot_digest": self.snapshot.digest,
             "bundle_digest": document.bundle_digest,
@@ -180,8 +187,9 @@ class Retrieval:
         filters = self.snapshot.document.filters
         distances = hits.distances.tolist()
         named = [(item["item_id"], *numbers) for item, *numbers in zip(items, distances, scores)]
-        shown = [public_item(item, filters, view) for item in items]
+        shown = [public_item(item, filters, view, self.named.get("archive")) for item in items]
         return {
+            **self.named,
             "snapshot": self.snapshot.number,
             "target": ask.target,
             "bits": ask.bits,
@@ -192,7 +200,7 @@ class Retrieval:
                 for distance, score, item in zip(distances, scores, shown)
             ],
             "histogram": self.snapshot.histogram(ask.code_query).tolist() if query.histogram else None,
-            "receipt": receipt(self.snapshot, ask, named),
+            "receipt": receipt(self.snapshot, ask, named, self.named),
         }
 
     def _ask(self, query: Query, logits: QueryLogits, view: View) -> Ask:
@@ -213,7 +221,9 @@ class Retrieval:
     def item(self, item_id: str, view: View = EVERYTHING) -> dict[str, Any] | None:
         """The public form of an item in `view`, or None."""
         item = self.snapshot.item(item_id, view.scope)
-        return None if item is None else public_item(item, self.snapshot.document.filters, view)
+        if item is None:
+            return None
+        return public_item(item, self.snapshot.document.filters, view, self.named.get("archive"))
 
     def thumbnail(self, item_id: str, view: View = EVERYTHING) -> bytes | None:
         """A JPEG of at most THUMBNAIL pixels a side; None where no such item is in `view`, or no readable picture."""
@@ -242,9 +252,15 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> bytes:
     return sink.getvalue()
 
 
-def public_item(item: Mapping[str, Any], filters: Sequence[str], view: View = EVERYTHING) -> dict[str, Any]:
-    """The public form of an item: without its URIs, and with an excerpt instead of the report."""
+def public_item(
+    item: Mapping[str, Any], filters: Sequence[str], view: View = EVERYTHING, archive: str | None = None
+) -> dict[str, Any]:
+    """The public form of an item: without its URIs, and with an excerpt instead of the report.
+
+    archive: its archive's name, for the link to its picture; None where there is one archive.
+    """
     report = item["report"] if view.content else None
+    picture = f"{item_path(item['item_id'])}/image" + (f"?archive={archive}" if archive else "")
     return {
         "item_id": item["item_id"],
         "study_id": item["study_id"],
@@ -252,7 +268,7 @@ def public_item(item: Mapping[str, Any], filters: Sequence[str], view: View = EV
         "date": item["date"],
         "where": {name: item[name] for name in filters},
         "report": None if report is None else report[:EXCERPT] + ("…" if len(report) > EXCERPT else ""),
-        "image": f"{item_path(item['item_id'])}/image" if item["image_uri"] and view.content else None,
+        "image": picture if item["image_uri"] and view.content else None,
     }
 
 

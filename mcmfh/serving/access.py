@@ -31,21 +31,21 @@ class Access:
     """Admits requests that carry one of `keys()`: the keys of the moment, None for an endpoint without keys.
 
     None admits every request, and an empty list none. `rates` says how often a key may come in a second and `quotas` in
-    a day; by default this process alone counts. archive: the one that is served.
+    a day; by default this process alone counts. archives: those that are served.
     """
 
     def __init__(
         self,
         keys: Callable[[], Sequence[KeyConfig] | None],
         rates: Leases | None = None,
-        archive: str = "",
+        archives: Sequence[str] = (),
         quotas: Quotas | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         tokens: Tokens | None = None,
     ):
         self.tokens = tokens
         self.keys, self.rates = keys, rates or Leases(Buckets().lease)
-        self.archive, self.quotas, self.now = archive, quotas or Quotas(now=now), now
+        self.archives, self.quotas, self.now = archives, quotas or Quotas(now=now), now
 
     async def admit(self, authorization: str | None) -> Caller:
         """Who sends this Authorization header; ANYBODY where no keys are configured. Raises Refused."""
@@ -68,12 +68,13 @@ class Access:
         if wait := await self.rates.take(name, grant.requests_per_second):
             seconds = str(max(1, math.ceil(wait)))
             raise Refused(429, f"{whose} sent too many requests; wait {seconds} s", {"Retry-After": seconds})
-        if grant.archives is not None and self.archive not in grant.archives:
-            raise Refused(403, f"this archive is not among those of {whose}", {})
+        caller = granted(name, grant)
+        if grant.archives is not None and not caller.among(self.archives):
+            raise Refused(403, f"what this endpoint serves is not among the archives of {whose}", {})
         if grant.requests_per_day is not None and not self.quotas.take(name, grant.requests_per_day):
             detail = f"{whose} sent the {grant.requests_per_day:,} requests of this day (UTC)"
             raise Refused(429, detail, {"Retry-After": str(seconds_left(self.now()))})
-        return granted(name, grant)
+        return caller
 
     def identify(self, authorization: str | None) -> KeyConfig | None:
         """The key in an Authorization header; None where no keys are configured. Raises Refused (401).

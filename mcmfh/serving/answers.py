@@ -49,7 +49,13 @@ class Receipt(BaseModel):
     digest: str = Field(description="sha256 of the canonical JSON of all other fields")
 
 
-class SearchAnswer(BaseModel):
+class Answer(BaseModel):
+    """What each answer states of the archive that gave it."""
+
+    archive: str | None = Field(None, description="where the endpoint serves several")
+
+
+class SearchAnswer(Answer):
     """The hits, in the order of their distance."""
 
     snapshot: int
@@ -64,13 +70,13 @@ class SearchAnswer(BaseModel):
     receipt: Receipt
 
 
-class HashAnswer(BaseModel):
+class HashAnswer(Answer):
     snapshot: int
     bits: int
     code: dict[str, str]
 
 
-class ItemAnswer(Item):
+class ItemAnswer(Answer, Item):
     snapshot: int
 
 
@@ -81,7 +87,7 @@ class Facet(BaseModel):
     max: Any = None
 
 
-class Version(BaseModel):
+class Version(Answer):
     snapshot: int
     snapshot_digest: str
     bundle_digest: str
@@ -92,6 +98,7 @@ class Version(BaseModel):
     bits: list[int]
     items: int
     filters: dict[str, Facet] = Field(description="what `where` may name, with the values that occur")
+    archives: list[str] = Field(description="that the caller may ask")
     keys: str | None = Field(description="version of the access keys; null where none are configured")
 
 
@@ -134,7 +141,7 @@ REASONS = {
     400: "the query cannot be understood",
     401: "no access key, or an unknown one",
     403: "the key has not the role or the archive for this; or, without keys, another name or another site's page",
-    404: "not in this snapshot",
+    404: "not in this snapshot; or no archive that this key may ask",
     413: "more than 512 KB of JSON or of form fields, or an image larger than serve.max_body_mb",
     422: "the image cannot be read",
     429: "too many requests with this key",

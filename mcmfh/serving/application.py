@@ -4,12 +4,13 @@ uvicorn.run(application(Replica(config)), host="127.0.0.1", port=8000)
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Query as Parameter
 from fastapi.responses import HTMLResponse
 from pydantic_core import to_json
 
@@ -26,13 +27,14 @@ from mcmfh.serving.queries import BodyTooLarge, read_query
 from mcmfh.serving.quotas import Quotas
 from mcmfh.serving.rates import Leases
 from mcmfh.serving.replica import Replica
-from mcmfh.serving.roles import CALLER
+from mcmfh.serving.roles import CALLER, Caller
 from mcmfh.serving.tokens import Tokens
 from mcmfh.store.layout import archive_root
 from mcmfh.store.outages import is_outage
 
 GUARDED = refusals(401, 403, 429, 503)
-QUERY = {**GUARDED, **refusals(400, 413, 422)}
+QUERY = {**GUARDED, **refusals(400, 404, 413, 422)}
+Named = Annotated[str | None, Parameter(description="which archive, where the endpoint serves several")]
 
 
 def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
@@ -72,10 +74,11 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     api.state.key_ring = key_ring
     problems.install(api)
     (html, page_headers), (docs, docs_headers) = page(), page("docs")
-    root = archive_root(replica.config.store, replica.config.archive.name)
-    quotas = Quotas(root, settings.poll_seconds, replica.report)
+    served = replica.config.served_archives
+    # A key's quota is of the endpoint, not of an archive: the first one keeps the counts of all.
+    quotas = Quotas(archive_root(replica.config.store, served[0]), settings.poll_seconds, replica.report)
     tokens = Tokens(settings.oidc, replica.report) if settings.oidc.issuer else None
-    access = Access(lambda: key_ring.keys, rates, replica.config.archive.name, quotas, tokens=tokens)
+    access = Access(lambda: key_ring.keys, rates, served, quotas, tokens=tokens)
     api.add_middleware(
         AccessMiddleware,
         access=access,
@@ -98,39 +101,42 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     async def search(request: Request) -> Response:
         """Nearest reports, images or studies: multipart image=@file and/or report, or JSON."""
         query, started = await query_of(request), time.perf_counter()
-        answer = await replica.search_answer(query, view_of(request))
-        audit.answered(request, answer)
+        archive = chosen(request, query.archive, served)
+        answer = await replica.search_answer(query, view_of(request), archive)
+        audit.answered(request, archive, answer)
         milliseconds = 1000 * (time.perf_counter() - started)
         return rendered(answer, {"Server-Timing": f"search;dur={milliseconds:.2f}"})
 
     @api.post("/v1/hash", response_model=answers.HashAnswer, **body)
     async def hash(request: Request) -> Response:
         """The same query → its code."""
-        answer = await replica.hash_answer(await query_of(request))
-        audit.hashed(request, answer)
+        query = await query_of(request)
+        archive = chosen(request, query.archive, served)
+        answer = await replica.hash_answer(query, archive)
+        audit.hashed(request, archive, answer)
         return rendered(answer)
 
-    async def item_answer(request: Request, item_id: str) -> Response:
-        view = view_of(request)
-        retrieval = await replica.for_view(view)
+    async def item_answer(request: Request, item_id: str, named: str | None) -> Response:
+        view, archive = view_of(request), chosen(request, named, served)
+        retrieval = await replica.for_view(view, archive)
         fields = await replica.in_thread(retrieval.item, item_id, view)
         if fields is None:
             raise HTTPException(404, "no such item in this snapshot")
-        audit.opened(request, "item", retrieval, fields)
-        return rendered({"snapshot": retrieval.snapshot.number, **fields})
+        audit.opened(request, archive, "item", retrieval, fields)
+        return rendered({**retrieval.named, "snapshot": retrieval.snapshot.number, **fields})
 
     @api.get(
         "/v1/items/{item_id:path}/image",
         response_class=Response,
-        responses={**GUARDED, **refusals(404), 200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}},
+        responses={**GUARDED, **refusals(404, 422), 200: {"content": {"image/jpeg": {}}, "description": "a JPEG"}},
     )
-    async def image(request: Request, item_id: str) -> Response:
+    async def image(request: Request, item_id: str, archive: Named = None) -> Response:
         """A thumbnail (JPEG)."""
         item_id, of_picture = parsed_address(request)
         if not of_picture:  # the id itself ends in /image
-            return await item_answer(request, item_id)
-        view = view_of(request)
-        retrieval = await replica.for_view(view)
+            return await item_answer(request, item_id, archive)
+        view, name = view_of(request), chosen(request, archive, served)
+        retrieval = await replica.for_view(view, name)
         try:
             picture = await replica.in_thread(retrieval.thumbnail, item_id, view)
         except Exception as error:
@@ -141,20 +147,21 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
             raise HTTPException(404, "no such picture in this snapshot")
         if audit.records:
             shown = await replica.in_thread(retrieval.item, item_id, view)
-            audit.opened(request, "image", retrieval, shown or {"item_id": item_id, "study_id": ""})
+            audit.opened(request, name, "image", retrieval, shown or {"item_id": item_id, "study_id": ""})
         return Response(picture, media_type="image/jpeg")
 
-    @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404)})
-    async def item(request: Request, item_id: str) -> Response:
+    @api.get("/v1/items/{item_id:path}", response_model=answers.ItemAnswer, responses={**GUARDED, **refusals(404, 422)})
+    async def item(request: Request, item_id: str, archive: Named = None) -> Response:
         """What may be shown of an item; percent-encode its id."""
-        return await item_answer(request, parsed_address(request)[0])
+        return await item_answer(request, parsed_address(request)[0], archive)
 
-    @api.get("/v1/version", response_model=answers.Version, responses=GUARDED)
-    async def version(request: Request) -> Response:
-        """Snapshot, model and encoder that answer, and what can be filtered by."""
+    @api.get("/v1/version", response_model=answers.Version, responses={**GUARDED, **refusals(404, 422)})
+    async def version(request: Request, archive: Named = None) -> Response:
+        """Snapshot, model and encoder that answer, what can be filtered by, and which archives this key may ask."""
         view = view_of(request)
-        retrieval = await replica.for_view(view)
-        return rendered({**await replica.in_thread(retrieval.version_of, view), "keys": key_ring.version})
+        retrieval = await replica.for_view(view, chosen(request, archive, served))
+        described = await replica.in_thread(retrieval.version_of, view)
+        return rendered({**described, "archives": caller_of(request).among(served), "keys": key_ring.version})
 
     @api.get("/", response_class=HTMLResponse, responses=GUARDED, include_in_schema=False)
     async def search_page() -> HTMLResponse:
@@ -182,10 +189,28 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     return api
 
 
+def caller_of(request: Request) -> Caller:
+    """Who sent the request."""
+    caller: Caller = request.scope[CALLER]
+    return caller
+
+
 def view_of(request: Request) -> View:
     """What the caller may see."""
-    view: View = request.scope[CALLER].view
-    return view
+    return caller_of(request).view
+
+
+def chosen(request: Request, archive: str | None, served: Sequence[str]) -> str:
+    """The name of the archive that a request asks: the one it names, or the first that its caller may ask.
+
+    Raises HTTPException (404) for others: whether they exist is not said.
+    """
+    allowed = caller_of(request).among(served)
+    if archive is None:
+        return allowed[0]
+    if archive not in allowed:
+        raise HTTPException(404, f"there is no such archive for you; ask one of {', '.join(allowed)}")
+    return archive
 
 
 def parsed_address(request: Request) -> tuple[str, bool]:

@@ -12,8 +12,8 @@ from mcmfh.audit.reading import local_folder
 from mcmfh.audit.writer import Writer
 from mcmfh.config import Config
 from mcmfh.search.retrieval import Retrieval
-from mcmfh.serving.replica import Unavailable
 from mcmfh.serving.roles import CALLER
+from mcmfh.serving.served import Unavailable
 from mcmfh.store import files
 from mcmfh.store.layout import archive_root
 
@@ -31,29 +31,30 @@ class Auditing:
         # A HAProxy of the user's own, or of a cluster's nodes, lets a client's header through.
         self.fenced = ray_session.fence_file() is not None
         self.required, self.report = settings.required, report
-        self.writer: Writer | None = None
+        self.writers: dict[str, Writer] = {}
         if settings.secret_uri is not None:
-            root = archive_root(config.store, config.archive.name)
             self.secret: Secret = read_secret(settings.secret_uri)
-            folder = local_folder(settings.folder, root)
-            self.writer = Writer(root, self.secret, folder, settings.seal_seconds, report)
+            for name in config.served_archives:  # an archive's audit lies beside its snapshots, and is read with it
+                root = archive_root(config.store, name)
+                folder = local_folder(settings.folder, root)
+                self.writers[name] = Writer(root, self.secret, folder, settings.seal_seconds, report)
 
     @property
     def records(self) -> bool:
         """Whether there is an audit."""
-        return self.writer is not None
+        return bool(self.writers)
 
     def start(self) -> None:
-        if self.writer:
-            self.writer.start()
+        for writer in self.writers.values():
+            writer.start()
 
     def stop(self) -> None:
-        if self.writer:
-            self.writer.stop()
+        for writer in self.writers.values():
+            writer.stop()
 
-    def answered(self, request: Request, answer: Mapping[str, Any]) -> None:
+    def answered(self, request: Request, archive: str, answer: Mapping[str, Any]) -> None:
         """Record the answer to a search. Raises Unavailable where that fails and `audit.required` is set."""
-        if self.writer is None:
+        if not self.records:
             return
         receipt = answer["receipt"]
         seen = {
@@ -63,14 +64,14 @@ class Auditing:
             "snapshot_digest": receipt["snapshot_digest"],
             "bundle": receipt["bundle_digest"],
         }
-        self._record(request, "search", seen, answer["hits"])
+        self._record(request, archive, "search", seen, answer["hits"])
 
-    def hashed(self, request: Request, answer: Mapping[str, Any]) -> None:
+    def hashed(self, request: Request, archive: str, answer: Mapping[str, Any]) -> None:
         """Record that a query was turned into its code."""
         query = {"query": files.digest(answer["code"]), "snapshot": answer["snapshot"]}
-        self._record(request, "hash", query, ())
+        self._record(request, archive, "hash", query, ())
 
-    def opened(self, request: Request, did: str, retrieval: Retrieval, item: Mapping[str, Any]) -> None:
+    def opened(self, request: Request, archive: str, did: str, retrieval: Retrieval, item: Mapping[str, Any]) -> None:
         """Record that an item (`did`: "item") or its picture ("image") is shown."""
         source = retrieval.snapshot
         seen = {
@@ -78,10 +79,12 @@ class Auditing:
             "snapshot_digest": source.digest,
             "bundle": source.document.bundle_digest,
         }
-        self._record(request, did, seen, [item])
+        self._record(request, archive, did, seen, [item])
 
-    def _record(self, request: Request, did: str, seen: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> None:
-        if self.writer is None:
+    def _record(
+        self, request: Request, archive: str, did: str, seen: Mapping[str, Any], items: Sequence[Mapping[str, Any]]
+    ) -> None:
+        if not self.records:
             return
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -93,7 +96,7 @@ class Auditing:
             "studies": sorted({self.secret.name("study", item["study_id"]) for item in items}),
         }
         try:
-            self.writer.write(record)
+            self.writers[archive].write(record)
         except OSError as error:
             self.report("audit_failed", {"reason": f"not written ({type(error).__name__})"})
             if self.required:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,7 +25,6 @@ from mcmfh import processes, ray_session
 from mcmfh.config import Config, ServeConfig, load_config
 from mcmfh.errors import InputError
 from mcmfh.hashing.bundle import device_of_codes
-from mcmfh.search.opening import newest_readable
 from mcmfh.search.sharding import ShardedSource
 from mcmfh.serving import pooled
 from mcmfh.serving.application import application
@@ -33,6 +33,7 @@ from mcmfh.serving.fence import Fence
 from mcmfh.serving.pooled import CALL_S, DeploymentCalls, PooledEncoding
 from mcmfh.serving.rates import Buckets, Leases
 from mcmfh.serving.replica import Replica
+from mcmfh.serving.served import first_readable
 from mcmfh.serving.status import reason
 from mcmfh.snapshots.document import bundle_address
 from mcmfh.store import files
@@ -56,7 +57,9 @@ class Endpoint:
         if parts:
             calls = DeploymentCalls(parts, pool, call_with_retries)
             remote = {
-                "open_source": lambda root, number: ShardedSource(root, number, len(parts), calls.ask_parts),
+                "open_source": lambda root, number: ShardedSource(
+                    root, number, len(parts), partial(calls.ask_parts, root)
+                ),
                 "encoding": PooledEncoding(calls),
             }
         self.replica = await asyncio.to_thread(Replica, parsed, device=device, **remote)
@@ -133,11 +136,11 @@ def serve_application(config: Config, device: str) -> Any:
     if settings.layout == "single":
         return Endpoint.options(**ingress, **actor).bind(plain, device, rates)  # type: ignore[attr-defined]
     inside = {"max_ongoing_requests": (settings.max_waiting + 16) * settings.most_replicas} | spread
-    root = archive_root(config.store, config.archive.name)
+    roots = [archive_root(config.store, name) for name in config.served_archives]
     pool = Encoders.options(num_replicas=settings.encoders, **inside, **actor).bind(plain, device)
     parts = [
         IndexPart.options(name=f"part-{part}", num_replicas=settings.part_replicas, **inside).bind(
-            root, part, settings.parts, settings.sweep_seconds
+            roots, part, settings.parts, settings.sweep_seconds
         )
         for part in range(settings.parts)
     ]
@@ -147,10 +150,10 @@ def serve_application(config: Config, device: str) -> Any:
 def query_device(config: Config) -> str:
     """The kind of device to encode queries on: that of the newest snapshot's codes, as others round differently.
 
-    Where the cluster has no GPUs it is the CPU. A replica then starts only if the model's canary has equal codes there.
+    Where the cluster has no GPUs it is the CPU. An archive whose codes were made on another kind is served if its
+    model's canary has equal codes there. Raises InputError where no archive has a snapshot that can be read.
     """
-    root = archive_root(config.store, config.archive.name)
-    _, document = newest_readable(root)
+    root, document = first_readable(config)
     device = device_of_codes(bundle_address(root, document))
     return device if ray_session.has_gpus(config.cluster) else "cpu"
 

@@ -1,6 +1,7 @@
 """The metrics of one replica, which Prometheus reads at /metrics. No label holds any content of a request."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,7 +16,7 @@ class Metrics:
     A scrape may reach any of several replicas; the label `replica` (default: the process id) says which one answered.
     """
 
-    def __init__(self, replica: str | None = None):
+    def __init__(self, replica: str | None = None, archives: Sequence[str] = ()):
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("mcmfh_requests", "Answered requests", ("route", "status"), registry=registry)
         self.seconds = Histogram(
@@ -28,26 +29,35 @@ class Metrics:
         self.batch = Histogram(
             "mcmfh_encode_batch", "Queries in one pass", ("modality",), buckets=(1, 2, 4, 8, 16, 32), registry=registry
         )
-        self.snapshot = Gauge("mcmfh_snapshot", "Number of the snapshot that answers", registry=registry)
-        self.items = Gauge("mcmfh_items", "Items in the snapshot that answers", registry=registry)
-        self.swaps = Counter("mcmfh_snapshot_swaps", "Snapshots taken over while serving", registry=registry)
+        self.snapshot = Gauge("mcmfh_snapshot", "Number of the snapshot that answers", ("archive",), registry=registry)
+        self.items = Gauge("mcmfh_items", "Items in the snapshot that answers", ("archive",), registry=registry)
+        self.swaps = Counter(
+            "mcmfh_snapshot_swaps", "Snapshots taken over while serving", ("archive",), registry=registry
+        )
         self.failures = Counter(
-            "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", registry=registry
+            "mcmfh_snapshot_failures", "Tries to take over a snapshot that failed", ("archive",), registry=registry
         )
         self.damage = Counter(
-            "mcmfh_cache_damage", "Sweeps that found a changed file in the node's cache", registry=registry
+            "mcmfh_cache_damage",
+            "Sweeps that found a changed file in the node's cache",
+            ("archive",),
+            registry=registry,
         )
         self.failing = Gauge(
             "mcmfh_snapshot_failing",
             "Number of the newest snapshot, where it cannot be served",
-            ("reason",),
+            ("archive", "reason"),
             registry=registry,
         )
         self.faults = Counter(
             "mcmfh_faults", "Failures of audit, quotas, key file and issuer", ("event",), registry=registry
         )
+        # An alert sees the first one only if there was a 0 before.
         for event in FAULTS:
-            self.faults.labels(event)  # an alert sees the first one only if there was a 0 before
+            self.faults.labels(event)
+        for archive in archives:
+            for counter in (self.swaps, self.failures, self.damage):
+                counter.labels(archive)
         Gauge("mcmfh_replica", "The replica that answered", ("replica",), registry=registry).labels(
             replica or str(os.getpid())
         ).set(1)
@@ -65,15 +75,16 @@ class Metrics:
         if event in FAULTS:
             self.faults.labels(event).inc()
 
-    def set_snapshot(self, snapshot: int, items: int) -> None:
-        self.snapshot.set(snapshot)
-        self.items.set(items)
+    def set_snapshot(self, archive: str, snapshot: int, items: int) -> None:
+        self.snapshot.labels(archive).set(snapshot)
+        self.items.labels(archive).set(items)
 
-    def set_failing(self, failing: tuple[int, str] | None) -> None:
-        """failing: the number of the newest snapshot and why it is not served; None where it is."""
+    def set_failing(self, failing: Mapping[str, tuple[int, str] | None]) -> None:
+        """failing: archive → the number of its newest snapshot and why it is not served; None where it is."""
         self.failing.clear()
-        if failing is not None:
-            self.failing.labels(failing[1]).set(failing[0])
+        for archive, fault in failing.items():
+            if fault is not None:
+                self.failing.labels(archive, fault[1]).set(fault[0])
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

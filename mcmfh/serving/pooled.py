@@ -32,12 +32,15 @@ class DeploymentCalls:
     def __init__(self, parts: Sequence[Any], pool: Any, call: Callable[..., Coroutine[Any, Any, Any]]):
         self.parts, self.pool, self.call, self.loop = parts, pool, call, asyncio.get_running_loop()
 
-    def ask_parts(self, number: int, calls: Sequence[Call]) -> list[Any]:
-        """The results of Source methods of snapshot `number`, called at once. Must not run on the event loop."""
+    def ask_parts(self, root: str, number: int, calls: Sequence[Call]) -> list[Any]:
+        """The results of Source methods of snapshot `number` of the archive at `root`, called at once.
+
+        Must not run on the event loop.
+        """
 
         async def call_all() -> list[Any]:
             return await asyncio.gather(
-                *(self.call(self.parts[part].call, number, method, args) for part, method, args in calls)
+                *(self.call(self.parts[part].call, root, number, method, args) for part, method, args in calls)
             )
 
         return self.schedule(call_all()).result(CALL_S)
@@ -65,31 +68,31 @@ class PooledEncoding:
 
 
 class IndexPart:
-    """One part of the archive's snapshots."""
+    """One part of the snapshots of each archive."""
 
-    def __init__(self, root: str, part: int, parts: int, sweep_seconds: float):
+    def __init__(self, roots: Sequence[str], part: int, parts: int, sweep_seconds: float):
         ray_session.keep_on_loopback()
-        self.part = SnapshotPart(root, part, parts)
+        self.parts = {root: SnapshotPart(root, part, parts) for root in roots}
         self.sweep_seconds = sweep_seconds
         threading.Thread(target=self._sweep_again, name="cache-sweeper", daemon=True).start()
 
     def _sweep_again(self) -> None:
         while True:
             time.sleep(self.sweep_seconds)
-            if names := self.part.sweep():
+            if names := [name for part in self.parts.values() for name in part.sweep()]:
                 logger.warning("%d changed files in the cache are fetched again", len(names))
 
-    async def call(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
-        return await asyncio.to_thread(self.part.call, number, method, arguments)
+    async def call(self, root: str, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        return await asyncio.to_thread(self.parts[root].call, number, method, arguments)
 
 
 class Encoders:
-    """An encoder and the hash heads, of the two bundles loaded last."""
+    """An encoder and the hash heads, of the bundles loaded last: one more than there are archives."""
 
     def __init__(self, config: dict[str, Any], device: str):
         ray_session.keep_on_loopback()
         parsed = Config.model_validate(config)
-        self.device = device
+        self.device, self.most = device, len(parsed.served_archives)
         self.encoding = LocalEncoding(parsed.archive.limits, parsed.serve.max_batch)
         self.bundles: dict[str, Bundle] = {}
         self.lock = asyncio.Lock()
@@ -104,6 +107,7 @@ class Encoders:
         async with self.lock:
             if uri not in self.bundles:
                 bundle = await asyncio.to_thread(load_bundle, uri, self.device)
+                bundle.share_encoder(self.bundles.values())
                 await asyncio.to_thread(bundle.checked_encoder)
-                self.bundles = {**dict([*self.bundles.items()][-1:]), uri: bundle}
+                self.bundles = {**dict([*self.bundles.items()][-self.most :]), uri: bundle}
             return self.bundles[uri]

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 
 from mcmfh.archive.images import DecodeError
 from mcmfh.errors import InputError
-from mcmfh.serving.replica import BadScope, Unavailable
+from mcmfh.serving.replica import BadScope
+from mcmfh.serving.served import Unavailable
 
 
 def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

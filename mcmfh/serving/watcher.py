@@ -11,7 +11,7 @@ nothing is answered from the snapshot until it has been opened anew, which fetch
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +38,14 @@ class Failure:
 class Watcher:
     """Holds the Retrieval that answers (`current`) and replaces it.
 
-    `open_retrieval(number, bundle)` opens a snapshot, `load(bundle, its URI)` loads the encoder of a model, and
+    `open_retrieval(number, loaded models)` opens a snapshot, `load(bundle, its URI)` loads the encoder of a model, and
     `report(event, fields)` is called after each swap and each failure.
     """
 
     def __init__(
         self,
         root: str,
-        open_retrieval: Callable[[int | None, Bundle | None], Retrieval],
+        open_retrieval: Callable[[int | None, Sequence[Bundle]], Retrieval],
         poll_seconds: float,
         report: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
         clock: Callable[[], float] = time.monotonic,
@@ -117,7 +117,7 @@ class Watcher:
         fault: Exception | None = None
         for number in reversed(numbers):
             try:
-                first = self.open_retrieval(number, None)
+                first = self.open_retrieval(number, ())
                 self.load(first.bundle, first.bundle_uri)
                 return first
             except Exception as error:
@@ -127,12 +127,12 @@ class Watcher:
                 self._failed(number, error, numbers[-1])
         if fault is not None:
             raise fault
-        return self.open_retrieval(None, None)  # raises InputError: there is no snapshot
+        return self.open_retrieval(None, ())  # raises InputError: there is no snapshot
 
     def swap(self, number: int) -> None:
         """Serve snapshot `number` from now on. Raises what opening, loading or checking it raises."""
         old = self.current
-        new = self.open_retrieval(number, old.bundle)
+        new = self.open_retrieval(number, [old.bundle])
         if new.bundle is not old.bundle:
             self.load(new.bundle, new.bundle_uri)
         check_against(new if self.damaged else old, new)
@@ -152,7 +152,7 @@ class Watcher:
             self._damaged = current
             self.report("cache_damaged", {"snapshot": current.snapshot.number, "files": len(names)})
         try:
-            again = self.open_retrieval(current.snapshot.number, current.bundle)
+            again = self.open_retrieval(current.snapshot.number, [current.bundle])
             if self.current is current:
                 self.current = again
         except Exception as error:
@@ -164,8 +164,8 @@ class Watcher:
         before = self.failure
         attempts = before.attempts + 1 if before and before.snapshot == number else 1
         if number == newest:
-            self._retry_at = self.clock() + min(LONGEST_PAUSE_S, self.poll_seconds * 2 ** min(attempts, 20))
-            what = "the store cannot be listed" if number is None else f"snapshot {number} {_why(error)}"
+            self._retry_at = self.clock() + pause(self.poll_seconds, attempts)
+            what = "the store cannot be listed" if number is None else f"snapshot {number} {why(error)}"
             self.failure = Failure(number, f"{what} ({type(error).__name__})", attempts)
         self.report("snapshot_failed", {"snapshot": number, "error": type(error).__name__, "attempts": attempts})
 
@@ -178,7 +178,12 @@ class Watcher:
             self.sweep()
 
 
-def _why(error: Exception) -> str:
+def pause(poll_seconds: float, attempts: int) -> float:
+    """Seconds until a snapshot that could not be opened is tried again."""
+    return min(LONGEST_PAUSE_S, poll_seconds * 2.0 ** min(attempts, 20))
+
+
+def why(error: Exception) -> str:
     """What is wrong with a snapshot. The error's message may hold addresses; operators see it with `mcmfh search`."""
     if isinstance(error, InputError) and not isinstance(error, Damaged):
         return "was refused"

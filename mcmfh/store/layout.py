@@ -57,6 +57,8 @@ SNAPSHOTS, SHARDS, TOMBSTONES, QUARANTINE, RUNS, SCRATCH, AUDIT, USAGE = (
     "usage",
 )
 
+ARCHIVE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 
 def _below(store: str, *parts: str) -> str:
     return files.join(files.absolute(store), *parts)

@@ -58,7 +58,10 @@ def retrievals(root, tmp_path_factory) -> list[Retrieval]:
         whole = Retrieval(root, Limits())
         return [whole] + [
             Retrieval(
-                root, Limits(), bundle=whole.bundle, open_source=lambda root, number, parts=parts: spread(root, parts)
+                root,
+                Limits(),
+                bundles=[whole.bundle],
+                open_source=lambda root, number, parts=parts: spread(root, parts),
             )
             for parts in (1, 2, 5, 9)
         ]

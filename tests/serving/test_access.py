@@ -73,12 +73,12 @@ def test_a_key_opens_until_it_expires():
 
 def test_a_key_of_another_archive_opens_nothing_here():
     secret, one = key("ward")
-    access = Access(lambda: [one.model_copy(update={"archives": ("heads", "chests")})], archive="chests")
+    access = Access(lambda: [one.model_copy(update={"archives": ("heads", "chests")})], archives=("chests",))
     assert admitted(access, f"Bearer {secret}") == "ward"
     for archives in (("heads",), ()):
         elsewhere = one.model_copy(update={"archives": archives})
-        with pytest.raises(Refused, match="not among those") as refusal:
-            admitted(Access(lambda elsewhere=elsewhere: [elsewhere], archive="chests"), f"Bearer {secret}")
+        with pytest.raises(Refused, match="not among the archives") as refusal:
+            admitted(Access(lambda elsewhere=elsewhere: [elsewhere], archives=("chests",)), f"Bearer {secret}")
         assert refusal.value.status == 403
 
 

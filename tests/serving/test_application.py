@@ -155,7 +155,7 @@ def test_a_deaf_store_is_503(archive, log, error):
     def deaf(*_):
         raise error
 
-    vars(replica.current)["thumbnail"] = deaf
+    vars(replica.archive().current)["thumbnail"] = deaf
     with TestClient(application(replica), LOCAL) as client:
         answer = client.get("/v1/items/a%2Fb/image")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -323,13 +323,16 @@ def test_readiness_tells_what_fails_and_draining_is_not_ready(archive, log, mode
         assert client.get("/readyz").json() == {"status": "ready", "snapshot": 1, "failing": None}
         broken = replace(models[0], bundle="file:///gone", bundle_digest="0" * 64)
         publish_rows(archive, rows(["i1"], seed=9), model=broken)
-        replica.watcher.poll()
+        replica.archive().watcher.poll()
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["failing"]["snapshot"]) == (200, 2)
         assert "gone" not in ready.text + log.getvalue()
         assert client.post("/v1/search", json=CODE).json()["snapshot"] == 1
-        assert "mcmfh_snapshot_failures_total 1.0" in client.get("/metrics").text
-        assert 'mcmfh_snapshot_failing{reason="snapshot 2 was refused (InputError)"} 2.0' in client.get("/metrics").text
+        assert 'mcmfh_snapshot_failures_total{archive="small"} 1.0' in client.get("/metrics").text
+        assert (
+            'mcmfh_snapshot_failing{archive="small",reason="snapshot 2 was refused (InputError)"} 2.0'
+            in client.get("/metrics").text
+        )
         assert replica.state().startswith("snapshot 1 (60 items), for snapshot 2 was refused")
         replica.draining = True
         assert client.get("/readyz").status_code == 503
@@ -344,7 +347,7 @@ def test_a_damaged_replica_answers_503_until_it_is_mended(archive, log, tmp_path
         shown.write_bytes(data.replace(b"report of i9", b"report of i8"))
         aside = tmp_path / "aside"
         (tmp_path / "archives").rename(aside)
-        replica.watcher.sweep()
+        replica.archive().watcher.sweep()
         for path in ("/v1/items/i9", "/v1/items/i9/image", "/v1/version"):
             refused = client.get(path)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
@@ -352,9 +355,9 @@ def test_a_damaged_replica_answers_503_until_it_is_mended(archive, log, tmp_path
             assert client.post("/v1/search", json=body).status_code == 503
         assert (client.get("/readyz").status_code, client.get("/readyz").json()["status"]) == (503, "damaged")
         assert client.get("/healthz").status_code == 200
-        assert "mcmfh_cache_damage_total 1.0" in client.get("/metrics").text
+        assert 'mcmfh_cache_damage_total{archive="small"} 1.0' in client.get("/metrics").text
         aside.rename(tmp_path / "archives")
-        replica.watcher.sweep()
+        replica.archive().watcher.sweep()
         assert client.get("/readyz").status_code == 200
         assert client.get("/v1/items/i9").json()["report"] == "report of i9"
 
@@ -368,8 +371,8 @@ def test_metrics_and_log_hold_numbers_and_nothing_of_the_request(client, log):
     text = client.get("/metrics").text
     assert 'mcmfh_requests_total{route="/v1/search",status="200"} 1.0' in text
     assert 'mcmfh_requests_total{route="unmatched",status="404"} 1.0' in text
-    assert "mcmfh_snapshot 1.0" in text
-    assert "mcmfh_items 60.0" in text
+    assert 'mcmfh_snapshot{archive="small"} 1.0' in text
+    assert 'mcmfh_items{archive="small"} 60.0' in text
     assert 'mcmfh_encode_seconds_count{modality="report"} 1.0' in text
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [line["status"] for line in lines if line["event"] == "request"] == [200, 200, 404, 404, 200]
@@ -450,7 +453,7 @@ def test_a_lone_surrogate_is_no_report(client):
 def test_batched_queries_are_answered_as_single_ones(client, archive):
     """Twelve at once, of which one cannot be read: the others get what they would have got alone."""
     replica = Replica(served(archive), AccessLog(io.StringIO()))
-    retrieval = replica.current
+    retrieval = replica.archive().current
     queries = [validated({"report": f"Finding number {n} " + "in the lung " * n}) for n in range(8)]
     queries += [validated({"image": picture(), "report": "both"}), validated({"code": "0305", "modality": "image"})]
     queries += [validated({"image": b"no picture"})]

@@ -1,13 +1,10 @@
 """The search page in a real browser, against a real endpoint with a key; by keyboard alone where it can be."""
 
 import io
-import socket
-import threading
-import time
 from urllib.parse import quote
 
 import pytest
-import uvicorn
+from support.local_endpoint import listening
 from support.serving_config import served
 
 from mcmfh.client import get, search_endpoint
@@ -26,18 +23,8 @@ def endpoint(archive, request):
     """URL of an endpoint on plain uvicorn, whose key may send 1,000 requests a second or `request.param`."""
     rate = getattr(request, "param", 1000)
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": rate}])
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        app = application(Replica(config, AccessLog(io.StringIO())))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with listening(application(Replica(config, AccessLog(io.StringIO())))) as url:
+        yield url
 
 
 def enter_key(page, secret=SECRET):

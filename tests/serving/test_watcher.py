@@ -49,8 +49,8 @@ def events():
 
 @pytest.fixture
 def watcher(root, clock, events):
-    def open_retrieval(number, bundle):
-        return Retrieval(root, Limits(), number, bundle=bundle)
+    def open_retrieval(number, bundles):
+        return Retrieval(root, Limits(), number, bundles=bundles)
 
     return Watcher(root, open_retrieval, 10, lambda event, fields: events.append((event, fields)), clock)
 
@@ -154,14 +154,14 @@ def test_answers_under_swaps_are_each_of_one_snapshot(root, watcher, models):
     stop.set()
     for thread in threads:
         thread.join()
-    fresh = {n: Retrieval(root, Limits(), n, bundle=watcher.current.bundle) for n in range(1, 6)}
+    fresh = {n: Retrieval(root, Limits(), n, bundles=[watcher.current.bundle]) for n in range(1, 6)}
     assert len(answers) > 20
     for query, answer in answers[:: max(1, len(answers) // 200)]:
         assert answer == fresh[answer["snapshot"]].answer(query)
 
 
 def test_the_thread_polls_and_stops(root, models):
-    watcher = Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 0.01)
+    watcher = Watcher(root, lambda number, bundles: Retrieval(root, Limits(), number, bundles=bundles), 0.01)
     swapped = threading.Event()
     watcher.report = lambda event, fields: swapped.set()
     watcher.start()
@@ -245,7 +245,7 @@ def test_a_replica_starts_on_the_newest_sound_snapshot(root, models, clock, even
     spoil(root)
     watcher = Watcher(
         root,
-        lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle),
+        lambda number, bundles: Retrieval(root, Limits(), number, bundles=bundles),
         10,
         lambda *e: events.append(e),
         clock,
@@ -272,9 +272,9 @@ def test_of_two_new_snapshots_the_sound_one_is_taken_over(root, watcher, models,
 def test_without_a_sound_snapshot_the_fault_of_the_newest_is_told(root):
     files.delete_tree(f"{root}/shards")
     with pytest.raises(FileNotFoundError):
-        Watcher(root, lambda number, bundle: Retrieval(root, Limits(), number, bundle=bundle), 10)
+        Watcher(root, lambda number, bundles: Retrieval(root, Limits(), number, bundles=bundles), 10)
     with pytest.raises(InputError, match="no snapshot"):
-        Watcher(f"{root}-other", lambda number, bundle: Retrieval(f"{root}-other", Limits(), number), 10)
+        Watcher(f"{root}-other", lambda number, bundles: Retrieval(f"{root}-other", Limits(), number), 10)
 
 
 def shown_file(cache_folder):

@@ -26,6 +26,7 @@ from mcmfh.benchmarks.serving.suite import configuration
 from mcmfh.client import search_endpoint
 from mcmfh.config import ClusterConfig, Config
 from mcmfh.errors import InputError
+from mcmfh.hashing.bundle import Bundle
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 
@@ -190,10 +191,11 @@ def _wait_for_replicas() -> None:
 
 def _wrong(root: str, witness: Witness) -> int:
     """The number of answers that differ from the library's answer from the snapshot they name."""
-    bodies, bundle, wrong = queries(), None, 0
+    bodies, wrong = queries(), 0
+    bundles: list[Bundle] = []
     for number in sorted({number for number, _ in witness.answers}):
-        retrieval = Retrieval(root, Limits(), number, bundle=bundle)
-        bundle = retrieval.bundle
+        retrieval = Retrieval(root, Limits(), number, bundles=bundles)
+        bundles = [retrieval.bundle]
         for (of, query), answer in witness.answers.items():
             if of == number:
                 wrong += json.loads(answer) != json.loads(json.dumps(retrieval.answer(validated(bodies[query]))))

@@ -46,7 +46,7 @@ if __name__ == "__main__":
     warm.answer(validated({"report": "No acute findings."}))
     ask_every_kind(warm)
     before, start = anonymous_mib(os.getpid()), time.perf_counter()
-    retrieval = Retrieval(large, Limits(), bundle=warm.bundle)
+    retrieval = Retrieval(large, Limits(), bundles=[warm.bundle])
     retrieval.answer(validated({"code": "0305", "modality": "image"}))
     seconds = time.perf_counter() - start
     ask_every_kind(retrieval)
