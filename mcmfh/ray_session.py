@@ -45,8 +45,10 @@ ENVIRONMENT = {
 # On one machine nothing listens on an outside address.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+DRAINING = "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"
 LOCAL_ENVIRONMENT = {
     LOOPBACK: "0",
+    DRAINING: "0",  # here no replica is replaced by one of another version while the endpoint answers
     # Without it Serve's own proxy answers 404 while an endpoint stops.
     CALLBACK: "mcmfh.serving.unrouted:middlewares",
 }
@@ -60,8 +62,8 @@ FENCE = "MCMFH_PROXY_FENCE"
 FAST_PROXY_ENVIRONMENT = {
     HAPROXY: "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # The default drains for half a minute even without requests in flight; serve.drain_seconds bounds those.
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    # A replica that is replaced answers for so long: until the proxies of all nodes have heard of the new one.
+    DRAINING: "5",
     # Queries only read, so the proxy repeats those lost with a replica. A body larger than the proxy's buffer, such as
     # an image, cannot be repeated: the client retries it.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
@@ -93,8 +95,8 @@ def defaults(local: bool, fast_proxy: bool, environment: Mapping[str, str] = os.
         **ENVIRONMENT,
         **(NO_METADATA if KEYS[0] in environment else {}),
         **DRIVER_ENVIRONMENT,
-        **(LOCAL_ENVIRONMENT if local else {}),
         **(FAST_PROXY_ENVIRONMENT if fast_proxy else {}),
+        **(LOCAL_ENVIRONMENT if local else {}),  # the last: of a variable that both name, its value holds
     }
 
 
