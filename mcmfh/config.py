@@ -128,8 +128,15 @@ class GroupConfig(GrantConfig):
 
 
 class OidcConfig(Section):
-    issuer: str | None = Field(None, pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:\d+)?(/|$))[^@]*$")
+    # The host and port stand in the page's policy, whose parts ";" and blanks would divide.
+    issuer: str | None = Field(
+        None,
+        pattern=r"^(https://[A-Za-z0-9.-]+|https://\[[0-9A-Fa-f:.]+\]|http://(localhost|127\.0\.0\.1))(:\d+)?(/[^\s@]*)?$",
+    )
     audience: str | None = Field(None, min_length=1)
+    client_id: str | None = Field(None, pattern=r"^[\x20-\x7e]+$")
+    scopes: tuple[Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")], ...] = ("openid",)
+    resource: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$")
     groups_claim: str = Field("groups", min_length=1)
     groups: tuple[GroupConfig, ...] = ()
 
@@ -137,6 +144,10 @@ class OidcConfig(Section):
     def _check_complete(self) -> "OidcConfig":
         if self.issuer is not None and (self.audience is None or not self.groups):
             raise ValueError("an issuer needs `audience` and `groups`: without them nobody could enter")
+        if self.client_id is not None and self.issuer is None:
+            raise ValueError("a client_id needs the `issuer` that gave it")
+        if self.client_id is not None and "openid" not in self.scopes:
+            raise ValueError("`scopes` need openid: it brings the token by which the page knows its own sign-in")
         return self
 
 

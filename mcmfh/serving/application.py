@@ -73,7 +73,7 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
     )
     api.state.key_ring = key_ring
     problems.install(api)
-    (html, page_headers), (docs, docs_headers) = page(), page("docs")
+    (html, page_headers), (docs, docs_headers) = page(oidc=settings.oidc), page("docs")
     served = replica.config.served_archives
     # A key's quota is of the endpoint, not of an archive: the first one keeps the counts of all.
     quotas = Quotas(archive_root(replica.config.store, served[0]), settings.poll_seconds, replica.report)

@@ -37,7 +37,8 @@ def new_key() -> tuple[str, str]:
 def configured_keys(serve: ServeConfig) -> list[KeyConfig]:
     """serve.keys, and those listed in the file at serve.keys_uri.
 
-    Raises InputError where the file is missing, unreadable, empty or damaged, or two keys share a name or a hash.
+    Raises InputError where the file is missing, unreadable, empty, damaged or perhaps cut, or where two keys share a
+    name or a hash.
     """
     keys = [*serve.keys, *(_listed(serve.keys_uri) if serve.keys_uri else ())]
     if len({key.name for key in keys}) < len(keys):
@@ -54,6 +55,11 @@ def _listed(uri: str) -> list[KeyConfig]:
         keys = TypeAdapter(list[KeyConfig]).validate_python(_bounded(yaml.load(files.read(uri), _Loader)))
     except InputError:  # of the address
         raise
+    except _PerhapsCut:
+        raise InputError(
+            f"key file '{uri}' may have been cut: its last key stands on several lines, and some could be missing; end "
+            "the file with the line '...', or write that key on one line, as mcmfh key new prints it"
+        ) from None
     except FileNotFoundError:
         raise InputError(f"key file '{uri}' does not exist; correct serve.keys_uri") from None
     except (yaml.YAMLError, RecursionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
@@ -69,8 +75,31 @@ def _listed(uri: str) -> list[KeyConfig]:
     return keys
 
 
+class _PerhapsCut(Exception):
+    """Nothing shows that the last key of a file is complete."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a field that is given twice: the second could widen what the first allows."""
+    """Refuses what could widen a key's rights: a field that is given twice, and a file that may have been cut.
+
+    A key in braces does not parse when it is cut. One in block style does, and may then lack its `where`. It is known
+    to be complete where another key follows, or "...", YAML's end of a document.
+    """
+
+    ended = False  # by "..."
+
+    def parse_document_end(self) -> yaml.DocumentEndEvent:
+        event = super().parse_document_end()
+        self.ended = bool(event.explicit)
+        return event
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if isinstance(node, yaml.SequenceNode) and not node.flow_style and not self.ended:
+            last = node.value[-1] if node.value else None
+            if isinstance(last, yaml.CollectionNode) and not last.flow_style:
+                raise _PerhapsCut
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -29,7 +29,7 @@ def site(archive, cache, tmp_path) -> Path:
     config["store"], _, name = archive.rpartition("/archives/")
     config["archive"]["name"] = name
     config["serve"] |= {"port": free_port(), "replicas": 1, "keys_uri": str(tmp_path / "keys.yaml")}
-    (tmp_path / "keys.yaml").write_text(yaml.safe_dump([{"name": "ward", "sha256": DIGEST}]))
+    (tmp_path / "keys.yaml").write_text(yaml.safe_dump([{"name": "ward", "sha256": DIGEST}], explicit_end=True))
     path = tmp_path / "ray_config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

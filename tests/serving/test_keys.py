@@ -6,6 +6,10 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from textwrap import indent
 
 import pytest
 import yaml
@@ -27,6 +31,7 @@ from mcmfh.serving.keys import KeyRing, configured_keys, new_key
 from mcmfh.serving.metrics import Metrics
 from mcmfh.serving.middleware import AccessMiddleware
 from mcmfh.serving.replica import Replica
+from mcmfh.serving.roles import CALLER
 from mcmfh.store import files
 
 WARD, LAB = new_key(), new_key()
@@ -99,6 +104,70 @@ def test_fields_that_are_merged_are_not_given_twice(tmp_path):
         ("ward", {"sex": "F"}),
         ("lab", {"sex": "F"}),
     ]
+
+
+LIMITED = st.fixed_dictionaries(
+    {},
+    optional={
+        "roles": st.lists(st.sampled_from(["search", "read", "admin"]), min_size=1, unique=True),
+        "where": st.sampled_from(
+            [{"sex": "F"}, {"department": "Für Kinder: a"}, {"sex": ["F", "M"], "year": {"min": 2001, "max": 2011}}]
+        ),
+        "archives": st.lists(st.sampled_from(["chests", "heads"]), unique=True),
+        "expires": st.sampled_from([datetime(2026, 1, 10), datetime(2026, 1, 10, 8, 30, tzinfo=UTC), "2031-12-31"]),
+        "requests_per_second": st.sampled_from([0.0005, 1e-3, 12, 5]),
+        "requests_per_day": st.sampled_from([1, 1000]),
+    },
+)
+
+
+def in_block_style(keys: list[dict], order: Random, ended: bool, in_braces: bool) -> bytes:
+    """A key file whose keys have their fields in any order, each on lines of its own; a value in braces on one line."""
+
+    def field(name, value) -> str:
+        if not in_braces:
+            return yaml.safe_dump({name: value}, allow_unicode=True)
+        flow = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True)
+        return f"{name}: {flow.removesuffix('...' + chr(10))}"  # which it adds to a value without braces
+
+    blocks = ["".join(field(*one) for one in order.sample(list(key.items()), len(key))) for key in keys]
+    return ("".join("-" + indent(block, "  ")[1:] for block in blocks) + ("...\n" if ended else "")).encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(LIMITED, min_size=1, max_size=2),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+    st.booleans(),
+)
+def test_no_key_of_a_file_cut_anywhere_has_other_rights_than_in_the_whole_file(limits, order, ended, in_braces):
+    keys = [{"name": f"key-{n}", "sha256": f"{n}" * 64, **limit} for n, limit in enumerate(limits)]
+    whole = {key["name"]: KeyConfig.model_validate(key) for key in keys}
+    content = in_block_style(keys, order, ended, in_braces)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "keys.yaml")
+        file.write_bytes(content)
+        ring = KeyRing(ServeConfig(keys_uri=str(file)))
+        assert {key.name: key for key in ring.keys} == (whole if ended else {})
+        for length in range(len(content)):
+            file.write_bytes(content[:length])
+            ring.refresh()
+            for key in ring.keys:
+                assert key == whole[key.name], content[:length].decode(errors="replace")
+            assert ended or not ring.keys
+
+
+def test_a_file_that_may_have_been_cut_is_told_how_to_end(tmp_path):
+    file = tmp_path / "keys.yaml"
+    ward = f"- name: ward\n  sha256: {WARD[1]}\n"
+    file.write_text(ward)
+    with pytest.raises(InputError, match=r"keys\.yaml' may have been cut.*'\.\.\.'") as error:
+        configured_keys(ServeConfig(keys_uri=str(file)))
+    assert WARD[1] not in str(error.value)
+    for complete in (f"{ward}...", f"{ward}...  # all\n", ward + line("lab", LAB[1]), f"---\n{ward}...\n# all\n"):
+        file.write_text(complete)
+        assert configured_keys(ServeConfig(keys_uri=str(file)))[0].name == "ward"
 
 
 def test_two_lines_of_one_key_are_refused(tmp_path):
@@ -192,23 +261,30 @@ class ReplicaDouble:
     def check(self, path: str) -> None:
         for secret in (WARD[0], LAB[0], STRANGER, WARD[1], "", None):
             headers = [] if secret is None else [(b"authorization", f"Bearer {secret}".encode())]
-            status, _ = asyncio.run(asked(self.app, path, headers=headers))
+            status, answered = asyncio.run(asked(self.app, path, headers=headers))
             assert status == (200 if secret in self.may_enter else 401), secret
+            if status == 200:
+                assert answered[b"x-scope"] == (b'{"sex": "F"}' if secret == LAB[0] else b"{}")
 
 
 async def item(scope, receive, send) -> None:
-    """A route that gives an item to whoever comes so far."""
-    await JSONResponse({"item_id": "i7"})(scope, receive, send)
+    """A route that gives an item, and the scope in which it was looked for, to whoever comes so far."""
+    headers = {"X-Scope": json.dumps(dict(scope[CALLER].view.scope))}
+    await JSONResponse({"item_id": "i7"}, headers=headers)(scope, receive, send)
 
 
+LAB_LINE = f"- {{name: lab, sha256: {LAB[1]}, where: {{sex: F}}}}\n"  # every file of these limits this key
+LAB_BLOCK = f"- name: lab\n  sha256: {LAB[1]}\n  where:\n    sex: F\n"
 CONTENTS = [
     "",
     "[]",
     "null\n",
     line("ward", WARD[1]),
-    line("ward", WARD[1]) + line("lab", LAB[1]),
-    yaml.safe_dump([{"name": "ward", "sha256": WARD[1]}, {"name": "lab", "sha256": LAB[1]}]),
-    json.dumps([{"name": "lab", "sha256": LAB[1]}], indent=1),
+    line("ward", WARD[1]) + LAB_LINE,
+    line("ward", WARD[1]) + LAB_BLOCK + "...\n",
+    LAB_BLOCK + line("ward", WARD[1]),
+    yaml.safe_dump([{"name": "lab", "sha256": LAB[1], "where": {"sex": "F"}}], explicit_end=True),
+    json.dumps([{"name": "lab", "sha256": LAB[1], "where": {"sex": "F"}}], indent=1),
     line("ward", WARD[1]) + line("ward", LAB[1]),
     "- {name: everyone}",
 ]

@@ -41,6 +41,8 @@ def searched(page):
 
 def test_a_report_is_typed_and_images_are_found_by_keyboard_alone(browser, endpoint):
     browser.goto(endpoint)
+    browser.wait_for_selector("dialog[open]")
+    assert browser.query_selector("#at-issuer") is None  # no issuer is configured
     enter_key(browser, "a wrong key")
     browser.wait_for_selector("#refused:has-text('does not accept this key')")
     enter_key(browser)

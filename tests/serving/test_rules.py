@@ -54,7 +54,7 @@ SEARCHES = st.fixed_dictionaries(
 def endpoint(archive, tmp_path):
     """(client, the function that puts a grant into the key file, the rows of the archive)."""
     file = tmp_path / "keys.yaml"
-    file.write_text(yaml.safe_dump([{"name": "other", "sha256": OTHER_DIGEST}]))
+    file.write_text(yaml.safe_dump([{"name": "other", "sha256": OTHER_DIGEST}], explicit_end=True))
     replica = Replica(served(archive, keys_uri=str(file), poll_seconds=3600))
     api = application(replica)
 
@@ -63,7 +63,7 @@ def endpoint(archive, tmp_path):
         if expires is not None:
             grant["expires"] = datetime.now(UTC) + timedelta(seconds=expires)
         keys = [{"name": "ward", "sha256": DIGEST, "requests_per_second": 1e6, **grant}]
-        file.write_text(yaml.safe_dump([*keys, {"name": "other", "sha256": OTHER_DIGEST}]))
+        file.write_text(yaml.safe_dump([*keys, {"name": "other", "sha256": OTHER_DIGEST}], explicit_end=True))
         api.state.key_ring.refresh()
 
     snapshot = open_snapshot(archive)

@@ -3,12 +3,12 @@
 import io
 import socket
 import threading
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from support.fenced_proxy import Mirror, MirrorServer
+from support.local_endpoint import listening
 from support.serving_config import served
 from support.tls_proxy import NAME, TLS, tls_proxy
 
@@ -26,19 +26,8 @@ SECRET, DIGEST = new_key()
 def endpoint(archive):
     """The port of an endpoint with a key, on plain uvicorn."""
     config = served(archive, keys=[{"name": "ward", "sha256": DIGEST, "requests_per_second": 1000}])
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(application(Replica(config, AccessLog(io.StringIO()))), log_level="error")
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
-        thread.start()
-        while not server.started and thread.is_alive():
-            thread.join(0.02)
-        yield taken.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+    with listening(application(Replica(config, AccessLog(io.StringIO())))) as url:
+        yield urlsplit(url).port
 
 
 @pytest.fixture

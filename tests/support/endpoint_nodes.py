@@ -20,7 +20,9 @@ QUERY = {"code": "0305", "modality": "image", "k": 5}
 def deploy(network: Network, archive: str, folder: Path, *settings: str, checkout: Path = REPOSITORY) -> str:
     """Run `mcmfh submit serve` for the archive at a root, guarded by SECRET; returns what it printed."""
     keys = folder / "keys.yaml"
-    keys.write_text(yaml.safe_dump([{"name": "ward", "sha256": DIGEST, "requests_per_second": 1_000_000}]))
+    keys.write_text(
+        yaml.safe_dump([{"name": "ward", "sha256": DIGEST, "requests_per_second": 1_000_000}], explicit_end=True)
+    )
     store, _, name = archive.rpartition("/archives/")
     words = [f"store={store}", f"archive.name={name}", f"serve.keys_uri={keys}", "serve.host=0.0.0.0", *settings]
     done = mcmfh(network, "submit", "serve", *words, checkout=checkout)

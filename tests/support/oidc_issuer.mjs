@@ -15,18 +15,25 @@ const machine = id => ({
 })
 const page = {
   client_id: "page", token_endpoint_auth_method: "none", application_type: "native",
-  redirect_uris: ["http://127.0.0.1/back"],
+  redirect_uris: ["http://127.0.0.1/back", "http://127.0.0.1/"], // on any port
 }
 
 const provider = new Provider(issuer, {
   jwks: { keys: [key("rsa", { modulusLength: 2048 }, "RS256"), key("ec", { namedCurve: "P-256" }, "ES256")] },
   clients: [...Object.keys(groups).map(machine), page],
   cookies: { keys: ["cookies"] },
+  clientBasedCORS: (_, origin, client) => client.clientId === "page" && origin.startsWith("http://127.0.0.1:"),
+  formats: {
+    customizers: {
+      jwt: (_, token, jwt) => { if (token.resourceServer.identifier().endsWith("/expired")) jwt.payload.exp = jwt.payload.iat - 60 },
+    },
+  },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   extraTokenClaims: (_, token) => ({ groups: groups[token.accountId ?? token.clientId] }),
   features: {
     clientCredentials: { enabled: true },
-    // An endpoint is a resource: tokens for https://mcmfh are JWTs whose audience is "mcmfh".
+    // An endpoint is a resource: tokens for https://mcmfh are JWTs whose audience is "mcmfh". Those for
+    // https://mcmfh/ec have another kind of signature, those for https://mcmfh/expired have expired.
     resourceIndicators: {
       enabled: true,
       useGrantedResource: () => true,
