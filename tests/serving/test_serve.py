@@ -59,6 +59,7 @@ def test_the_application_behind_serve(url, archive, models):
         assert ask(f"{url}/v1/search", query) == library.answer(validated(query))
     version = ask(f"{url}/v1/version")
     assert version.pop("keys")
+    assert version.pop("archives") == ["small"]
     assert version == library.version
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"{url}/v1/search", {"code": "0305", "modality": "image", "where": {"year": "soon"}})
