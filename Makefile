@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# Two workers take the test files in turns: tests of Ray wait more than they compute.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 EXTRAS := demo,dicom,azure,gcs,proxy,test,bench
 
@@ -18,10 +20,10 @@ demo: $(VENV)/.installed
 	$(BIN)/mcmfh demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not cluster and not ray and not s3 and not browser"
+	$(PYTEST) -m "not slow and not cluster and not ray and not s3 and not browser"
 
 test-cluster: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "cluster and not slow"

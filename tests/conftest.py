@@ -5,6 +5,10 @@ import shutil
 import uuid
 from pathlib import Path
 
+# Two workers of pytest-xdist share the processors: each computes on one thread. numpy and torch read it at import.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 
