@@ -58,6 +58,10 @@ def test_a_report_is_typed_and_images_are_found_by_keyboard_alone(browser, endpo
         assert f"distance {hit['distance']}" in card.text_content()
         assert hit["item_id"] in card.text_content()
         assert f"{100 * hit['precision']:.0f} % relevant" in card.text_content() or hit["precision"] < 0.1
+    widths = browser.eval_on_selector_all(
+        ".rate", "all => all.map(one => one.firstChild.offsetWidth / one.offsetWidth)"
+    )
+    assert widths == pytest.approx([hit["precision"] for hit in expected], abs=0.02)
     browser.wait_for_selector("#hits img[src^='blob:']")
     label = browser.get_attribute("#histogram svg", "aria-label")
     assert label.startswith("Items by distance: ")
