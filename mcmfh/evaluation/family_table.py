@@ -22,8 +22,9 @@ def family_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     rows = [["method", "bits", *head]]
     for method, bits, supervised in dict.fromkeys((each.method, each.bits, each.supervised) for each in evaluations):
         own = [each for each in evaluations if (each.method, each.bits, each.supervised) == (method, bits, supervised)]
-        name = method + (" (supervised)" if supervised else "")
-        rows.append([name, "real" if bits is None else str(bits), *(_value(own, measure) for measure in measures)])
+        rows.append(
+            [own[0].title, "real" if bits is None else str(bits), *(_value(own, measure) for measure in measures)]
+        )
     first = {measure: _unseen(evaluations[0], measure) for measure in measures}
     chances = [np.mean([score.chance for score in scores]) for scores in first.values()]
     return [*rows, ["chance", "", *(f"{chance:.3f}" for chance in chances)]]

@@ -76,6 +76,12 @@ class Evaluation:
     settings: str = ""  # digest of what the method was trained with, but for seed and bits
     null: Null | None = None  # of mAP@all; None without labels
 
+    @property
+    def title(self) -> str:
+        """The method's name in a table, which says whether labels were used."""
+        named = "supervised" in self.method or not self.supervised
+        return self.method if named else f"{self.method} (supervised)"
+
     def score(self, measure: str, direction: str, database: str, protocol: str = SINGLE) -> Score:
         """The score of that measure under that condition. Raises KeyError if it was not measured."""
         for score in self.scores:

@@ -89,8 +89,9 @@ def headline_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
             chance, of_unseen = own[0].chance(measure), own[0].chance(measure, ("unseen",))
             if own[0].measured(measure):
                 values = [_headline([each for each in own if each.bits == bits], measure) for bits in lengths]
-                name = method + (" (supervised)" if supervised else "") + suffix
-                rows.append([name, *values, f"{_number(chance)} ({_number(of_unseen)})", settings[:SHOWN]])
+                rows.append(
+                    [own[0].title + suffix, *values, f"{_number(chance)} ({_number(of_unseen)})", settings[:SHOWN]]
+                )
     return rows if labelled else []
 
 

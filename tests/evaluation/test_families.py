@@ -134,6 +134,8 @@ def test_the_table_shows_coarse_and_fine_beside_chance():
     table = family_archive()
     found = [evaluate(codes_of(table, seed), table, 8, method="m", seed=seed, resamples=2) for seed in (0, 1)]
     head, row, chance = family_rows(found)
+    for method, title in (("ddbh", "ddbh (supervised)"), ("closed form (supervised)", "closed form (supervised)")):
+        assert family_rows([replace(each, method=method, supervised=True) for each in found])[1][0] == title
     assert head == ["method", "bits", "any label", "finding", "region", "finding within region", "nDCG@10"]
     assert row[:2] == ["m", "8"]
     inside = [each.mean("mAP@all finding within region", ("unseen",)) for each in found]
