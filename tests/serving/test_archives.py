@@ -282,12 +282,16 @@ def test_parts_and_encoders_of_the_sharded_layout_hold_all_archives(store):
     asyncio.run(scene())
 
 
+def enter(browser, url: str, key: str) -> None:
+    browser.goto(url)
+    browser.wait_for_selector("dialog[open]")
+    browser.keyboard.type(SECRETS[key][0])
+    browser.keyboard.press("Enter")
+
+
 def test_the_page_offers_the_archives_of_the_key(browser, store):
     with listening(application(Replica(config_of(store), AccessLog(io.StringIO())))) as url:
-        browser.goto(url)
-        browser.wait_for_selector("dialog[open]")
-        browser.keyboard.type(SECRETS["two"][0])
-        browser.keyboard.press("Enter")
+        enter(browser, url, "two")
         browser.wait_for_selector("#archive")
         assert browser.eval_on_selector_all("#archive option", "all => all.map(one => one.value)") == [
             "chests",
@@ -306,10 +310,7 @@ def test_the_page_offers_the_archives_of_the_key(browser, store):
 
 def test_the_page_offers_no_choice_where_the_key_has_one_archive(browser, store):
     with listening(application(Replica(config_of(store), AccessLog(io.StringIO())))) as url:
-        browser.goto(url)
-        browser.wait_for_selector("dialog[open]")
-        browser.keyboard.type(SECRETS["heads"][0])
-        browser.keyboard.press("Enter")
+        enter(browser, url, "heads")
         browser.wait_for_selector("#about:has-text('40 items')")
         assert not browser.is_visible("#archive")
         browser.fill("#report", "a nodule")
