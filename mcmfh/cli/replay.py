@@ -22,6 +22,6 @@ def replay(
 
     config = load_config(overrides or [])
     fields, hits = read_receipt(receipt)
-    replayed = ask_again(archive_root(config.store, fields.get("archive", config.archive.name)), fields, hits)
+    replayed = ask_again(archive_root(config.store, fields.get("archive") or config.archive.name), fields, hits)
     print("\n".join(replayed.sentences))
     raise typer.Exit(0 if replayed.same else 1)

@@ -82,7 +82,7 @@ class Bundle(Coder):
         return encoder
 
     def share_encoder(self, others: Iterable["Bundle"]) -> None:
-        """Use the encoder that one of `others` has loaded where it is this model's, to the digest: it takes memory."""
+        """Use the encoder that one of `others` has loaded, where it has the digest of this model's: it saves memory."""
         for other in others:
             loaded: Encoder | None = vars(other).get("_checked_encoder")
             same = (other.encoder_source, other.device) == (self.encoder_source, self.device)

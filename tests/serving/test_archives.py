@@ -34,6 +34,7 @@ from mcmfh.serving.application import application
 from mcmfh.serving.keys import new_key
 from mcmfh.serving.pooled import DeploymentCalls, Encoders, IndexPart, PooledEncoding
 from mcmfh.serving.replica import Replica
+from mcmfh.store import files
 
 NAMES = ("heads", "chests", "hands")
 CODE = {"code": "0305", "modality": "image", "k": 20}
@@ -230,10 +231,23 @@ def test_a_receipt_is_replayed_in_the_archive_that_it_names(client, store, tmp_p
         file.write_text(client.post("/v1/search", json={**CODE, "archive": name}, headers=bearer("all")).text)
         done = CliRunner().invoke(commands, ["replay", str(file), f"store={store}"], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-    forged = json.loads(file.read_text())
-    forged["receipt"]["archive"] = "../heads"
-    file.write_text(json.dumps(forged))
-    assert CliRunner().invoke(commands, ["replay", str(file), f"store={store}"]).exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("archive", "code"), [("../heads", 2), ("", 2), (["heads"], 2), ("feet", 2), ("chests", 1), (None, 0)]
+)
+def test_a_receipt_that_somebody_wrote_leads_to_no_other_folder(client, store, tmp_path, archive, code):
+    """Anybody can compute the digest of a receipt. Without a name, archive.name counts."""
+    answer = client.post("/v1/search", json={**CODE, "archive": "hands"}, headers=bearer("all")).json()
+    fields = {**answer["receipt"], "archive": archive}
+    fields.pop("digest")
+    answer["receipt"] = {**fields, "digest": files.digest(fields)}
+    file = tmp_path / "forged.json"
+    file.write_text(json.dumps(answer))
+    arguments = ["replay", str(file), f"store={store}", "archive.name=hands"]
+    outcome = CliRunner().invoke(commands, arguments)
+    refused = isinstance(outcome.exception, InputError)
+    assert (2 if refused else outcome.exit_code) == code, outcome
 
 
 def test_each_archive_has_its_own_audit(store, tmp_path):
