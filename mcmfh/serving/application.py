@@ -172,7 +172,9 @@ def application(replica: Replica, rates: Leases | None = None) -> FastAPI:
         return HTMLResponse(docs, headers=docs_headers)
 
     @api.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        if len(caller_of(request).among(served)) < len(served):
+            raise HTTPException(403, "the metrics are of all archives, and your key opens some of them")
         return Response(replica.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @api.get("/healthz")

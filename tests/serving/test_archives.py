@@ -151,6 +151,21 @@ def test_no_route_tells_a_key_anything_of_another_archive(client, key, archive, 
             assert answer.json()["detail"] == f"there is no such archive for you; ask one of {', '.join(allowed)}"
 
 
+def test_metrics_are_for_keys_of_all_archives(store):
+    config = config_of(store).model_dump(mode="json")
+    for key in config["serve"]["keys"]:
+        key["roles"] = ["admin"]
+    with TestClient(application(Replica(Config.model_validate(config)))) as client:
+        answers = {name: client.get("/metrics", headers=bearer(name)) for name in GRANTS}
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "all": 200,
+        "two": 403,
+        "heads": 403,
+        "feet": 403,
+    }
+    assert not any(name in answers["heads"].text for name in ("chests", "hands"))
+
+
 def test_models_and_encoders_are_shared(store):
     replica = Replica(config_of(store))
     heads, chests, hands = (replica.archive(name).current.bundle for name in NAMES)
