@@ -16,12 +16,21 @@ UNNAMED: Shares = (0.0, 0.5, 0.5)  # there are no concepts
 # Correlations, see Parts.shown; each stands midway between archives on whose two sides another mix was better.
 FINE_SHOWN = 0.3
 CONCEPTS_SHOWN = 0.22
+ENSEMBLE = 4  # networks that teach where nothing is shown well
+
+
+def shows_little(shown: dict[str, float]) -> bool:
+    """Whether images show neither fine detail nor named concepts well, by Parts.shown.
+
+    The closed form then finds less than the network, which learns from the pairs what both sides share.
+    """
+    return shown["fine"] < FINE_SHOWN and shown.get("concepts", 0.0) < CONCEPTS_SHOWN
 
 
 def chosen_mix(parts: Parts) -> Shares:
     """The shares for these parts."""
     if not parts.families:
         return UNNAMED
-    if parts.shown["fine"] >= FINE_SHOWN:
-        return DETAILED
-    return NAMED if parts.shown["concepts"] >= CONCEPTS_SHOWN else VAGUE
+    if shows_little(parts.shown):
+        return VAGUE
+    return DETAILED if parts.shown["fine"] >= FINE_SHOWN else NAMED

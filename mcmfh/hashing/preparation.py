@@ -14,6 +14,7 @@ from mcmfh.hashing.closed_form import closed_form_guide, concepts_teacher
 from mcmfh.hashing.coder import Shape
 from mcmfh.hashing.guides import COARSE
 from mcmfh.hashing.label_weights import TEMPERATURE, label_shares, label_weights, soft_labels
+from mcmfh.hashing.mixes import ENSEMBLE, shows_little
 from mcmfh.hashing.model import Mcmfh, fit_standard
 from mcmfh.hashing.settings import ModelSettings, TrainSettings
 from mcmfh.hashing.spread import spread
@@ -93,8 +94,18 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
             raise InputError(f"{len(bad)} {name} embeddings are not finite (first: {bad[0]}); embed them again")
     image, report = table.image[train], table.report[train]
     validation = table.of_split("validation")
+    read = _concept_inputs(table.select(train), settings) if settings.reads_concepts else []
     guide = np.empty((len(image), 0), np.float32)
-    teacher, temperature, agreement = "none", 1.0, dict[str, float]()
+    teacher, temperature, shown, agreement = "none", 1.0, dict[str, float](), dict[str, float]()
+    if settings.method in ("closed_form", "auto"):
+        closed_form = closed_form_guide(table, train, settings)
+        guide, teacher, shown = closed_form.rows, closed_form.name, closed_form.shown
+        if settings.method == "auto":
+            network = {"method": "mcmfh", "ensemble": settings.ensemble or ENSEMBLE}
+            chosen_method = network if shows_little(shown) else {"method": "closed_form", "ensemble": 0}
+            settings = settings.model_copy(update=chosen_method)
+        if settings.method == "closed_form":
+            settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     by_teacher = settings.method == "mcmfh" and not settings.supervised and settings.targets == "graded"
     if by_teacher and settings.teacher == "concepts":
         guide = concepts_teacher(table.select(train), settings)
@@ -112,11 +123,6 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         weights = label_weights(labels, table.label_names, dict(settings.family_weights))
         guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
         teacher, temperature = "labels", settings.temperature or TEMPERATURE
-    read = _concept_inputs(table.select(train), settings) if settings.reads_concepts else []
-    if settings.method == "closed_form":
-        closed_form = closed_form_guide(table, train, settings)
-        guide, teacher, agreement = closed_form.rows, closed_form.name, closed_form.shown
-        settings = settings.model_copy(update={"guide_width": guide.shape[1]})
     steps = len(image) // min(len(image), settings.batch_size)
     settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
     parts = (image, report, guide, labels)
@@ -136,7 +142,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         validation,
         teacher,
         temperature,
-        agreement,
+        shown | agreement,
         seen,
         table.split_line,
         table.split_digest,
@@ -172,7 +178,7 @@ def _concept_inputs(train: EmbeddingTable, settings: TrainSettings) -> list[str]
         "" if train.asserted is None else train.digest("asserted"),
         "" if train.concepts is None else train.concepts.digest,
     ]
-    if settings.method == "closed_form" and settings.reading == "clauses":
+    if settings.method in ("closed_form", "auto") and settings.reading == "clauses":
         read.append("" if train.mentions is None else train.digest("mentions"))
     return read
 

@@ -49,7 +49,8 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["mcmfh", "itq", "closed_form"] = "mcmfh"
+    # auto, which no finished model has: closed_form where images show what reports name, else mcmfh with an ensemble
+    method: Literal["mcmfh", "itq", "closed_form", "auto"] = "mcmfh"
     hidden: int = Field(512, ge=1)  # width of the hash heads' trunk
     activation: Literal["gelu", "relu"] = "gelu"  # of the hash heads' trunk
     input_dropout: float = Field(0.2, ge=0, lt=1)
@@ -97,6 +98,7 @@ class TrainSettings(RunSettings, ModelSettings):
     targets: Literal["graded", "onehot", "any_label"] = "graded"
     # auto chooses among the others without labels; concepts, which reads the reports once more, must be asked for
     teacher: Literal["auto", "cca", "cca_even", "both", "report", "image", "concepts"] = "auto"
+    ensemble: int = Field(0, ge=0, le=16)  # networks that are trained first and teach this one; see ensemble.py
     temperature: float | None = Field(None, gt=0)  # of the graded targets; None: the teacher's own
     logit_scale: float = Field(5.0, gt=0, le=MAX_SCALE)
     intra: float = Field(0.5, ge=0)
@@ -139,6 +141,10 @@ class TrainSettings(RunSettings, ModelSettings):
     def _check_parts(self) -> "TrainSettings":
         if self.targets == ("onehot" if self.supervised else "any_label"):
             raise ValueError(f"targets {self.targets} do not go with supervised: {str(self.supervised).lower()}")
+        if self.ensemble and (self.supervised or self.targets == "onehot" or self.method in ("itq", "closed_form")):
+            raise ValueError("ensemble teaches networks with graded targets and without labels; set it to 0")
+        if self.method == "auto" and (self.supervised or self.targets == "onehot" or self.mix != "auto"):
+            raise ValueError("method auto chooses without labels, and the mix too; name a method, or leave these out")
         if self.teacher == "concepts" and self.concepts is None:
             raise ValueError("teacher concepts needs a list of concepts; set concepts")
         for part in ("experts", "gating_loss", "distillation", "missing_token"):
@@ -156,7 +162,7 @@ class TrainSettings(RunSettings, ModelSettings):
     @property
     def reads_concepts(self) -> bool:
         """Whether training reads concepts and asserted reports."""
-        reads = self.method == "closed_form" or (self.method == "mcmfh" and self.teacher == "concepts")
+        reads = self.method in ("closed_form", "auto") or (self.method == "mcmfh" and self.teacher == "concepts")
         return reads and not self.supervised and self.concepts is not None
 
     @property

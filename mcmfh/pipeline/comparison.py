@@ -41,6 +41,7 @@ RECIPE_ROWS: dict[str, dict[str, Any]] = {
     "MCMFH (every part of the paper)": {"recipe": "paper"},
     "MCMFH (concepts)": {"teacher": "concepts"},
     "closed form": {"method": "closed_form"},
+    "automatic": {"method": "auto"},
     "closed form (whole reports)": {"method": "closed_form", "reading": "reports", "mix": (0.5, 0.25, 0.25)},
     "MCMFH (supervised)": {"supervised": True},
     "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},

@@ -20,7 +20,9 @@ from mcmfh.encoders import EncoderSpec
 from mcmfh.hashing.bundle import load_bundle
 from mcmfh.hashing.coder import Model
 from mcmfh.hashing.completion import complete
+from mcmfh.hashing.ensemble import trained
 from mcmfh.hashing.fitting import Pairs, fit, make_optimizer, steps_of_epoch
+from mcmfh.hashing.model import Mcmfh
 from mcmfh.hashing.monitor import watch
 from mcmfh.hashing.preparation import Prepared, prepare
 from mcmfh.hashing.settings import TrainSettings
@@ -60,22 +62,38 @@ def train(
     """
     prepared = prepare(table, settings)
     started = time.monotonic()
-    if settings.method != "mcmfh":
+    if prepared.settings.method != "mcmfh":
         model: Model = solve(prepared)
     else:
-        run = files.join(training_folder(store), run_name)
-        with reported(run, settings.epochs, steps_of_epoch(len(prepared.rows), settings.batch_size), progress):
-            if settings.workers == 0:
-                model = _train_here(prepared, run)
-            else:
-                model = _train_on_ray(prepared, training_folder(store), run_name)
+        teachers = prepared.settings.ensemble
+
+        def network(problem: Prepared, i: int) -> Mcmfh:
+            name = run_name if i == teachers else f"{run_name}-{i}"
+            return _network(problem, store, name, _share(progress, i, teachers + 1))
+
+        prepared, model = trained(prepared, network)
     loop_seconds = time.monotonic() - started
     uri = complete(model, prepared, encoder, bundles_folder(store))
     bundle = load_bundle(uri)
     return TrainResult(uri, bundle.bundle_digest, bundle.code_digest, bundle.metrics, loop_seconds)
 
 
-def _train_here(prepared: Prepared, run_uri: str) -> Model:
+def _share(progress: Advance | None, i: int, trainings: int) -> Advance | None:
+    """`progress` of the i-th of equally long trainings."""
+    if progress is None:
+        return None
+    return lambda done, total, failed=0: progress(i * total + done, trainings * total, failed)
+
+
+def _network(prepared: Prepared, store: str, run_name: str, progress: Advance | None) -> Mcmfh:
+    settings, run = prepared.settings, files.join(training_folder(store), run_name)
+    with reported(run, settings.epochs, steps_of_epoch(len(prepared.rows), settings.batch_size), progress):
+        if settings.workers == 0:
+            return _train_here(prepared, run)
+        return _train_on_ray(prepared, training_folder(store), run_name)
+
+
+def _train_here(prepared: Prepared, run_uri: str) -> Mcmfh:
     device, settings = chosen_device(prepared.settings.device, "train.device"), prepared.settings
     trainee = Trainee(prepared.first_model(), settings).to(device)
     optimizer = make_optimizer(trainee, settings)
@@ -91,7 +109,7 @@ def _train_here(prepared: Prepared, run_uri: str) -> Model:
     return trainee.model
 
 
-def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str) -> Model:
+def _train_on_ray(prepared: Prepared, storage_path: str, run_name: str) -> Mcmfh:
     import ray
 
     blocks = max(prepared.settings.workers * 4, len(prepared.rows) // 16384)

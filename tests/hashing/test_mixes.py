@@ -5,7 +5,7 @@ import pytest
 from support.planted import planted_table, small
 
 from mcmfh.hashing.guides import Parts, correlation, guide_parts
-from mcmfh.hashing.mixes import CONCEPTS_SHOWN, DETAILED, FINE_SHOWN, NAMED, UNNAMED, VAGUE, chosen_mix
+from mcmfh.hashing.mixes import CONCEPTS_SHOWN, DETAILED, FINE_SHOWN, NAMED, UNNAMED, VAGUE, chosen_mix, shows_little
 from mcmfh.hashing.preparation import prepare
 
 ROWS = np.ones((3, 2), np.float32)
@@ -23,6 +23,12 @@ ROWS = np.ones((3, 2), np.float32)
 def test_what_images_show_chooses(families, concepts, fine, mix):
     shown = {"concepts": concepts, "fine": fine}
     assert chosen_mix(Parts((ROWS,) * families, ROWS, ROWS, shown)) == mix
+    assert shows_little(shown) == (mix == VAGUE)
+
+
+def test_without_concepts_fine_detail_alone_says_whether_images_show_enough():
+    assert shows_little({"fine": FINE_SHOWN - 0.01})
+    assert not shows_little({"fine": FINE_SHOWN})
 
 
 def drawn(rng, n, image_noise):

@@ -12,7 +12,7 @@ def test_rows_of_each_comparison():
 
     base = TrainSettings(bits=16, epochs=2, batch_size=64)
     rows = {name: make(base) for name, make in ROWS.items()}
-    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False] * 5 + [True] * 3
+    assert [row.settings.supervised for row in rows["methods"] if row.settings] == [False] * 6 + [True] * 3
     assert {row.baseline for row in rows["methods"] if row.baseline} >= {"lsh", "cca-itq", "ucmfh", "dscph", "ddbh"}
     assert all(row.settings.epochs == 2 and row.settings.workers == 0 for row in rows["ablation"])
     assert len({row.settings for row in rows["ablation"]}) == len(rows["ablation"]), "every row differs"
@@ -93,6 +93,7 @@ def settings_by_name(name, base, supervised=False):
         "MCMFH (every part of the paper)": {"recipe": "paper"},
         "MCMFH (concepts)": {"teacher": "concepts"},
         "closed form": {"method": "closed_form"},
+        "automatic": {"method": "auto"},
         "closed form (whole reports)": {"method": "closed_form", "reading": "reports", "mix": (0.5, 0.25, 0.25)},
         "MCMFH (supervised)": {"supervised": True},
         "MCMFH (supervised, any label)": {"supervised": True, "targets": "any_label"},

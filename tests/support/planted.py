@@ -31,6 +31,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "trained voting": {"recipe": "paper", "voting": "trained"},
     "plain feed-forward": {"recipe": "paper", "experts": 1, "gating_loss": 0.0},
     "supervised": {"supervised": True},
+    "ensemble": {"ensemble": 2},
     "itq": {"method": "itq"},
     "closed form": {"method": "closed_form", "concepts": None},
     "supervised closed form": {"method": "closed_form", "supervised": True},

@@ -29,7 +29,8 @@ def topic_precision(uri, table):
 
 
 @pytest.mark.parametrize(
-    "name", ["default", "paper", "missing token", "supervised", "itq", "closed form", "supervised closed form"]
+    "name",
+    ["default", "paper", "missing token", "supervised", "ensemble", "itq", "closed form", "supervised closed form"],
 )
 def test_every_recipe_learns_the_planted_topics(name, table, tmp_path):
     settings = small(name)
