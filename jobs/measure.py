@@ -1,16 +1,18 @@
 """Measure how good codes and statements are, on an embedded archive with labels. (jobs/benchmark.py measures speed.)
 
-python jobs/measure.py small archive.manifest=… store=…
-python jobs/measure.py reliability archive.manifest=… store=… --plot reliability.svg
+python jobs/measure.py small archive.manifest=… store=…          likewise reliability --plot reliability.svg
 python jobs/measure.py findings archive.manifest=… store=… evaluate.families=[finding,region]
+python jobs/measure.py difference archive.manifest=… store=… train.ensemble=4 --against train.ensemble=0
 """
 
 import sys
-from pathlib import Path
 
 import typer
 
+from mcmfh.benchmarks.accuracy.connection import connected
+from mcmfh.benchmarks.accuracy.findings import with_rows
 from mcmfh.command import guarded
+from mcmfh.config import load_config
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -18,42 +20,40 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 @app.command()
 def small(overrides: list[str], seeds: int = 6) -> None:
     """Accuracy on held-out items when 24, 40 and 100 pairs train."""
-    from mcmfh.benchmarks.accuracy.connection import connected
-
     config = connected(overrides)
-    from mcmfh.benchmarks.accuracy.embedded import settings_and_table
-    from mcmfh.benchmarks.accuracy.small_archives import measure_small
+    from mcmfh.benchmarks.accuracy import embedded, small_archives
 
-    settings, table = settings_and_table(config)
-    typer.echo(measure_small(table, settings, seeds=seeds, say=typer.echo))
+    typer.echo(small_archives.measure_small(embedded.table(config), config.train, seeds=seeds, say=typer.echo))
 
 
 @app.command()
-def reliability(overrides: list[str], plot: Path | None = None) -> None:
+def reliability(overrides: list[str], plot: typer.FileTextWrite | None = None) -> None:
     """Stated precision against observed on test items, with 100, 50, 10 and 0 % of validation items labelled."""
-    from mcmfh.benchmarks.accuracy.connection import connected
-
     config = connected(overrides)
-    from mcmfh.benchmarks.accuracy import reliability as measured
-    from mcmfh.benchmarks.accuracy.embedded import settings_and_table
+    from mcmfh.benchmarks.accuracy import embedded, reliability
 
-    settings, table = settings_and_table(config)
-    found = measured.measure_reliability(table, settings, say=typer.echo)
+    found = reliability.measure_reliability(embedded.table(config), config.train, say=typer.echo)
     if plot:
-        plot.write_text(measured.plot(found))
+        plot.write(reliability.plot(found))
 
 
 @app.command()
 def findings(overrides: list[str]) -> None:
     """Finding within region and its likes, of every recipe at 16, 32 and 64 bits, as a Markdown table."""
-    from mcmfh.benchmarks.accuracy.connection import connected
-    from mcmfh.benchmarks.accuracy.findings import findings_markdown, with_rows
-
     config = connected(with_rows(overrides))
-    from mcmfh.benchmarks.accuracy.embedded import compared
+    from mcmfh.benchmarks.accuracy import embedded
 
-    found = compared(config)
-    typer.echo(f"{findings_markdown(found.evaluations)}\n\nreport: {found.report}")
+    typer.echo(embedded.findings(config))
+
+
+@app.command()
+def difference(overrides: list[str], against: list[str] | None = None, seeds: int = 5, split: str = "test") -> None:
+    """Whether these settings are better than with those of --against: mAP of both, with a paired bootstrap."""
+    config, other = connected(overrides), load_config([*overrides, *(against or ())])
+    from mcmfh.benchmarks.accuracy import difference, embedded
+
+    table = embedded.table(config, config.train.reads_concepts or other.train.reads_concepts)
+    difference.measure_difference(table, (config.train, other.train), seeds, split, typer.echo)
 
 
 if __name__ == "__main__":
