@@ -33,7 +33,10 @@ def trained(prepared: Prepared, network: Callable[[Prepared, int], Mcmfh]) -> tu
 
 
 def members(prepared: Prepared) -> list[Prepared]:
-    """The problems of the settings.ensemble networks that teach: the same pairs and guide, seeds of their own."""
+    """The problems of the settings.ensemble networks that teach: the same pairs and guide, seeds of their own.
+
+    They write no scalars: those of the network that is kept would be among them.
+    """
     settings = prepared.settings
     problems = []
     for member in range(settings.ensemble):
@@ -41,7 +44,7 @@ def members(prepared: Prepared) -> list[Prepared]:
         problems.append(
             replace(
                 prepared,
-                settings=settings.model_copy(update={"seed": seed, "ensemble": 0}),
+                settings=settings.model_copy(update={"seed": seed, "ensemble": 0, "log_dir": None}),
                 shape=replace(prepared.shape, seed=seed),
                 fingerprint=files.digest([prepared.fingerprint, "member", member]),
             )
