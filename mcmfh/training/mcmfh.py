@@ -82,7 +82,7 @@ def _share(progress: Advance | None, i: int, trainings: int) -> Advance | None:
     """`progress` of the i-th of equally long trainings."""
     if progress is None:
         return None
-    return lambda done, total, failed=0: progress(i * total + done, trainings * total, failed)
+    return lambda done, total, failed=0: progress(i * total + done, trainings * total)
 
 
 def _network(prepared: Prepared, store: str, run_name: str, progress: Advance | None) -> Mcmfh:

@@ -93,18 +93,6 @@ def test_scalars_are_those_of_the_network_that_is_kept(table, tmp_path):
     assert len(events.Scalars("loss/hash")) == 4
 
 
-@pytest.mark.slow
-def test_on_ray_every_network_is_a_run_of_its_own(cluster, table, tmp_path):
-    here, there = (
-        train(table, small("default", ensemble=2, workers=workers), SPEC, str(tmp_path / name), "run")
-        for workers, name in ((0, "here"), (2, "there"))
-    )
-    assert {"run", "run-0", "run-1"} <= {path.name for path in (tmp_path / "there" / "training").iterdir()}
-    logits = [load_bundle(each.bundle_uri).all_logits(table.image, table.report) for each in (here, there)]
-    for name in ("image", "report"):
-        np.testing.assert_allclose(logits[0][name][16], logits[1][name][16], atol=1e-3)
-
-
 @pytest.mark.parametrize(
     "more",
     [

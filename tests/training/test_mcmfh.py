@@ -127,3 +127,11 @@ def test_on_ray_a_killed_worker_resumes_to_the_same_codes(cluster, table, tmp_pa
         killer.result()
     assert disturbed.code_digest == undisturbed.code_digest
     assert topic_precision(disturbed.bundle_uri, table) > 0.6
+
+
+@pytest.mark.slow
+def test_on_ray_every_network_of_an_ensemble_is_a_run_of_its_own(cluster, table, tmp_path):
+    settings = small("ensemble", workers=2, epochs=25, learning_rate=3e-3)
+    found = train(table, settings, SPEC, str(tmp_path), "run")
+    assert {"run", "run-0", "run-1"} <= {path.name for path in (tmp_path / "training").iterdir()}
+    assert topic_precision(found.bundle_uri, table) > 0.6
