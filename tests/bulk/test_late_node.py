@@ -1,5 +1,6 @@
 """A node that joins while a job runs takes work."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,15 +11,16 @@ import pytest
 from support import chaos_jobs
 from support.head_node import REPOSITORY, further_node, head_node
 
-WAIT_S = 30
-
 
 @pytest.mark.cluster
 @pytest.mark.parametrize(
     ("apart", "nodes"), [pytest.param(False, 1, marks=pytest.mark.slow), pytest.param(True, 1), (True, 3)]
 )
 def test_a_late_node_takes_work(tmp_path, s3_root, apart, nodes):
-    """apart: the store is not on this machine, so that loaders run beside the encoders."""
+    """Before the job ends, which takes three minutes; how soon is printed, as it depends on what else the machine does.
+
+    apart: the store is not on this machine, so that loaders run beside the encoders.
+    """
     manifest = chaos_jobs.write_archive(f"{s3_root if apart else f'file://{tmp_path}'}/archive", 90 * nodes)
     settings = [f"store=file://{tmp_path}/store", f"archive.manifest={manifest}", "cluster.address=auto"]
     settings += ["embed.unit_items=1", "archive.max_failure_rate=1"]
@@ -33,8 +35,10 @@ def test_a_late_node_takes_work(tmp_path, s3_root, apart, nodes):
         try:
             until(lambda: chaos_jobs.encoded(tmp_path) > 2, 90)
             with further_node(tmp_path / "late", environment, CHAOS_PACE="2"):
-                until(lambda: chaos_jobs.encoded(tmp_path / "late") > 0, WAIT_S + 10)  # ten to start
-                assert job.poll() is None
+                joined = time.monotonic()
+                until(lambda: chaos_jobs.encoded(tmp_path / "late") > 0 or job.poll() is not None, 500)
+                assert chaos_jobs.encoded(tmp_path / "late") > 0, "the job ended without it"
+                print(json.dumps({"a late node takes work after s": round(time.monotonic() - joined, 1)}))
         finally:
             job.kill()
             job.wait()
