@@ -1,6 +1,6 @@
 """Measure how good codes and statements are, on an embedded archive with labels. (jobs/benchmark.py measures speed.)
 
-python jobs/measure.py small archive.manifest=… store=…          likewise reliability --plot reliability.svg
+python jobs/measure.py small | reliability [--plot FILE.svg] archive.manifest=… store=…
 python jobs/measure.py findings archive.manifest=… store=… evaluate.families=[finding,region]
 python jobs/measure.py difference archive.manifest=… store=… train.ensemble=4 --against train.ensemble=0
 """

@@ -41,8 +41,9 @@ def measure_difference(
         by_seed: dict[int, list[np.ndarray]] = {bits: [] for bits in settings.all_bits}
         for seed in range(seeds):
             coder = trained_coder(table, settings.model_copy(update={"seed": seed}))
-            for bits, logits in _by_bits(coder.all_logits(table.image, table.report)).items():
-                codes = {name: pack_codes(of) for name, of in logits.items()}
+            logits = coder.all_logits(table.image, table.report)
+            for bits in coder.bits:
+                codes = {name: pack_codes(of[bits]) for name, of in logits.items()}
                 by_seed[bits].append(precision_of_queries(codes, table, bits, query_split))
         found.append({bits: np.stack(values) for bits, values in by_seed.items()})
     for bits in found[0]:
@@ -71,8 +72,3 @@ def precision_of_queries(
             values.append(np.concatenate(parts))
     mean: np.ndarray = np.mean(values, 0)
     return mean
-
-
-def _by_bits(logits: Mapping[str, Mapping[int, np.ndarray]]) -> dict[int, dict[str, np.ndarray]]:
-    lengths = next(iter(logits.values()))
-    return {bits: {name: of[bits] for name, of in logits.items()} for bits in lengths}
