@@ -2,6 +2,7 @@
 
 python jobs/pretrain.py archive.manifest=… store=… pretrain.size=tiny
 python jobs/pretrain.py … pretrain.image_tower=packaged pretrain.report_tower=packaged pretrain.patch=32
+python jobs/pretrain.py … pretrain.targets=graded       towards a guide, see train.towers; embed the archive first
 python jobs/embed.py    archive.manifest=… store=… encoder.name=mcr encoder.source=<what this job printed>
 """
 
@@ -15,7 +16,7 @@ from mcmfh.pipeline.archive import read_archive
 def main(config: Config) -> None:
     """Pretrain an encoder on the image-report pairs of the archive that archive.manifest lists."""
     archive = read_archive(config.archive)
-    if config.pretrain.workers:
+    if config.pretrain.workers or config.pretrain.targets == "graded":  # which encode phrases
         ray_session.connect(config.cluster)
     from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.pretrain import pretrain_archive

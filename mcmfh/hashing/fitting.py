@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mcmfh.hashing import targets
 from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.trainee import Trainee
+from mcmfh.learning.contrast import graded
 from mcmfh.learning.gather import gather_rows, rank, world_size
 from mcmfh.learning.schedule import one_cycle
 
@@ -68,7 +69,7 @@ def batch_target(pairs: Pairs, settings: TrainSettings, temperature: float) -> T
         return targets.from_labels(gather_rows(pairs.labels) > 0)
     if settings.targets == "onehot":
         return targets.one_hot(len(pairs) * world_size(), pairs.image.device)
-    return targets.graded(gather_rows(pairs.guide), temperature)
+    return graded(gather_rows(pairs.guide), temperature)
 
 
 def train_step(

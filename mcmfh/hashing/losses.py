@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mcmfh.hashing.experts import gating_loss
 from mcmfh.hashing.model import Logits, Views
 from mcmfh.hashing.settings import MAX_SCALE, TrainSettings
-from mcmfh.learning.contrast import contrast, learnt_scale
+from mcmfh.learning.contrast import contrast, learnt_scale, within
 from mcmfh.learning.gather import gather_rows
 
 
@@ -66,17 +66,6 @@ def _gathered(logits: Logits) -> Logits:
 def sign(h: Tensor) -> Tensor:
     """±1 forward, identity backward (straight-through, Bengio et al. 2013); 0 counts as −1, like the bit 0."""
     return h + (torch.where(h > 0, 1.0, -1.0) - h).detach()
-
-
-def within(a_BK: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
-    """`contrast` within one modality; an item's similarity to itself counts on neither side."""
-    itself = torch.eye(len(a_BK), dtype=torch.bool, device=a_BK.device)
-    unit_BK = F.normalize(a_BK, dim=-1)
-    similarity_BB = (scale * unit_BK @ unit_BK.T).masked_fill(itself, -1e4)
-    others_BB = target_BB.masked_fill(itself, 0)
-    total_B1 = others_BB.sum(1, keepdim=True)
-    # A row whose target is itself alone (one-hot) contributes nothing.
-    return F.cross_entropy(similarity_BB, others_BB / total_B1.clamp(min=1e-8))
 
 
 def balance(h_BK: Tensor) -> Tensor:

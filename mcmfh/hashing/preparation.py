@@ -44,6 +44,7 @@ class Prepared:
     unlabelled: int  # train pairs that supervised training leaves out
     fingerprint: str  # digest of everything that the trained weights depend on
     group: np.ndarray  # str[N]: patient or case
+    item_id: np.ndarray  # str[N]
 
     @property
     def image(self) -> np.ndarray:
@@ -151,6 +152,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         unlabelled,
         fingerprint,
         table.group[train],
+        table.item_id[train],
     )
 
 

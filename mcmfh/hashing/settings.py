@@ -80,6 +80,7 @@ class TrainSettings(RunSettings, ModelSettings):
     """Section `train` of ray_config.yaml."""
 
     recipe: Literal["default", "paper"] = "default"
+    towers: Literal["frozen", "tuned"] = "frozen"  # tuned: see pipeline/towers.py
     bits: Bits = 16  # one K or several, trained at once on one trunk
     epochs: int = Field(36, ge=1)
     # A small archive gets more epochs, until it has this many steps. With 769 and 1,408 pairs, pair recall on

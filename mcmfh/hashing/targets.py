@@ -7,11 +7,6 @@ import torch
 from torch import Tensor
 
 
-def graded(guide_BG: Tensor, temperature: float) -> Tensor:
-    """softmax(cos / temperature) over the batch, of the teacher's unit-length guide vectors."""
-    return (guide_BG @ guide_BG.T / temperature).softmax(1)
-
-
 def one_hot(rows: int, device: torch.device) -> Tensor:
     """Each item is similar to itself alone: the targets of plain NT-Xent."""
     return torch.eye(rows, device=device)

@@ -1,4 +1,4 @@
-"""The contrastive loss of both trainings. Shapes: B global batch · D width of the vectors."""
+"""The contrastive loss of both trainings. Shapes: B global batch · D width of the vectors · G guide width."""
 
 import math
 
@@ -17,6 +17,11 @@ def learnt_scale(log_scale: nn.Parameter, most: float) -> Tensor:
     return log_scale.exp()
 
 
+def graded(guide_BG: Tensor, temperature: float) -> Tensor:
+    """softmax(cos / temperature) over the batch, of the teacher's unit-length guide vectors."""
+    return (guide_BG @ guide_BG.T / temperature).softmax(1)
+
+
 def contrast(a_BD: Tensor, b_BD: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
     """Cross-entropy of softmax(scale · cos) against the targets, averaged over both directions.
 
@@ -24,3 +29,14 @@ def contrast(a_BD: Tensor, b_BD: Tensor, target_BB: Tensor, scale: Tensor) -> Te
     """
     similarity_BB = scale * F.normalize(a_BD, dim=-1) @ F.normalize(b_BD, dim=-1).T
     return (F.cross_entropy(similarity_BB, target_BB) + F.cross_entropy(similarity_BB.T, target_BB)) / 2
+
+
+def within(a_BD: Tensor, target_BB: Tensor, scale: Tensor) -> Tensor:
+    """`contrast` within one modality; an item's similarity to itself counts on neither side."""
+    itself = torch.eye(len(a_BD), dtype=torch.bool, device=a_BD.device)
+    unit_BD = F.normalize(a_BD, dim=-1)
+    similarity_BB = (scale * unit_BD @ unit_BD.T).masked_fill(itself, -1e4)
+    others_BB = target_BB.masked_fill(itself, 0)
+    total_B1 = others_BB.sum(1, keepdim=True)
+    # A row whose target is itself alone (one-hot) contributes nothing.
+    return F.cross_entropy(similarity_BB, others_BB / total_B1.clamp(min=1e-8))

@@ -5,7 +5,7 @@ first embedding, and written down beside the embeddings. From then on GPUs are a
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig, Config
@@ -13,6 +13,9 @@ from mcmfh.encoders import EncoderSpec, encoder_spec
 from mcmfh.learning.run_settings import RunSettings
 from mcmfh.store import documents, files
 from mcmfh.store.layout import device_kind, embeddings_folder
+
+if TYPE_CHECKING:
+    from mcmfh.hashing import Bundle
 
 DEVICES = ("cpu", "cuda")
 HasGpus = Callable[[ClusterConfig], bool]
@@ -42,6 +45,19 @@ def on_device_of(config: Config, identity: dict[str, Any]) -> Config:
     if _configured(config) or identity.get("device") not in DEVICES:
         return config
     return config.model_copy(update={"encoder": config.encoder.model_copy(update={"device": identity["device"]})})
+
+
+def with_encoder(config: Config, name: str, source: str | None) -> Config:
+    """`config` with another encoder, on the same kind of device."""
+    encoder = config.encoder.model_copy(update={"name": name, "source": source})
+    return config.model_copy(update={"encoder": encoder})
+
+
+def with_own_towers(config: Config, bundle: "Bundle") -> Config:
+    """`config`; where train.towers is tuned, with the encoder that the model was trained on."""
+    if config.train.towers == "frozen":
+        return config
+    return with_encoder(config, bundle.encoder, bundle.encoder_source)
 
 
 def with_device(settings: S, cluster: ClusterConfig, has_gpus: HasGpus = ray_session.has_gpus) -> S:

@@ -18,14 +18,16 @@ from mcmfh.encoders.packaged import report_vocabulary
 from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import LEAST_PAIRS
 from mcmfh.pipeline.encoder import with_device
+from mcmfh.pipeline.guidance import pair_guide
 from mcmfh.pipeline.split import ARCHIVE, divide
+from mcmfh.pretraining.fitting import steps_of_epoch
 from mcmfh.pretraining.metrics import recall, reconstruction
 from mcmfh.pretraining.picture import attention_picture, reconstruction_picture
 from mcmfh.pretraining.settings import PretrainSettings
 from mcmfh.pretraining.trainee import Trainee
 from mcmfh.pretraining.warm_start import weight_versions
 from mcmfh.store import files
-from mcmfh.store.code_version import pretraining_code
+from mcmfh.store.code_version import pretraining_code, training_code
 from mcmfh.store.layout import (
     encoders_folder,
     finished_pretraining,
@@ -35,7 +37,7 @@ from mcmfh.store.layout import (
 )
 from mcmfh.store.relative import named, sealed_address
 from mcmfh.store.sealed import once, once_bytes
-from mcmfh.training.mcr import CONTENT, Problem, train
+from mcmfh.training.mcr import CONTENT, GUIDE, Problem, train
 
 SHOWN = 6  # validation pairs in the pictures
 MOST_REPORTS = 200_000  # that a vocabulary is learnt from
@@ -88,6 +90,12 @@ def pose(config: Config, archive: Archive) -> Problem:
     if train.num_rows < LEAST_PAIRS:
         raise InputError(f"{train.num_rows} train items have image and report; pretraining needs {LEAST_PAIRS} or more")
     what = [settings.work | weight_versions(settings), asdict(divided.limits), pretraining_code()]
+    content = CONTENT
+    if settings.targets == "graded":
+        guide = pair_guide(config, archive)
+        train = guide.beside(train, GUIDE)
+        what += [guide.contents, training_code()]
+        content = [*CONTENT, GUIDE]
     if settings.vocabulary:
         what.append(files.digest(_read_vocabulary(settings.vocabulary)))
     columns = (ARCHIVE, "item_id", "fingerprint", "group", "study_id")
@@ -98,11 +106,13 @@ def pose(config: Config, archive: Archive) -> Problem:
         lambda: _make_vocabulary(settings, train, divided.limits).text.encode(),
     )
     vocabulary = Vocabulary(text.decode(), settings.context)
+    steps = steps_of_epoch(train.num_rows, settings)
+    settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
     return Problem(
         settings,
         divided.limits,
         vocabulary,
-        train.select(CONTENT),
+        train.select(content),
         validation.select(CONTENT),
         fingerprint,
         divided.split.line(),
@@ -117,7 +127,7 @@ def _pairs(items: pa.Table) -> pa.Table:
 
 
 def _make_vocabulary(settings: PretrainSettings, train: pa.Table, limits: Limits) -> Vocabulary:
-    if settings.report_tower == "packaged":
+    if settings.report_tower:
         return Vocabulary(report_vocabulary(), settings.context)
     if settings.vocabulary is not None:
         return Vocabulary(_read_vocabulary(settings.vocabulary).decode(), settings.context)

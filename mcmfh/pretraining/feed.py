@@ -39,6 +39,6 @@ def from_stream(shard: Any, settings: PretrainSettings, workers: int) -> Feed:
         )
         for i, batch in enumerate(stream):
             if i == 0 or len(batch["pixels"]) == size:
-                yield Pairs(batch["pixels"], batch["tokens"])
+                yield Pairs(**batch)
 
     return feed

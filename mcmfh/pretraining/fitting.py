@@ -53,7 +53,8 @@ def step_terms(
     """Loss terms of one batch under fresh masks."""
     pixels, tokens = pairs.tensors(device)
     patches, positions = draw_noise(len(pairs), settings, generator)
-    terms: dict[str, Tensor] = module(pixels, tokens, patches.to(device), positions[:, : tokens.shape[1]].to(device))
+    noise = patches.to(device), positions[:, : tokens.shape[1]].to(device)
+    terms: dict[str, Tensor] = module(pixels, tokens, *noise, **pairs.more_tensors(device))
     return terms
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mcmfh.encoders.mcr_towers.masking import Mask
-from mcmfh.learning.contrast import contrast
+from mcmfh.learning.contrast import contrast, graded, within
 from mcmfh.learning.gather import gather_rows
 
 
@@ -17,6 +17,19 @@ def image_report_contrast(image_bD: Tensor, report_bD: Tensor, key_b: Tensor, sc
     key_B = gather_rows(key_b)
     same_BB = (key_B[:, None] == key_B[None]).float()
     return contrast(gather_rows(image_bD), gather_rows(report_bD), same_BB / same_BB.sum(1, keepdim=True), scale)
+
+
+def graded_contrast(
+    image_bD: Tensor, report_bD: Tensor, guide_bG: Tensor, temperature: float, scale: Tensor, intra: float
+) -> dict[str, Tensor]:
+    """The contrast over the gathered batch with targets softmax(cos / temperature) of the guides, and `intra` times the
+    same within each modality."""
+    image_BD, report_BD, guide_BG = (gather_rows(x) for x in (image_bD, report_bD, guide_bG))
+    target_BB = graded(guide_BG, temperature)
+    terms = {"contrast": contrast(image_BD, report_BD, target_BB, scale)}
+    if intra:
+        terms["intra"] = intra / 2 * (within(image_BD, target_BB, scale) + within(report_BD, target_BB, scale))
+    return terms
 
 
 def patch_targets(patches_BNP: Tensor) -> Tensor:

@@ -26,8 +26,9 @@ def embed_pairs(model: Mcr, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     device = next(model.parameters()).device
     batches = []
     for start in range(0, len(pairs), _BATCH):
-        pixels, tokens = pairs[start : start + _BATCH].tensors(device)
-        vectors = model.embed_images(pixels), model.embed_reports(tokens, tokens != PAD)
+        batch = pairs[start : start + _BATCH]
+        (pixels, tokens), words = batch.tensors(device), batch.more_tensors(device).get("words_bLW")
+        vectors = model.embed_images(pixels), model.embed_reports(tokens, tokens != PAD, words)
         batches.append([x.float().cpu().numpy() for x in vectors])
     images, reports = (np.concatenate(side) for side in zip(*batches))
     return images, reports

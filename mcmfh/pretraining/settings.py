@@ -20,6 +20,10 @@ class PretrainSettings(RunSettings, TowerSettings):
     vocabulary: str | None = None  # URI of a WordPiece vocab.txt; None: trained on the archive's reports
     vocabulary_size: int = Field(8192, ge=64)
 
+    # graded: by the cosines of a guide, see pipeline/guidance.py;  onehot: each pair is like itself alone
+    targets: Literal["onehot", "graded"] = "onehot"
+    target_temperature: float = Field(0.2, gt=0)  # of the graded targets
+    intra: float = Field(0.5, ge=0)  # weight of the contrast within each modality, with graded targets
     stream: Literal["masked", "dual"] = "masked"  # dual: the contrast gets a second, unmasked pass
     reconstruction: bool = True
     image_mask: float = Field(0.75, ge=0, lt=1)
@@ -28,6 +32,7 @@ class PretrainSettings(RunSettings, TowerSettings):
     temperature: float = Field(0.07, ge=0.01)  # first value; it is learnt, and its reciprocal is 100 at most
 
     epochs: int = Field(100, ge=1)
+    min_steps: int = Field(0, ge=0)  # a small archive gets more epochs, until it has this many steps
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
     accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
     learning_rate: float = Field(5e-4, gt=0)
@@ -42,9 +47,14 @@ class PretrainSettings(RunSettings, TowerSettings):
             raise ValueError("reconstruction needs image_mask or report_mask above 0")
         if self.image_tower in PACKAGED_TOWERS and self.image_weights:
             raise ValueError(f"image_tower {self.image_tower} brings its own weights; take out image_weights")
-        if self.report_tower == "packaged" and self.vocabulary:
-            raise ValueError("report_tower packaged brings its own vocabulary; take out vocabulary")
+        if self.report_tower and self.vocabulary:
+            raise ValueError(f"report_tower {self.report_tower} brings its own vocabulary; take out vocabulary")
         return self
+
+    @property
+    def frozen_stages(self) -> bool:
+        """Whether training begins behind frozen stages on both sides, so that its input is the same in every epoch."""
+        return self.masked_space == "feature" and self.report_tower == "packaged_frozen"
 
     @property
     def towers(self) -> TowerSettings:

@@ -59,12 +59,18 @@ class Trainee(nn.Module):
         return mask_patches(image_noise_bN, s.image_mask), reports
 
     def forward(
-        self, pixels_bSS3: Tensor, tokens_bL: Tensor, image_noise_bN: Tensor, report_noise_bL: Tensor
+        self,
+        pixels_bSS3: Tensor,
+        tokens_bL: Tensor,
+        image_noise_bN: Tensor,
+        report_noise_bL: Tensor,
+        words_bLW: Tensor | None = None,
+        guide_bG: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Loss terms by name, of the global batch that these rows belong to; the loss is their sum.
 
         pixels: uint8, or the float features of packaged_tower.py; tokens: int64, PAD after the end; noise: float32 in
-        [0, 1), whose greatest values are hidden.
+        [0, 1), whose greatest values are hidden; words: see ReportTower; guide: unit rows, for graded targets.
         """
         s = self.settings
         patches_bNP = self.model.image_tower.patches(pixels_bSS3)
@@ -73,10 +79,10 @@ class Trainee(nn.Module):
         with torch.autocast(patches_bNP.device.type, torch.bfloat16, enabled=s.amp):
             if s.stream == "dual":
                 image = self.model.image(patches_bNP, see_all(all_present(patches_bNP))).vector_BD
-                report = self.model.report(tokens_bL, see_all(tokens_bL != PAD)).vector_BD
+                report = self.model.report(tokens_bL, see_all(tokens_bL != PAD), words_bLW).vector_BD
             if s.stream == "masked" or s.reconstruction:
                 seen_image = self.model.image(patches_bNP, image_mask)
-                seen_report = self.model.report(tokens_bL, report_mask)
+                seen_report = self.model.report(tokens_bL, report_mask, words_bLW)
             if "image" in self.decoders:
                 patches_MP = self.decoders["image"](seen_image.local_BUW, image_mask)
                 terms["patches"] = losses.patch_error(patches_MP, patches_bNP, image_mask)
@@ -85,7 +91,10 @@ class Trainee(nn.Module):
                 terms["tokens"] = losses.token_error(pieces_MO, tokens_bL, report_mask)
         if s.stream == "masked":
             image, report = seen_image.vector_BD, seen_report.vector_BD
-        key_b = (tokens_bL * self.salt_L[: tokens_bL.shape[1]]).sum(1)
         scale = learnt_scale(self.log_scale, MAX_SCALE)
+        if s.targets == "graded":
+            assert guide_bG is not None, "graded targets come from a guide"
+            return terms | losses.graded_contrast(image, report, guide_bG, s.target_temperature, scale, s.intra)
+        key_b = (tokens_bL * self.salt_L[: tokens_bL.shape[1]]).sum(1)
         terms["contrast"] = losses.image_report_contrast(image, report, key_b, scale)
         return terms

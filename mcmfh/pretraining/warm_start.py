@@ -26,7 +26,7 @@ def start_towers(model: Mcr, settings: PretrainSettings) -> None:
         model.image_tower.net.load_state_dict(image_network().state_dict())
     elif settings.image_weights:
         start_image_tower(model.image_tower, settings.image_weights)
-    if settings.report_tower == "packaged":
+    if settings.report_tower:
         state = report_network().state_dict()
         model.report_tower.bert.load_state_dict({name: state[name] for name in model.report_tower.bert.state_dict()})
 
@@ -34,7 +34,7 @@ def start_towers(model: Mcr, settings: PretrainSettings) -> None:
 def weight_versions(settings: PretrainSettings) -> dict[str, str]:
     """The versions of the weights that a run starts from: a run's fingerprint depends on them."""
     versions = {}
-    if settings.image_tower in PACKAGED_TOWERS or settings.report_tower == "packaged":
+    if settings.image_tower in PACKAGED_TOWERS or settings.report_tower:
         versions["packaged"] = weights_digest()
     if settings.image_weights and files.exists(settings.image_weights):
         versions["image_weights"] = files.version(files.absolute(settings.image_weights))

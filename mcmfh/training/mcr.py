@@ -1,13 +1,14 @@
 """Pretrain MCR towers on an archive's own pairs, in this process or on Ray Train workers, with the same loop.
 
 Pictures do not fit in memory. Ray Data therefore decodes them in every epoch, on the cores that training leaves free,
-and each worker takes its share of the stream. A run is named by its settings and items: a killed run resumes from its
-last checkpoint, a finished one is reused.
+and each worker takes its share of the stream. What towers with frozen stages are trained on is the same in every epoch:
+it is computed once and kept in Ray's object store, which spills to disk. A run is named by its settings and items: a
+killed run resumes from its last checkpoint, a finished one is reused.
 
     pretrained = pretrain_archive(load_config(), read_archive(...))      → encoder.source
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import pyarrow as pa
 
 from mcmfh.archive.images import Limits
 from mcmfh.console import Advance
-from mcmfh.encoders.mcr_towers.packaged_tower import PackagedImageTower
 from mcmfh.encoders.mcr_towers.vocabulary import Vocabulary
 from mcmfh.encoders.preprocessing import ImagePreprocessing
 from mcmfh.learning.checkpoint import unpack_state
@@ -35,6 +35,7 @@ from mcmfh.store.layout import pretraining_checkpoints
 from mcmfh.training.runs import Run, reported, resume_here, resume_in_worker, train_on_ray, worker_device
 
 CONTENT = ["image_uri", "report", "report_uri"]
+GUIDE = "guide"  # column float32[G] of train pairs, where graded targets come from it
 BLOCK = 64  # pairs decoded as one block of a stream
 
 
@@ -45,7 +46,7 @@ class Problem:
     settings: PretrainSettings
     limits: Limits
     vocabulary: Vocabulary
-    train: pa.Table  # columns CONTENT, one row a pair
+    train: pa.Table  # columns CONTENT and, for graded targets, GUIDE; one row a pair
     validation: pa.Table
     fingerprint: str  # digest of everything that the trained weights depend on
     split: str = ""  # the split in one line
@@ -84,9 +85,7 @@ def train_here(problem: Problem, root: str, run: str) -> Trainee:
     trainee = problem.first_trainee().to(chosen_device(settings.device, "pretrain.device"))
     optimizer = make_optimizer(trainee, settings)
     pairs, held_out = problem.decode(problem.train.to_pylist()), problem.watched()
-    # A map that is masked itself is the same in every epoch.
-    if isinstance(trainee.model.image_tower, PackagedImageTower) and settings.masked_space == "feature":
-        pairs, held_out = (frozen_features(trainee.model.image_tower, each) for each in (pairs, held_out))
+    pairs, held_out = (frozen_features(trainee.model, each) for each in (pairs, held_out))
     state = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     # Not the folder `run`, which belongs to Ray Train.
     resumed = resume_here(state, pretraining_checkpoints(root, run))
@@ -98,14 +97,24 @@ def train_on_workers(problem: Problem, root: str, run: str) -> Trainee:
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cores = max(1, int(resources.get("CPU", 0)))
     blocks = [problem.train.slice(start, BLOCK).combine_chunks() for start in range(0, problem.train.num_rows, BLOCK)]
     stream = ray.data.from_arrow(blocks).map_batches(
         _decode_block,  # type: ignore[arg-type]
         fn_kwargs={"limits": problem.limits, "preprocessing": problem.preprocessing, "vocabulary": problem.vocabulary},
         batch_size=None,
-        compute=ray.data.TaskPoolStrategy(2 * max(1, int(resources.get("CPU", 0)))),
+        compute=ray.data.TaskPoolStrategy(2 * cores),
         num_cpus=0.01,
     )
+    if problem.settings.frozen_stages:
+        nothing = replace(problem, train=problem.train.slice(0, 0).combine_chunks())
+        stream = stream.map_batches(
+            _FrozenStages,
+            fn_constructor_args=(nothing,),
+            batch_size=None,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cores),
+            num_cpus=0.98,  # with decoding beside it
+        ).materialize()
     # Two workers share a core and leave room to decode, so that a machine of one core trains too.
     state = train_on_ray(_train_worker, problem, stream, problem.settings, root, run, cpus=0.49)
     trainee = problem.first_trainee()
@@ -116,9 +125,18 @@ def train_on_workers(problem: Problem, root: str, run: str) -> Trainee:
 def _decode_block(
     batch: dict[str, np.ndarray], limits: Limits, preprocessing: ImagePreprocessing, vocabulary: Vocabulary
 ) -> dict[str, np.ndarray]:
-    rows = [{name: batch[name][i] for name in CONTENT} for i in range(len(batch[CONTENT[0]]))]
-    pairs = decode_pairs(rows, limits, preprocessing, vocabulary)
-    return {"pixels": pairs.pixels, "tokens": pairs.tokens}
+    rows = [{name: batch[name][i] for name in batch} for i in range(len(batch[CONTENT[0]]))]
+    return decode_pairs(rows, limits, preprocessing, vocabulary).arrays()
+
+
+class _FrozenStages:
+    """An actor that computes what the towers' frozen stages say of decoded pairs, on a core."""
+
+    def __init__(self, problem: Problem):
+        self.model = problem.first_trainee().model
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return frozen_features(self.model, Pairs(**batch)).arrays()
 
 
 def _train_worker(config: dict[str, Any]) -> None:

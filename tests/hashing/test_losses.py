@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from mcmfh.hashing import targets
 from mcmfh.hashing.experts import expert_load, gating_loss
-from mcmfh.hashing.losses import balance, decorrelation, distillation, sign, within
+from mcmfh.hashing.losses import balance, decorrelation, distillation, sign
+from mcmfh.learning.contrast import graded, within
 
 cases = settings(max_examples=20, deadline=None)
 seeds = given(st.integers(0, 2**32 - 1), st.integers(2, 7))
@@ -43,7 +44,7 @@ def test_label_targets_are_uniform_over_items_that_share_one(seed, rows):
 
 def test_graded_targets_are_distributions_that_rank_by_likeness():
     guide = torch.nn.functional.normalize(draw(3, 6)[0], dim=1)
-    target = targets.graded(guide, 0.1)
+    target = graded(guide, 0.1)
     assert torch.allclose(target.sum(1), torch.ones(6, dtype=target.dtype))
     assert torch.equal(target.argsort(1), (guide @ guide.T).argsort(1))
 

@@ -9,13 +9,18 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from support.drawn_pairs import make_pairs, make_vocabulary, small
+from support.drawn_pairs import guided, make_pairs, make_vocabulary, small
 
 from mcmfh.pretraining.fitting import step_terms
 from mcmfh.pretraining.trainee import Trainee
 
 ROWS = 12
-CASES = {"masked": {}, "dual": {"stream": "dual"}, "pool first": {"aggregation": "pool_first", "reconstruction": False}}
+CASES = {
+    "masked": {},
+    "dual": {"stream": "dual"},
+    "pool first": {"aggregation": "pool_first", "reconstruction": False},
+    "graded": {"targets": "graded"},
+}
 
 
 def loss_and_gradient(name: str, rank: int, world: int) -> dict[str, torch.Tensor]:
@@ -23,7 +28,7 @@ def loss_and_gradient(name: str, rank: int, world: int) -> dict[str, torch.Tenso
     settings = small(batch_size=ROWS, **CASES[name])
     trainee = Trainee(settings, make_vocabulary())
     module = torch.nn.parallel.DistributedDataParallel(trainee) if world > 1 else trainee
-    pairs = make_pairs(ROWS)[rank * ROWS // world : (rank + 1) * ROWS // world]
+    pairs = guided(make_pairs(ROWS))[rank * ROWS // world : (rank + 1) * ROWS // world]
     generator = torch.Generator().manual_seed(5)
     terms = step_terms(module, pairs, settings, generator, torch.device("cpu"))
     torch.stack(list(terms.values())).sum().backward()
@@ -56,6 +61,7 @@ def two_workers(tmp_path_factory) -> Path:
 def test_two_workers_equal_one_with_the_double_batch(name, two_workers):
     alone = loss_and_gradient(name, 0, 1)
     assert set(alone) >= ({"contrast"} if name == "pool first" else {"contrast", "patches", "tokens", "log_scale"})
+    assert ("intra" in alone) == (name == "graded")
     for rank in (0, 1):
         found = safetensors.torch.load_file(two_workers / f"{name}-{rank}.safetensors")
         assert found.keys() == alone.keys()

@@ -1,5 +1,6 @@
 """Small pairs whose report names what its picture shows, and pretraining settings at a size for tests."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,12 @@ def draw(n: int, seed: int = 0) -> tuple[np.ndarray, list[str]]:
         reports.append(f"The picture is {LEVELS[level]} and brightest at the {SIDES[side]}.")
     grey = pixels.clip(0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, -1), reports
+
+
+def guided(pairs: Pairs) -> Pairs:
+    """The pairs with a guide of unit rows drawn for each."""
+    rows = np.random.default_rng(3).standard_normal((len(pairs), 4))
+    return replace(pairs, guide=(rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
 def make_vocabulary(context: int = 16) -> Vocabulary:

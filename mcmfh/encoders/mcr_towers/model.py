@@ -39,8 +39,8 @@ class Mcr(nn.Module):
         local_BUW = self.image_tower(patches_BNP, mask)
         return View(self.image_aggregation(local_BUW, mask), local_BUW)
 
-    def report(self, tokens_BL: Tensor, mask: Mask) -> View:
-        local_BUW = self.report_tower(tokens_BL, mask)
+    def report(self, tokens_BL: Tensor, mask: Mask, words_BLW: Tensor | None = None) -> View:
+        local_BUW = self.report_tower(tokens_BL, mask, words_BLW)
         return View(self.report_aggregation(local_BUW, mask), local_BUW)
 
     def embed_images(self, pixels_BSS3: Tensor) -> Tensor:
@@ -48,9 +48,9 @@ class Mcr(nn.Module):
         patches_BNP = self.image_tower.patches(pixels_BSS3)
         return self.image(patches_BNP, see_all(all_present(patches_BNP))).vector_BD
 
-    def embed_reports(self, tokens_BL: Tensor, present_BL: Tensor) -> Tensor:
-        """float32[B, D], unit rows, of int64[B, L] and bool[B, L]."""
-        return self.report(tokens_BL, see_all(present_BL)).vector_BD
+    def embed_reports(self, tokens_BL: Tensor, present_BL: Tensor, words_BLW: Tensor | None = None) -> Tensor:
+        """float32[B, D], unit rows, of int64[B, L] and bool[B, L]. words: see ReportTower."""
+        return self.report(tokens_BL, see_all(present_BL), words_BLW).vector_BD
 
 
 def _image_tower(settings: TowerSettings) -> ImageTower | PackagedImageTower:

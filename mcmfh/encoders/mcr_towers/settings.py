@@ -20,7 +20,8 @@ class TowerSettings(BaseModel):
     size: Literal["tiny", "small", "base"] = "small"
     # Instead of `size`: a Vision Transformer of timm by name, or one of PACKAGED_TOWERS
     image_tower: str | None = None
-    report_tower: Literal["packaged"] | None = None  # instead of `size`: the packaged encoder's, with its vocabulary
+    # Instead of `size`: the packaged encoder's, with its vocabulary; packaged_frozen: see towers.py
+    report_tower: Literal["packaged", "packaged_frozen"] | None = None
     image_size: int = Field(224, ge=16)  # pixels a side
     patch: int = Field(16, ge=4)
     fit: Literal["squash", "crop", "pad"] = "squash"  # how a picture becomes a square

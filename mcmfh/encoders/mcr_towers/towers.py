@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mcmfh.encoders.mcr_towers.masking import Mask
 from mcmfh.encoders.mcr_towers.settings import SIZES, TowerSettings
+from mcmfh.encoders.mcr_towers.vocabulary import PAD
 from mcmfh.errors import InputError
 
 
@@ -79,13 +80,18 @@ def _make_vit(settings: TowerSettings) -> Any:
 
 
 class ReportTower(nn.Module):
-    """BERT (Devlin et al. 2019) of transformers. It gets the visible tokens with their positions, and no [MASK]."""
+    """BERT (Devlin et al. 2019) of transformers. It gets the visible tokens with their positions, and no [MASK].
+
+    `packaged_frozen` is not trained: it reads whole reports, and masks hide what it says of single tokens. What it says
+    is then the same in every epoch.
+    """
 
     def __init__(self, settings: TowerSettings, vocabulary: int):
         super().__init__()
         from transformers import BertConfig, BertModel
 
-        self.width, layers, heads = SIZES[settings.report_tower or settings.size]
+        self.frozen = settings.report_tower == "packaged_frozen"
+        self.width, layers, heads = SIZES["packaged" if settings.report_tower else settings.size]
         config = BertConfig(
             vocab_size=vocabulary,
             hidden_size=self.width,
@@ -100,9 +106,19 @@ class ReportTower(nn.Module):
         self.bert = BertModel(config, add_pooling_layer=False)
         # The packaged embeddings are frozen: in a few thousand reports most of its words are too rare to train.
         self.bert.embeddings.requires_grad_(settings.report_tower is None)
+        if self.frozen:
+            self.requires_grad_(False)
 
-    def forward(self, tokens_BL: Tensor, mask: Mask) -> Tensor:
-        """float[B, U, W]: local features of the visible tokens."""
+    @torch.no_grad()
+    def words(self, tokens_BL: Tensor) -> Tensor:
+        """float[B, L, W]: what the frozen tower says of each token of whole reports."""
+        local_BLW: Tensor = self.bert(input_ids=tokens_BL, attention_mask=(tokens_BL != PAD).long()).last_hidden_state
+        return local_BLW
+
+    def forward(self, tokens_BL: Tensor, mask: Mask, words_BLW: Tensor | None = None) -> Tensor:
+        """float[B, U, W]: local features of the visible tokens. words: of the frozen tower, where they are known."""
+        if self.frozen:
+            return mask.take(self.words(tokens_BL) if words_BLW is None else words_BLW.float())
         seen = {"input_ids": mask.take(tokens_BL), "position_ids": mask.index_BU}
         local_BUW: Tensor = self.bert(**seen, attention_mask=mask.valid_BU.long()).last_hidden_state
         return local_BUW

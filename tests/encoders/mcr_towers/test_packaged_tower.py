@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from support.drawn_pairs import draw, small
+from support.drawn_pairs import draw, guided, small
 
 from mcmfh.encoders import load_encoder
 from mcmfh.encoders.mcr_towers.bundle import save_towers
-from mcmfh.encoders.mcr_towers.masking import all_present, mask_patches, see_all
+from mcmfh.encoders.mcr_towers.masking import all_present, mask_patches, mask_tokens, see_all
 from mcmfh.encoders.mcr_towers.vocabulary import PAD, Vocabulary
 from mcmfh.encoders.packaged import image_input, image_network, report_vocabulary
 from mcmfh.pretraining.feed import from_memory
@@ -133,12 +133,34 @@ def test_towers_with_weights_learn_at_their_own_rate():
 
 def test_features_kept_in_memory_are_those_of_the_pictures(first):
     pairs = make_pairs(20)
-    kept = frozen_features(first.model.image_tower, pairs)
+    kept = frozen_features(first.model, pairs)
     assert kept.pixels.dtype == np.float16
     assert kept.pixels.shape == (20, 9, 192)
     for found, expected in zip(reconstruction(first, kept).values(), reconstruction(first, pairs).values()):
         assert found == pytest.approx(expected, rel=1e-2)
     assert recall(first.model, kept).keys() == recall(first.model, pairs).keys()
+
+
+def test_a_frozen_report_tower_is_masked_behind_its_network_and_stays(first):
+    """Its local features are those of the whole report, kept ones count as its own, and training moves none of it."""
+    trainee = started(report_tower="packaged_frozen", epochs=1, targets="graded")
+    pairs = guided(make_pairs(16))
+    kept = frozen_features(trainee.model, pairs)
+    assert kept.words.shape == (16, 16, 384)
+    tokens = pairs.tensors("cpu")[1]
+    present = tokens != PAD
+    whole = trainee.model.report_tower(tokens, see_all(present))
+    torch.testing.assert_close(whole, first.model.report_tower(tokens, see_all(present)))
+    mask = mask_tokens(torch.rand(tokens.shape, generator=torch.Generator().manual_seed(0)), present, ~present, 0.5)
+    torch.testing.assert_close(trainee.model.report_tower(tokens, mask), mask.take(whole))
+    words = kept.more_tensors("cpu")["words_bLW"]
+    torch.testing.assert_close(trainee.model.report_tower(tokens, mask, words), mask.take(whole), atol=1e-2, rtol=1e-2)
+    settings = trainee.settings
+    before = {name: x.clone() for name, x in trainee.state_dict().items()}
+    fit(trainee, make_optimizer(trainee, settings), from_memory(kept, settings), settings, 16)
+    moved = {name for name, x in trainee.state_dict().items() if not torch.equal(x, before[name])}
+    assert not any("report_tower" in name for name in moved)
+    assert any("report_aggregation" in name for name in moved)
 
 
 def test_they_are_an_encoder_and_have_a_picture(first, tmp_path):
