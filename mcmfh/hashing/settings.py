@@ -49,7 +49,8 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # auto, which no finished model has: closed_form where images show what reports name, else mcmfh with an ensemble
+    # auto, which no finished model has: closed_form where images show what reports name, else mcmfh with an ensemble;
+    # with tuned towers mcmfh
     method: Literal["mcmfh", "itq", "closed_form", "auto"] = "mcmfh"
     hidden: int = Field(512, ge=1)  # width of the hash heads' trunk
     activation: Literal["gelu", "relu"] = "gelu"  # of the hash heads' trunk
@@ -163,7 +164,8 @@ class TrainSettings(RunSettings, ModelSettings):
     @property
     def reads_concepts(self) -> bool:
         """Whether training reads concepts and asserted reports."""
-        reads = self.method in ("closed_form", "auto") or (self.method == "mcmfh" and self.teacher == "concepts")
+        chooses = self.method == "auto" and self.towers == "frozen"
+        reads = self.method == "closed_form" or chooses or (self.method == "mcmfh" and self.teacher == "concepts")
         return reads and not self.supervised and self.concepts is not None
 
     @property

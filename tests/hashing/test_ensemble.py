@@ -127,6 +127,14 @@ def test_the_archive_chooses_its_method_by_what_images_show(table):
     assert prepare(blind(table), small("default", method="auto", concepts=None, ensemble=2)).settings.ensemble == 2
 
 
+def test_with_tuned_towers_it_is_the_network(table):
+    settings = small("default", method="auto", towers="tuned")
+    found, same = prepare(table, settings), prepare(table, small("default"))
+    assert not settings.reads_concepts
+    assert (found.settings.method, found.settings.ensemble, found.teacher) == ("mcmfh", 0, same.teacher)
+    np.testing.assert_array_equal(found.guide, same.guide)
+
+
 @pytest.mark.parametrize("images", [lambda table: table, blind])
 def test_neither_labels_nor_test_items_choose_the_method(images, tmp_path):
     table = images(planted_table(seed=3))
