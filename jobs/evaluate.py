@@ -22,8 +22,10 @@ def main(config: Config) -> None:
     from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.compare import compare_on_archive
     from mcmfh.pipeline.compare_pretraining import compare_pretraining
+    from mcmfh.pipeline.encoder import with_tuned_towers
     from mcmfh.pipeline.evaluate import evaluate_encoder, evaluate_latest
 
+    config = with_tuned_towers(config)
     asked, console = config.evaluate.compare, Console(width=140)
     with stage(config, "evaluate") as progress:
         if asked == "model":

@@ -16,11 +16,12 @@ def main(config: Config) -> None:
     ray_session.connect(config.cluster)
     from mcmfh.bulk.stage import stage
     from mcmfh.pipeline.dry_run import estimate
+    from mcmfh.pipeline.encoder import with_tuned_towers
     from mcmfh.pipeline.hash import hash_archive
 
     with stage(config, "hash") as progress:
         if config.embed.dry_run:
-            print(estimate(config, manifest))
+            print(estimate(with_tuned_towers(config), manifest))
             return
         done = hash_archive(config, manifest, progress)
     print(f"snapshot {done.snapshot}: {done.items} items + {done.failed} quarantined = {done.inputs} inputs")

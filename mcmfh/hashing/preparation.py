@@ -76,7 +76,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
     """
     table.refuse_straddling()
     if settings.method == "auto" and settings.towers == "tuned":
-        # Towers that have learnt the guide leave the closed form nothing to add: the network found more on both archives.
+        # Towers that learnt the guide leave the closed form nothing to add: the network found more on two archives.
         settings = settings.model_copy(update={"method": "mcmfh"})
     contents_of_table = training_digest(table, settings)
     embedded = table.coverage.of("train", "validation") if table.coverage else None

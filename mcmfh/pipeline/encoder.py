@@ -53,11 +53,20 @@ def with_encoder(config: Config, name: str, source: str | None) -> Config:
     return config.model_copy(update={"encoder": encoder})
 
 
-def with_own_towers(config: Config, bundle: "Bundle") -> Config:
-    """`config`; where train.towers is tuned, with the encoder that the model was trained on."""
+def with_towers_of(config: Config, bundle: "Bundle") -> Config:
+    """`config`; where train.towers is tuned, with the encoder that this model was trained on."""
     if config.train.towers == "frozen":
         return config
     return with_encoder(config, bundle.encoder, bundle.encoder_source)
+
+
+def with_tuned_towers(config: Config) -> Config:
+    """`config`; where train.towers is tuned, with the encoder of the model that hash.bundle names."""
+    if config.train.towers == "frozen":
+        return config
+    from mcmfh.hashing import load_bundle, registry  # late: torch is not needed to embed
+
+    return with_towers_of(config, load_bundle(registry.resolve(config.store, config.hash.bundle)))
 
 
 def with_device(settings: S, cluster: ClusterConfig, has_gpus: HasGpus = ray_session.has_gpus) -> S:

@@ -17,7 +17,7 @@ from mcmfh.evaluation.report import read_provenance
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.pipeline.comparison import evaluate_bundle
-from mcmfh.pipeline.encoder import with_own_towers
+from mcmfh.pipeline.encoder import with_towers_of
 from mcmfh.pipeline.provenance import page_provenance
 from mcmfh.pipeline.split import refuse_towers_that_saw
 from mcmfh.pipeline.train import embedding_table
@@ -46,7 +46,7 @@ def evaluate_archive(
     already are read from it.
     """
     bundle = load_bundle(bundle_uri)
-    spec, table = embedding_table(with_own_towers(config, bundle), archive, spec)
+    spec, table = embedding_table(with_towers_of(config, bundle), archive, spec)
     if spec.digest != bundle.config["encoder_digest"]:
         raise InputError(
             f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"

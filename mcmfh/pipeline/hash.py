@@ -19,7 +19,7 @@ from mcmfh.embeddings.earlier import has_old_texts
 from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle, registry
 from mcmfh.pipeline.embed import Embedded, embed_planned
-from mcmfh.pipeline.encoder import on_device_of, with_own_towers
+from mcmfh.pipeline.encoder import on_device_of, with_towers_of
 from mcmfh.pipeline.execution import Execution, on_ray
 from mcmfh.snapshots.compare import compare
 from mcmfh.snapshots.document import Model, Publication, SnapshotDocument
@@ -76,7 +76,7 @@ def hash_archive(
     files.probe(config.store)
     uri = registry.resolve(config.store, config.hash.bundle)
     bundle = load_bundle(uri)
-    spec = execution.spec(on_device_of(with_own_towers(config, bundle), bundle.encoder_identity))
+    spec = execution.spec(on_device_of(with_towers_of(config, bundle), bundle.encoder_identity))
     if spec.digest != bundle.config["encoder_digest"]:
         then, now = bundle.encoder_identity, spec.identity
         changed = ", ".join(sorted(name for name in now if files.digest(now[name]) != files.digest(then.get(name))))
