@@ -74,7 +74,7 @@ def test_another_encoder_is_refused(manifest, tmp_path):
         tune_towers(config, read_archive(config.archive))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [2, pytest.param(0, marks=pytest.mark.slow)])
 def test_one_setting_tunes_embeds_trains_hashes_and_evaluates(cluster, manifest, tmp_path, workers):
     config = configured(manifest, tmp_path, f"pretrain.workers={workers}")
     archive, listed = read_archive(config.archive), open_manifest(config.archive)
