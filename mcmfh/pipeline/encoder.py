@@ -61,8 +61,8 @@ def with_towers_of(config: Config, bundle: "Bundle") -> Config:
 
 
 def with_tuned_towers(config: Config) -> Config:
-    """`config`; where train.towers is tuned, with the encoder of the model that hash.bundle names."""
-    if config.train.towers == "frozen":
+    """`config`; where train.towers is tuned and no towers are named, with those of the model that hash.bundle names."""
+    if config.train.towers == "frozen" or config.encoder.name != "packaged":
         return config
     from mcmfh.hashing import load_bundle, registry  # late: torch is not needed to embed
 
