@@ -45,8 +45,10 @@ def evaluate_archive(
     The page is named by all that the scores depend on. Scores of a page that `results` (default: the store) holds
     already are read from it.
     """
+    if config.train.towers == "tuned":
+        config = with_towers_of(config, load_bundle(bundle_uri))
+    spec, table = embedding_table(config, archive, spec)
     bundle = load_bundle(bundle_uri)
-    spec, table = embedding_table(with_towers_of(config, bundle), archive, spec)
     if spec.digest != bundle.config["encoder_digest"]:
         raise InputError(
             f"the model at '{bundle_uri}' was trained on another encoder's embeddings; set encoder to that"

@@ -12,8 +12,12 @@ import pyarrow as pa
 from mcmfh.archive.opened import Archive
 from mcmfh.config import Config
 from mcmfh.hashing.preparation import prepare
+from mcmfh.hashing.settings import TrainSettings
 from mcmfh.hashing.teachers import unit
 from mcmfh.pipeline.train import embedding_table
+
+# Of section `train`, what the guide depends on. The towers are the same for other code lengths, say.
+GUIDING = ("supervised", "labels", "family_weights", "concepts", "reading", "mix")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,6 @@ class Guide:
 
     item_id: np.ndarray
     rows: np.ndarray
-    name: str
     contents: str
 
     def beside(self, pairs: pa.Table, column: str) -> pa.Table:
@@ -39,8 +42,9 @@ def pair_guide(config: Config, archive: Archive) -> Guide:
 
     Raises InputError where they are not embedded, or where the closed form could not be trained on them.
     """
-    settings = config.train.model_copy(update={"method": "closed_form", "ensemble": 0, "seed": config.pretrain.seed})
+    asked = {name: getattr(config.train, name) for name in GUIDING}
+    settings = TrainSettings(**asked, method="closed_form", seed=config.pretrain.seed)
     _, table = embedding_table(config, archive, concepts=settings.reads_concepts)
     prepared = prepare(table, settings)
     rows = unit(prepared.guide).astype(np.float32)
-    return Guide(prepared.item_id, rows, prepared.teacher, prepared.fingerprint)
+    return Guide(prepared.item_id, rows, prepared.fingerprint)

@@ -17,12 +17,10 @@ def frozen_features(model: Mcr, pairs: Pairs) -> Pairs:
 
     Each of them only where the tower has such stages.
     """
-    if not len(pairs):
-        return pairs
     device, tower = next(model.parameters()).device, model.image_tower
     if model.settings.masked_space == "feature":
         assert isinstance(tower, PackagedImageTower)
-        parts = (pairs[start : start + _PIXELS] for start in range(0, len(pairs), _PIXELS))
+        parts = (pairs[start : start + _PIXELS] for start in range(0, max(1, len(pairs)), _PIXELS))
         maps = [tower.patches(part.tensors(device)[0]).half().cpu().numpy() for part in parts]
         pairs = replace(pairs, pixels=np.concatenate(maps))
     if model.report_tower.frozen:

@@ -24,9 +24,8 @@ class Pairs:
 
     pixels: np.ndarray  # uint8[n, S, S, 3], or features of the frozen stages (packaged_tower.py)
     tokens: np.ndarray  # int32[n, L], PAD after each report's end
-    words: np.ndarray | None = (
-        None  # float16[n, L, W]: what a frozen report tower says of each token, where it is known
-    )
+    # float16[n, L, W]: what a frozen report tower says of each token, where it is known
+    words: np.ndarray | None = None
     guide: np.ndarray | None = None  # float32[n, G]: unit rows whose cosines are the graded targets
 
     def __len__(self) -> int:
@@ -60,7 +59,7 @@ class Pairs:
     @property
     def longest(self) -> int:
         """Tokens of the longest report."""
-        return int((self.tokens != PAD).sum(1).max())
+        return int((self.tokens != PAD).sum(1).max(initial=0))
 
 
 def decode_pairs(
@@ -70,16 +69,14 @@ def decode_pairs(
 
     A row's `guide`, where it has one, goes with its pair.
     """
-    pixels, reports, guide = [], [], []
+    pixels, reports, read = [], [], []
     for row, loaded in zip(rows, load_items(rows, limits)):
         if loaded.image is not None and loaded.report is not None:
             pixels.append(preprocessing(loaded.image))
             reports.append(loaded.report)
-            guide.append(row.get("guide"))
+            read.append(row)
     none = np.empty((0, preprocessing.size, preprocessing.size, 3), np.uint8)
-    guided = len(guide) > 0 and guide[0] is not None
-    return Pairs(
-        np.stack(pixels) if pixels else none,
-        vocabulary.padded(reports),
-        guide=np.array(guide, np.float32) if guided else None,
-    )
+    guide = None
+    if rows and "guide" in rows[0]:  # of no pair at all, too: the blocks of a stream have the same columns
+        guide = np.array([row["guide"] for row in read], np.float32).reshape(len(read), len(rows[0]["guide"]))
+    return Pairs(np.stack(pixels) if pixels else none, vocabulary.padded(reports), guide=guide)

@@ -16,7 +16,8 @@ from mcmfh.pretraining.trainee import Trainee
 def both_streams(settings: PretrainSettings) -> dict[str, PretrainSettings]:
     """`settings` with one masked stream and with two, by name."""
     streams = {"masked-only": "masked", "dual-stream": "dual"}
-    return {name: settings.model_copy(update={"stream": stream}) for name, stream in streams.items()}
+    onehot = settings.model_copy(update={"targets": "onehot"})  # a guide costs no time worth measuring
+    return {name: onehot.model_copy(update={"stream": stream}) for name, stream in streams.items()}
 
 
 class Stepper:

@@ -63,7 +63,7 @@ def test_tuning_takes_the_place_of_defaults_alone():
 
 
 def test_a_guide_stands_beside_the_pairs_that_have_one():
-    guide = Guide(np.array(["b", "a"]), np.array([[1, 2], [3, 4]], np.float32), "", "")
+    guide = Guide(np.array(["b", "a"]), np.array([[1, 2], [3, 4]], np.float32), "")
     found = guide.beside(pa.table({"item_id": ["a", "c", "b"]}), GUIDE)
     assert found.to_pylist() == [{"item_id": "a", GUIDE: [3, 4]}, {"item_id": "b", GUIDE: [1, 2]}]
 
@@ -83,7 +83,8 @@ def test_one_setting_tunes_embeds_trains_hashes_and_evaluates(cluster, manifest,
     embed_archive(config, listed)
     tuned, done = tune_towers(config, archive)
     assert (tuned.encoder.name, tuned.encoder.source, done.reused) == ("mcr", done.source, False)
-    assert tune_towers(config, archive)[1].reused
+    more = config.train.model_copy(update={"bits": (16, 32), "method": "mcmfh"})
+    assert tune_towers(config.model_copy(update={"train": more}), archive)[1].reused, "its guide is the same"
     problem = pose(config.model_copy(update={"pretrain": tuning(config.pretrain)}), archive)
     assert problem.train.num_rows == 47, "the pair whose picture cannot be read has no guide"
     np.testing.assert_allclose(np.linalg.norm(np.array(problem.train[GUIDE].to_pylist()), axis=1), 1, atol=1e-5)

@@ -188,3 +188,11 @@ def test_they_are_an_encoder_and_have_a_picture(first, tmp_path):
 def test_contradictions_are_named(wrong, remedy):
     with pytest.raises(ValidationError, match=remedy):
         small(**{**PACKAGED, **wrong})
+
+
+def test_of_no_pair_frozen_stages_give_arrays_of_the_same_kind():
+    """As of a block of a stream in which nothing can be read."""
+    trainee = started(report_tower="packaged_frozen")
+    some, none = (frozen_features(trainee.model, guided(make_pairs(4))[:n]).arrays() for n in (4, 0))
+    assert {k: (x.dtype, x.shape[1:]) for k, x in some.items()} == {k: (x.dtype, x.shape[1:]) for k, x in none.items()}
+    assert {len(x) for x in none.values()} == {0}
