@@ -74,6 +74,25 @@ def reranked(
     return TiedRanking(items, relevant)
 
 
+def reranked_pair_ranks(
+    query_codes: np.ndarray, database_codes: np.ndarray, group: np.ndarray, rescore: Rescore, shortlist: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
+    """(closer int64[N], tied int64[N]) as `pair_ranks` gives them, of N pairs whose shortlist `rescore` orders.
+
+    An answer, a group int[N] of pairs, is as good as its best member in the shortlist; one without a member there is
+    behind all others. The shortlist is cut as in `reranked`.
+    """
+    closer, tied = np.full(len(group), len(group)), np.ones(len(group), np.int64)
+    for query, code in enumerate(query_codes):
+        near = np.argsort(hamming_distances(database_codes, code), kind="stable")[:shortlist]
+        answers, of_item = np.unique(group[near], return_inverse=True)
+        best = np.full(len(answers), -np.inf)
+        np.maximum.at(best, of_item, rescore(query, near))
+        if (own := best[answers == group[query]]).size:
+            closer[query], tied[query] = (best > own).sum(), (best == own).sum()
+    return closer, tied
+
+
 def evaluate_reranking(
     codes: Mapping[str, np.ndarray],
     table: EmbeddingTable,

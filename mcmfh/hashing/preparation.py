@@ -127,8 +127,7 @@ def prepare(table: EmbeddingTable, settings: TrainSettings) -> Prepared:
         weights = label_weights(labels, table.label_names, dict(settings.family_weights))
         guide, labels = label_shares(labels, weights), soft_labels(labels, table.label_names)
         teacher, temperature = "labels", settings.temperature or TEMPERATURE
-    steps = len(image) // min(len(image), settings.batch_size)
-    settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
+    settings = settings.long_enough(len(image) // min(len(image), settings.batch_size))
     parts = (image, report, guide, labels)
     rows = np.concatenate([part.astype(np.float32) for part in parts], 1)
     model_settings = ModelSettings(**settings.model_dump(include=set(ModelSettings.model_fields)))

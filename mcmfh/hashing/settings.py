@@ -84,9 +84,7 @@ class TrainSettings(RunSettings, ModelSettings):
     towers: Literal["frozen", "tuned"] = "frozen"  # tuned: see pipeline/towers.py
     bits: Bits = 16  # one K or several, trained at once on one trunk
     epochs: int = Field(36, ge=1)
-    # A small archive gets more epochs, until it has this many steps. With 769 and 1,408 pairs, pair recall on
-    # validation was the same for 100 and for 250.
-    min_steps: int = Field(100, ge=1)
+    min_steps: int = Field(100, ge=1)  # with 769 and 1,408 pairs, pair recall on validation was the same for 250
     batch_size: int = Field(512, ge=2)  # pairs in the contrast, over all workers
     amp: bool = False
     learning_rate: float = Field(4e-3, gt=0)

@@ -1,6 +1,6 @@
 """Settings that both trainings have: seed, epochs, global batch, workers, device."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,7 @@ class RunSettings(BaseModel):
 
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
+    min_steps: int = Field(0, ge=0)  # a small archive gets more epochs, until it has this many steps
     batch_size: int = Field(ge=2)  # pairs in one contrast, of all workers together
     workers: int = Field(2, ge=0)  # of Ray Train; 0 trains in this process, without Ray
     min_workers: int | None = Field(None, ge=1)  # fewer than `workers`: the run is elastic
@@ -54,6 +55,10 @@ class RunSettings(BaseModel):
         """The settings that the trained weights depend on, as JSON: all but where it runs and is logged."""
         where = {"workers", "min_workers", "device", "num_gpus", "memory_mb", "log_dir"}
         return self.model_dump(mode="json", exclude=where)
+
+    def long_enough(self, steps_of_epoch: int) -> Self:
+        """These settings with as many epochs as `min_steps` asks for."""
+        return self.model_copy(update={"epochs": max(self.epochs, -(-self.min_steps // steps_of_epoch))})
 
     @property
     def checkpoint_every(self) -> int:

@@ -82,7 +82,7 @@ def hash_archive(
         changed = ", ".join(sorted(name for name in now if files.digest(now[name]) != files.digest(then.get(name))))
         raise InputError(
             f"the model at '{uri}' was trained on embeddings of another encoder (other {changed}); train again, or use "
-            "its encoder"
+            f"its encoder, encoder.name={bundle.encoder}{_source(bundle.encoder_source)}"
         )
     root = archive_root(config.store, config.archive.name)
     publication = Publication(
@@ -100,6 +100,10 @@ def hash_archive(
         published = publish_listing(publication, listing, execution, progress=_after(embedded, progress))
     retired = retire(root, published.snapshot, partial(has_old_texts, config.store, spec=spec))
     return replace(published, retired=tuple(retired))
+
+
+def _source(uri: str | None) -> str:
+    return f" encoder.source={uri}" if uri else ""
 
 
 def _after(embedded: Embedded, progress: Advance | None) -> Advance | None:

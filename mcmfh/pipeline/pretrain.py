@@ -106,10 +106,8 @@ def pose(config: Config, archive: Archive) -> Problem:
         lambda: _make_vocabulary(settings, train, divided.limits).text.encode(),
     )
     vocabulary = Vocabulary(text.decode(), settings.context)
-    steps = steps_of_epoch(train.num_rows, settings)
-    settings = settings.model_copy(update={"epochs": max(settings.epochs, -(-settings.min_steps // steps))})
     return Problem(
-        settings,
+        settings.long_enough(steps_of_epoch(train.num_rows, settings)),
         divided.limits,
         vocabulary,
         train.select(content),

@@ -1,7 +1,7 @@
 """Tuned towers (`train.towers: tuned`): the packaged encoder's networks, trained on by the archive's own pairs.
 
 Under MCR's masks both towers learn which pairs the guide of the frozen encoder holds to be alike (see guidance.py).
-They are an encoder like any other then: the archive is embedded by it, and the model is trained on its embeddings.
+The tuned towers are an encoder like any other: it embeds the archive, and the model is trained on its embeddings.
 """
 
 from typing import Any

@@ -32,7 +32,6 @@ class PretrainSettings(RunSettings, TowerSettings):
     temperature: float = Field(0.07, ge=0.01)  # first value; it is learnt, and its reciprocal is 100 at most
 
     epochs: int = Field(100, ge=1)
-    min_steps: int = Field(0, ge=0)  # a small archive gets more epochs, until it has this many steps
     batch_size: int = Field(256, ge=2)  # pairs in one contrast, over all workers
     accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
     learning_rate: float = Field(5e-4, gt=0)

@@ -151,7 +151,9 @@ def _train_worker(config: dict[str, Any]) -> None:
     )
     trainee = bare(module)
     optimizer = make_optimizer(trainee, settings)
-    held_out = problem.watched() if rank() == 0 else Pairs(np.empty(0), np.empty(0))
+    held_out = Pairs(np.empty(0), np.empty(0))
+    if rank() == 0:
+        held_out = frozen_features(trainee.model, problem.watched())
     run = Run(trainee, optimizer, problem.fingerprint, settings.log_dir, lambda: watch(trainee, held_out))
     feed = from_stream(get_dataset_shard("train"), settings, world_size())
     fit(module, optimizer, feed, settings, problem.train.num_rows, *resume_in_worker(run))

@@ -7,8 +7,16 @@ import pytest
 
 from mcmfh.evaluation import evaluate
 from mcmfh.evaluation.average_precision import average_precision
+from mcmfh.evaluation.pair_recall import pair_ranks
 from mcmfh.evaluation.ranking import rank_codes, rank_scores
-from mcmfh.evaluation.reranking import asymmetric, by_code, by_vector, evaluate_reranking, reranked
+from mcmfh.evaluation.reranking import (
+    asymmetric,
+    by_code,
+    by_vector,
+    evaluate_reranking,
+    reranked,
+    reranked_pair_ranks,
+)
 
 from .test_evaluate import codes_of
 
@@ -89,3 +97,32 @@ def test_labels_on_one_side_alone_leave_out_the_other_databases(table, side):
 def test_an_archive_of_reports_alone_has_nothing_to_rerank(table):
     alone = replace(table, has_image=np.zeros(len(table), bool))
     assert evaluate_reranking(codes_of(table), alone, 16, longer=codes_of(table, 64), resamples=5) == []
+
+
+@pytest.mark.parametrize("shortlist", [4, 30, 1000])
+def test_pairs_in_a_reordered_list_are_ranked_as_one_by_one(shortlist):
+    rng = np.random.default_rng(0)
+    asked, stored = rng.integers(0, 4, (2, 60, 2), np.uint8)
+    group = rng.integers(0, 40, 60)
+    ours, theirs = rng.integers(-2, 3, (2, 60, 3)).astype(float) + 0.5  # with ties
+    closer, tied = reranked_pair_ranks(asked, stored, group, by_vector(ours, theirs), shortlist)
+    for query in range(60):
+        distance = np.bitwise_count(asked[query] ^ stored).sum(1)
+        near = sorted(range(60), key=lambda item: (distance[item], item))[:shortlist]
+        score = dict(zip(near, by_vector(ours, theirs)(query, np.array(near))))
+        best = {g: max(score[item] for item in near if group[item] == g) for g in {group[item] for item in near}}
+        if group[query] in best:
+            own = best[group[query]]
+            expected = sum(x > own for x in best.values()), sum(x == own for x in best.values())
+        else:
+            expected = 60, 1
+        assert (closer[query], tied[query]) == expected
+
+
+def test_pairs_in_a_list_of_everything_are_those_of_the_vectors_alone():
+    rng = np.random.default_rng(1)
+    ours, theirs = rng.standard_normal((2, 50, 6))
+    codes = np.zeros((50, 2), np.uint8)
+    group = np.arange(50) // 2
+    found = reranked_pair_ranks(codes, codes, group, by_vector(ours, theirs), 50)
+    np.testing.assert_array_equal(found, pair_ranks(ours, theirs, group, group))

@@ -13,6 +13,7 @@ from mcmfh.errors import InputError
 from mcmfh.hashing import load_bundle
 from mcmfh.pipeline.archive import open_manifest, read_archive
 from mcmfh.pipeline.embed import embed_archive
+from mcmfh.pipeline.encoder import with_tuned_towers
 from mcmfh.pipeline.evaluate import evaluate_archive
 from mcmfh.pipeline.guidance import Guide
 from mcmfh.pipeline.hash import hash_archive
@@ -93,8 +94,14 @@ def test_one_setting_tunes_embeds_trains_hashes_and_evaluates(cluster, manifest,
     assert load_bundle(trained.bundle).encoder_source == done.source
     published = hash_archive(config, listed)  # whose encoder is still the packaged one
     assert (published.items, published.failed) == (79, 1)
-    scores = evaluate_archive(config, archive, trained.bundle).evaluations[0]
-    assert scores.mean() > 0
+    assert evaluate_archive(config, archive, trained.bundle).evaluations[0].bits == 16
+    frozen = config.model_copy(update={"train": config.train.model_copy(update={"towers": "frozen"})})
+    with pytest.raises(InputError, match="another encoder"):
+        evaluate_archive(frozen, archive, trained.bundle)
+    with pytest.raises(InputError, match=f"encoder.name=mcr encoder.source={done.source}"):
+        hash_archive(frozen, listed)
+    assert with_tuned_towers(config).encoder.source == done.source
+    assert with_tuned_towers(frozen) == frozen
 
 
 def test_labels_guide_where_labels_train(cluster, manifest, tmp_path):
