@@ -7,7 +7,7 @@ from support.planted import planted_table, small
 from mcmfh.benchmarks.accuracy.pairs import measure_pairs
 from mcmfh.benchmarks.accuracy.training import trained_coder
 from mcmfh.evaluation import evaluate
-from mcmfh.evaluation.pair_recall import pair_recall, pair_ranks
+from mcmfh.evaluation.pair_recall import pair_ranks, pair_recall
 from mcmfh.evaluation.pairs import answer_groups
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.hashing.codes import pack_codes
