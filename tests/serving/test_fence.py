@@ -4,7 +4,7 @@ HAProxy itself runs, with Ray's own configuration and without Ray.
 """
 
 import json
-import select
+import selectors
 import socket
 import stat
 import time
@@ -141,8 +141,11 @@ def test_an_address_holds_so_many_connections_and_no_other_suffers(tmp_path_fact
 
 
 def refused(connections: list[socket.socket]) -> list[socket.socket]:
-    """Those that the proxy closed or answered."""
-    return select.select(connections, (), (), 0)[0]
+    """Those that the proxy closed or answered. (select.select() takes no descriptor above 1023.)"""
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select(0)]
 
 
 def wait_for(condition) -> bool:
