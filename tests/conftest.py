@@ -1,6 +1,7 @@
 """One Ray for the whole run, real data where it lies, small archives made on the spot."""
 
 import os
+import resource
 import shutil
 import uuid
 from pathlib import Path
@@ -32,6 +33,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# FastAPI remembers what belonged to its applications, and by that keeps the archive of each served in this process open:
+# more files than the 1,024 that are usual.
+_, _most_open = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most_open, _most_open))
 
 # Ray reads its environment at import, which collecting the tests brings about.
 ray_session.prepare(local=True)

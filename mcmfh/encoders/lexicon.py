@@ -82,7 +82,8 @@ def fit_lexicon(reports: Iterable[str], directions: int) -> Lexicon:
     lengths = [len(rows) for rows, _ in weighted]
     places = np.stack([np.repeat(np.arange(len(counts)), lengths), np.concatenate([rows for rows, _ in weighted])])
     values = torch.from_numpy(np.concatenate([weights for _, weights in weighted]))
-    table = torch.sparse_coo_tensor(torch.from_numpy(places), values, (len(counts), len(terms))).coalesce()
+    shape = (len(counts), len(terms))
+    table = torch.sparse_coo_tensor(torch.from_numpy(places), values, shape, check_invariants=True).coalesce()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         # More directions are drawn than kept, which makes those that are kept exact (Halko et al. 2011).

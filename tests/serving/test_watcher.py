@@ -1,5 +1,6 @@
 """Snapshots are swapped whole, and what cannot be served changes nothing."""
 
+import gc
 import os
 import threading
 import time
@@ -83,6 +84,19 @@ def test_another_model_comes_with_its_bundle(root, watcher, models):
     publish_rows(root, rows(NAMES), model=models[1])
     assert watcher.poll()
     assert watcher.current.bundle.bundle_digest == models[1].bundle_digest != old.bundle_digest
+
+
+def test_a_replaced_snapshot_leaves_no_file_open(root, watcher, models):
+    def still_open():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    counts = []
+    for _ in range(5):
+        rollback(root, 1)
+        assert watcher.poll()
+        counts.append(still_open())
+    assert len(set(counts)) == 1
 
 
 def test_a_broken_snapshot_changes_nothing_and_is_overtaken(root, watcher, models, clock, events):
