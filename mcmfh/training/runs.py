@@ -1,5 +1,6 @@
 """Runs of both trainings, in this process or on Ray Train: checkpoints, scalars and workers."""
 
+import math
 import re
 import tempfile
 import threading
@@ -116,6 +117,16 @@ def worker_device(config: dict[str, Any]) -> Any:
     return get_device() if config["device"] == "cuda" else torch.device("cpu")
 
 
+def cores_of_worker(workers: int) -> float:
+    """How many cores each of `workers` on CPUs asks Ray for: one, or its share of the only node where none can join."""
+    import ray
+
+    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if len(nodes) > 1 or not nodes[0]["NodeManagerAddress"].startswith("127."):
+        return 1.0
+    return min(1.0, math.floor(1e4 * nodes[0]["Resources"].get("CPU", 0) / workers) / 1e4)  # Ray counts in 1/10,000
+
+
 def train_on_ray(
     worker: Callable[[dict[str, Any]], None],
     problem: Any,
@@ -123,12 +134,13 @@ def train_on_ray(
     settings: RunSettings,
     root: str,
     name: str,
-    cpus: float = 1.0,
+    cpus: float | None = None,
 ) -> bytes:
     """Run `worker(config)` on settings.workers workers; returns the last checkpoint's state.
 
     config: {"problem": reference to `problem`, "device": "cpu" | "cuda"}; see `worker_device`.
-    dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores of a worker.
+    dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores that a worker
+    asks for; None: see `cores_of_worker`.
     """
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
@@ -153,7 +165,11 @@ def train_on_ray(
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=gpus > 0,
-            resources_per_worker={"CPU": cpus, "GPU": gpus, "memory": (settings.memory_mb or 0) * 2**20},
+            resources_per_worker={
+                "CPU": cpus or cores_of_worker(settings.workers),
+                "GPU": gpus,
+                "memory": (settings.memory_mb or 0) * 2**20,
+            },
             placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
