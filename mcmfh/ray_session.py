@@ -271,10 +271,7 @@ def keep_on_loopback() -> None:
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """In the block, what this process and those it starts write is readable by their owner alone, Ray's token included.
-
-    A token that an earlier Ray wrote is made so.
-    """
+    """Only their owner may read what the block and the processes it starts write, and the token of an earlier Ray."""
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if token.is_file() and token.stat().st_uid == os.geteuid():
         token.chmod(0o600)
@@ -290,13 +287,14 @@ def _told_in_one_line(where: str) -> Iterator[None]:
     """Turn what Ray raises when it does not start, or cannot be joined, into an InputError."""
     try:
         yield
-    except (RuntimeError, OSError, ValueError) as error:  # ConnectionError and TimeoutError are OSErrors
+    except Exception as error:  # ConnectionError and TimeoutError are OSErrors
+        if type(error) is not Exception and not isinstance(error, RuntimeError | OSError | ValueError):
+            raise
         raise InputError(start_fault(where, error)) from error
 
 
 def start_fault(where: str, error: Exception) -> str:
-    """One sentence on a Ray that did not start or cannot be joined; `where` is "this machine" or an address."""
-    # Of a traceback or a message of many lines the last one says what happened.
+    """One sentence, by the last line of `error`, on a Ray that did not start here or cannot be joined at `where`."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else type(error).__name__
     if where == "this machine":

@@ -34,8 +34,8 @@ FLAGS = [
     "--disable-sync",
 ]
 
-# FastAPI remembers what belonged to its applications, and by that keeps the archive of each served in this process open:
-# more files than the 1,024 that are usual.
+# FastAPI remembers what belonged to its applications, and so keeps open the archive of each that is served in this
+# process: more files than the 1,024 that are usual.
 _, _most_open = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most_open, _most_open))
 

@@ -95,7 +95,8 @@ def test_an_identity_that_the_nodes_hold_is_not_switched_off():
 
 def test_a_ray_that_does_not_start_is_told_in_one_line():
     faults = [
-        RuntimeError("The current node timed out during startup.\nThis could happen because the raylet failed"),
+        RuntimeError("The node did not come up.\nThe GCS did not answer"),
+        Exception("The current node timed out during startup. This could happen because the raylet failed"),
         TimeoutError("Timed out after 30 seconds while waiting for node to startup."),
         ConnectionError(),
     ]
