@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig, Config
 from mcmfh.encoders import EncoderSpec, encoder_spec
+from mcmfh.errors import InputError
 from mcmfh.learning.run_settings import RunSettings
 from mcmfh.store import documents, files
 from mcmfh.store.layout import device_kind, embeddings_folder
@@ -54,9 +55,17 @@ def with_encoder(config: Config, name: str, source: str | None) -> Config:
 
 
 def with_towers_of(config: Config, bundle: "Bundle") -> Config:
-    """`config`; where train.towers is tuned, with the encoder that this model was trained on."""
+    """`config`; where train.towers is tuned, with the encoder that this model was trained on.
+
+    Raises InputError where that is the packaged encoder, whose towers are frozen.
+    """
     if config.train.towers == "frozen":
         return config
+    if bundle.encoder == "packaged":
+        raise InputError(
+            f"train.towers is tuned, but the model that hash.bundle={config.hash.bundle} names was trained on frozen "
+            "towers; run jobs/train.py with train.towers=tuned, name another model, or set train.towers=frozen"
+        )
     return with_encoder(config, bundle.encoder, bundle.encoder_source)
 
 

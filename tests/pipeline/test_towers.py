@@ -82,6 +82,11 @@ def test_one_setting_tunes_embeds_trains_hashes_and_evaluates(cluster, manifest,
     with pytest.raises(InputError, match="embed"):
         tune_towers(config, archive)
     embed_archive(config, listed)
+    frozen = config.model_copy(update={"train": config.train.model_copy(update={"towers": "frozen"})})
+    model = train_archive(frozen, archive).bundle
+    for stage in (with_tuned_towers, lambda c: evaluate_archive(c, archive, model), lambda c: hash_archive(c, listed)):
+        with pytest.raises(InputError, match=r"hash\.bundle=latest names was trained on frozen towers"):
+            stage(config)
     tuned, done = tune_towers(config, archive)
     assert (tuned.encoder.name, tuned.encoder.source, done.reused) == ("mcr", done.source, False)
     more = config.train.model_copy(update={"bits": (16, 32), "method": "mcmfh"})
@@ -95,7 +100,6 @@ def test_one_setting_tunes_embeds_trains_hashes_and_evaluates(cluster, manifest,
     published = hash_archive(config, listed)  # whose encoder is still the packaged one
     assert (published.items, published.failed) == (79, 1)
     assert evaluate_archive(config, archive, trained.bundle).evaluations[0].bits == 16
-    frozen = config.model_copy(update={"train": config.train.model_copy(update={"towers": "frozen"})})
     with pytest.raises(InputError, match="another encoder"):
         evaluate_archive(frozen, archive, trained.bundle)
     with pytest.raises(InputError, match=f"encoder.name=mcr encoder.source={done.source}"):
