@@ -83,7 +83,9 @@ def image_input(pixels_BHW3: torch.Tensor) -> torch.Tensor:
 def report_network() -> Any:
     """MiniLM (a transformers BertModel) with its weights."""
     from transformers import BertModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     return BertModel.from_pretrained(_weight_files()[1], local_files_only=True).eval()
 
 

@@ -60,6 +60,7 @@ class TransformersTowers:
     def __init__(self, folder: Path, device: str):
         import transformers
 
+        transformers.utils.logging.disable_progress_bar()
         config, _ = _config(folder)
         model_class = getattr(transformers, KINDS[config["model_type"]])
         try:

@@ -1,5 +1,9 @@
 """The packaged encoder with its real weights: what enters the digest, and what must not change an embedding."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,6 +88,13 @@ def test_bfloat16_is_another_encoder_of_nearly_the_same_embeddings(encoder):
         assert not np.array_equal(exact, rounded)
         cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
         assert cosine.min() > 0.99
+
+
+def test_loading_prints_nothing():
+    load = "from mcmfh.encoders.packaged import report_network; report_network()"
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}  # of a process that does not connect to Ray
+    done = subprocess.run([sys.executable, "-c", load], env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_unknown_encoder_is_named():
