@@ -124,7 +124,8 @@ def cores_of_worker(workers: int) -> float:
     nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if len(nodes) > 1 or not nodes[0]["NodeManagerAddress"].startswith("127."):
         return 1.0
-    return min(1.0, math.floor(1e4 * nodes[0]["Resources"].get("CPU", 0) / workers) / 1e4)  # Ray counts in 1/10,000
+    share: float = math.floor(1e4 * nodes[0]["Resources"].get("CPU", 0) / workers) / 1e4  # Ray counts in 1/10,000
+    return min(1.0, share)
 
 
 def train_on_ray(

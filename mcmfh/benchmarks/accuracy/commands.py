@@ -55,9 +55,11 @@ def difference(overrides: list[str], against: list[str] | None = None, seeds: in
 
 
 @app.command()
-def pairs(overrides: list[str], seeds: int = 3, split: str = "test") -> None:
+def pairs(overrides: list[str], beside: list[str] | None = None, seeds: int = 3, split: str = "test") -> None:
     """How often a query finds its own partner: R@10 of codes, alone and re-ranked by real values."""
     config = connected(overrides)
     from mcmfh.benchmarks.accuracy import embedded, pairs
 
-    pairs.measure_pairs(embedded.table(config, config.train.reads_concepts), config.train, seeds, split, typer.echo)
+    table = embedded.table(config, config.train.reads_concepts)
+    second = embedded.table(load_config([*overrides, *beside])) if beside else None
+    pairs.measure_pairs(table, config.train, seeds, split, typer.echo, second)
