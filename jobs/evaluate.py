@@ -6,11 +6,10 @@ python jobs/evaluate.py … evaluate.compare=encoder | pretraining              
 python jobs/evaluate.py … evaluate.compare=ablation | bits, evaluate.train_until=2023-01-01, evaluate.train_manifest=…
 """
 
-from rich.console import Console
-
 from mcmfh import ray_session
 from mcmfh.command import run_job
 from mcmfh.config import Config
+from mcmfh.console import terminal
 from mcmfh.evaluation import family_table, headline_table, score_table
 from mcmfh.pipeline.archive import read_archive
 
@@ -26,7 +25,7 @@ def main(config: Config) -> None:
     from mcmfh.pipeline.evaluate import evaluate_encoder, evaluate_latest
 
     config = with_tuned_towers(config)
-    asked, console = config.evaluate.compare, Console(width=140)
+    asked, console = config.evaluate.compare, terminal(width=140)
     with stage(config, "evaluate") as progress:
         if asked == "model":
             found = evaluate_latest(config, archive)

@@ -27,6 +27,11 @@ class Advance(Protocol):
     def __call__(self, done: int, total: int, failed: int = 0) -> None: ...
 
 
+def terminal(width: int | None = None) -> Console:
+    """Where commands print. A text stands as it is: brackets and colons in it are no markup of rich's."""
+    return Console(width=width, markup=False, emoji=False)
+
+
 @contextmanager
 def stage_bar(
     stage: str,
@@ -40,7 +45,7 @@ def stage_bar(
     Yields an Advance; a stage without a count need not call it. waiting: is asked every line_s / 3 seconds; its
     sentence is printed as soon as it has been given twice, and then every `line_s`. observe: is told the same counts.
     """
-    console = console or Console()
+    console = console or terminal()
     with _bar(stage, console) if console.is_terminal else nullcontext() as bar:
         tell: Tell = console.print if console.is_terminal else _line
         log = _Log(stage, tell, waiting, line_s, lines=not console.is_terminal)

@@ -1,13 +1,23 @@
-"""What a job says where there is no terminal."""
+"""What a job says where there is no terminal, and that what is printed stands as it is."""
 
 import io
 import re
+import runpy
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+import click
 import pytest
+import typer
+from click.testing import CliRunner
 from rich.console import Console
+from rich.table import Table
 
-from mcmfh.console import duration, stage_bar
+from mcmfh.console import duration, stage_bar, terminal
+from mcmfh.evaluation.tables import HEADLINE
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 class Looks:
@@ -79,3 +89,36 @@ def test_on_a_terminal_there_is_a_bar_and_no_line(capsys):
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (184, "3 min 04 s"), (3725, "1 h 02 min")])
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_brackets_and_colons_are_printed(capsys):
+    table = Table("mAP of [find]", title=HEADLINE, caption="page: /stores/[old]/:lungs:/[/b]")
+    table.add_row(f"organ [upper] {'-' * 120}")
+    terminal(200).print(table)
+    terminal(200).print('curl -d \'{"report": "[redacted] lung"}\'')
+    said = capsys.readouterr().out
+    for text in ("mAP of [find]", "[permutation null]", "/[old]/:lungs:/[/b]", "organ [upper]", "[redacted] lung"):
+        assert text in said
+
+
+def test_programs_print_by_terminal_alone():
+    sources = [*(REPOSITORY / "mcmfh").rglob("*.py"), *(REPOSITORY / "jobs").glob("*.py")]
+    assert [path.name for path in sources if re.search(r"\bConsole\(", path.read_text())] == ["console.py"]
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{path} {name}")
+
+
+@pytest.mark.parametrize(
+    "program", ["mcmfh/cli/__init__.py", *(f"jobs/{n}.py" for n in ("measure", "stress", "benchmark"))]
+)
+def test_help_shows_what_is_in_brackets(program):
+    app = runpy.run_path(str(REPOSITORY / program))["app"]
+    for path, command in commands(typer.main.get_command(app), program):
+        shown = CliRunner().invoke(command, ["--help"], env={"COLUMNS": "200"}).output
+        for text in [command.help, *(getattr(option, "help", None) for option in command.params)]:
+            for bracketed in re.findall(r"\[[^\]\s]+\]", (text or "").replace("\\[", "[")):
+                assert bracketed in shown, path

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mcmfh.cli import keys
@@ -16,6 +15,7 @@ from mcmfh.cli.licences import licences
 from mcmfh.cli.replay import replay
 from mcmfh.command import guarded
 from mcmfh.config import load_config
+from mcmfh.console import terminal
 from mcmfh.errors import InputError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -221,7 +221,7 @@ def list_snapshots(overrides: Overrides = None) -> None:
         document = read_snapshot(root, number)
         bits, model = ",".join(map(str, document.bits)), document.code_digest[:12]
         table.add_row(*map(str, (number, document.parent, document.items, document.quarantined, bits, model)))
-    Console().print(table)
+    terminal().print(table)
 
 
 @snapshots_app.command()

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from mcmfh import ray_session
 from mcmfh.config import Config, load_config
-from mcmfh.console import Advance, stage_bar
+from mcmfh.console import Advance, stage_bar, terminal
 from mcmfh.demo.page import MEASURES, WAYS, AnsweredQuery, write_page
 from mcmfh.demo.queries import FAMILIES, choose_queries, send
 from mcmfh.encoders import packaged
@@ -51,7 +51,7 @@ def demo_config(folder: Path, studies: int, store: str | None, port: int) -> Con
 
 def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: int) -> None:
     """Run all stages, print the table, write FOLDER/index.html; with `keep`, serve until interrupted."""
-    console = Console()
+    console = terminal()
     config = demo_config(folder, studies, store, port)
     manifest = str(config.archive.manifest)
     seconds: dict[str, float] = {}
@@ -105,7 +105,7 @@ def run_demo(folder: Path, studies: int, store: str | None, keep: bool, port: in
     console.print(table)
     for reason, count in published.reasons.items():
         console.print(f"  quarantined {count:>3} × {reason}", highlight=False)
-    console.print(f"[dim]{packaged.NOTICE}[/dim]")
+    console.print(packaged.NOTICE, style="dim")
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
     _finish(console, url, answers, keep)
 

@@ -7,12 +7,13 @@ python jobs/measure.py pairs archive.manifest=… store=… train.bits=64
 """
 
 import typer
+from rich.markup import escape
 
 from mcmfh.benchmarks.accuracy.connection import connected
 from mcmfh.benchmarks.accuracy.findings import with_rows
 from mcmfh.config import load_config
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=escape(__doc__))
 
 
 @app.command()
