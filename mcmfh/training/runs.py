@@ -125,7 +125,7 @@ def cores_of_worker(workers: int) -> float:
     if len(nodes) > 1 or not nodes[0]["NodeManagerAddress"].startswith("127."):
         return 1.0
     share: float = math.floor(1e4 * nodes[0]["Resources"].get("CPU", 0) / workers) / 1e4  # Ray counts in 1/10,000
-    return min(1.0, share)
+    return min(1.0, share) or 1.0
 
 
 def train_on_ray(

@@ -57,7 +57,10 @@ def difference(overrides: list[str], against: list[str] | None = None, seeds: in
 
 @app.command()
 def pairs(overrides: list[str], beside: list[str] | None = None, seeds: int = 3, split: str = "test") -> None:
-    """How often a query finds its own partner: R@10 of codes, alone and re-ranked by real values."""
+    """How often a query finds its own partner: R@10 of codes, alone and re-ranked by real values.
+
+    --beside: settings, given once each, that name a second encoder, whose vectors re-rank too.
+    """
     config = connected(overrides)
     from mcmfh.benchmarks.accuracy import embedded, pairs
 
