@@ -288,7 +288,8 @@ def _told_in_one_line(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # ConnectionError and TimeoutError are OSErrors
-        if type(error) is not Exception and not isinstance(error, RuntimeError | OSError | ValueError):
+        of_ray = type(error) is Exception or type(error).__module__.startswith("ray.")
+        if not of_ray and not isinstance(error, RuntimeError | OSError | ValueError):
             raise
         raise InputError(start_fault(where, error)) from error
 

@@ -94,9 +94,12 @@ def test_an_identity_that_the_nodes_hold_is_not_switched_off():
 
 
 def test_a_ray_that_does_not_start_is_told_in_one_line():
+    from ray.exceptions import RaySystemError
+
     faults = [
         RuntimeError("The node did not come up.\nThe GCS did not answer"),
         Exception("The current node timed out during startup. This could happen because the raylet failed"),
+        RaySystemError("System error: Broken pipe"),
         TimeoutError("Timed out after 30 seconds while waiting for node to startup."),
         ConnectionError(),
     ]

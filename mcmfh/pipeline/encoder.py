@@ -57,14 +57,15 @@ def with_encoder(config: Config, name: str, source: str | None) -> Config:
 def with_towers_of(config: Config, bundle: "Bundle") -> Config:
     """`config`; where train.towers is tuned, with the encoder that this model was trained on.
 
-    Raises InputError where that is the packaged encoder, whose towers are frozen.
+    Raises InputError where that encoder is no tuned towers.
     """
     if config.train.towers == "frozen":
         return config
-    if bundle.encoder == "packaged":
+    if bundle.encoder != "mcr":
         raise InputError(
-            f"train.towers is tuned, but the model that hash.bundle={config.hash.bundle} names was trained on frozen "
-            "towers; run jobs/train.py with train.towers=tuned, name another model, or set train.towers=frozen"
+            f"train.towers is tuned, but the model that hash.bundle={config.hash.bundle} names was trained on encoder "
+            f"{bundle.encoder}, not on tuned towers; run jobs/train.py with train.towers=tuned, name another model, or "
+            "set train.towers=frozen"
         )
     return with_encoder(config, bundle.encoder, bundle.encoder_source)
 

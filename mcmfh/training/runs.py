@@ -117,15 +117,19 @@ def worker_device(config: dict[str, Any]) -> Any:
     return get_device() if config["device"] == "cuda" else torch.device("cpu")
 
 
-def cores_of_worker(workers: int) -> float:
-    """How many cores each of `workers` on CPUs asks Ray for: one, or its share of the only node where none can join."""
+def cores_of_worker(workers: int, most: float) -> float:
+    """How many cores each of `workers` asks Ray for: `most`, or its share of the only node where none can join.
+
+    Of that node a fiftieth is left to Ray Data, which reads and decodes beside them.
+    """
     import ray
 
     nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if len(nodes) > 1 or not nodes[0]["NodeManagerAddress"].startswith("127."):
-        return 1.0
-    share: float = math.floor(1e4 * nodes[0]["Resources"].get("CPU", 0) / workers) / 1e4  # Ray counts in 1/10,000
-    return min(1.0, share) or 1.0
+        return most
+    cores: float = nodes[0]["Resources"].get("CPU", 0)
+    share = math.floor(9800 * cores / workers) / 1e4  # Ray counts in 1/10,000
+    return most if workers * most <= cores else share or most
 
 
 def train_on_ray(
@@ -135,13 +139,13 @@ def train_on_ray(
     settings: RunSettings,
     root: str,
     name: str,
-    cpus: float | None = None,
+    cpus: float = 1.0,
 ) -> bytes:
     """Run `worker(config)` on settings.workers workers; returns the last checkpoint's state.
 
     config: {"problem": reference to `problem`, "device": "cpu" | "cuda"}; see `worker_device`.
-    dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores that a worker
-    asks for; None: see `cores_of_worker`.
+    dataset: of Ray Data, read in its order; root, name: the checkpoints are below root/name; cpus: cores of a worker,
+    or fewer, see `cores_of_worker`.
     """
     import ray
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
@@ -167,7 +171,7 @@ def train_on_ray(
             num_workers=workers,
             use_gpu=gpus > 0,
             resources_per_worker={
-                "CPU": cpus or cores_of_worker(settings.workers),
+                "CPU": cores_of_worker(settings.workers, cpus),
                 "GPU": gpus,
                 "memory": (settings.memory_mb or 0) * 2**20,
             },

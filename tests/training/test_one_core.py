@@ -5,12 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.planted import SPEC, planted_table, small
 
 from mcmfh import ray_session
 from mcmfh.config import ClusterConfig
+from mcmfh.training.runs import cores_of_worker
 
 TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("cores", "workers", "most", "asked"), [(1, 1, 1, 1), (1, 3, 1, 0.3266), (2, 2, 0.49, 0.49)])
+def test_workers_ask_for_no_more_than_there_is(monkeypatch, cores, workers, most, asked):
+    def nodes(*addresses):
+        found = [{"Alive": True, "NodeManagerAddress": each, "Resources": {"CPU": cores}} for each in addresses]
+        monkeypatch.setattr("ray.nodes", lambda: found)
+
+    nodes("127.0.0.1")
+    assert cores_of_worker(workers, most) == asked
+    assert cores_of_worker(8, 0.49) * 8 <= cores
+    for where in (("127.0.0.1", "127.0.0.1"), ("10.0.0.1",)):  # a node can join
+        nodes(*where)
+        assert cores_of_worker(workers, most) == most
 
 
 def test_a_machine_of_one_core_trains(tmp_path):

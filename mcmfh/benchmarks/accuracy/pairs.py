@@ -18,6 +18,7 @@ from mcmfh.evaluation.reranking import by_vector, reranked_pair_ranks
 from mcmfh.hashing.baselines.cca import canonical_space
 from mcmfh.hashing.codes import pack_codes
 from mcmfh.hashing.settings import TrainSettings
+from mcmfh.hashing.teachers import unit
 
 AT = 10
 DIRECTIONS = list(PROTOCOLS[0].directions.values())  # (asked, stored) modalities
@@ -77,9 +78,7 @@ def _vectors(*tables: EmbeddingTable, rows: np.ndarray) -> dict[str, np.ndarray]
     """Modality → float[Q, ΣD] of `rows`: unit vectors in the canonical space of each table's train pairs."""
     spaces = [canonical_space(each.of_split("train"), 256)(each) for each in tables]
     return {
-        name: np.hstack(
-            [space[rows] / np.linalg.norm(space[rows], axis=1, keepdims=True).clip(1e-12) for space in sides]
-        )
+        name: np.hstack([unit(space[rows]) for space in sides])
         for name, sides in zip(("image", "report"), zip(*spaces))
     }
 
