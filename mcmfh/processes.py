@@ -1,13 +1,18 @@
-"""CPU seconds, memory and sockets of processes, read from Linux's /proc. Exited processes count as zero."""
+"""CPU seconds, memory, sockets and ports of processes, read from Linux's /proc. Exited processes count as zero."""
 
 import contextlib
 import ctypes
+import errno
 import ipaddress
 import os
+import random
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_FREE_PORTS = range(20000, 30000)  # below are those of Ray's workers, above those of Serve's replicas
+_given: set[int] = set()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -78,6 +83,23 @@ def sockets(pid: int) -> set[int]:
             if target.startswith("socket:["):
                 opened.add(int(target[8:-1]))
     return opened
+
+
+def free_port() -> int:
+    """A TCP port that nobody holds on any address of this machine, and that this process was not given before.
+
+    The system takes the ports of outgoing connections from a range of its own. Such a port, free now, may be a
+    connection's by the time a server opens it, so that range is left out where it leaves any other.
+    """
+    low, high = (int(bound) for bound in _read("sys", "net/ipv4/ip_local_port_range").split() or (32768, 60999))
+    outside = [port for port in _FREE_PORTS if not low <= port <= high] or [*_FREE_PORTS]
+    for port in random.SystemRandom().sample(outside, len(outside)):  # whoever seeds `random` alike gets others
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise OSError(errno.EADDRINUSE, f"every TCP port from {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} is taken")
 
 
 def _names(folder: str) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any
 from mcmfh.config import ClusterConfig
 from mcmfh.console import quiet_core
 from mcmfh.errors import InputError
+from mcmfh.processes import free_port
 
 # Ray reads these when its processes start. Values the user has set are kept.
 ENVIRONMENT = {
@@ -231,15 +232,9 @@ def _fence_proxy() -> None:
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
             # Ray's own proxy, behind HAProxy, has one port too, which another endpoint of this machine may hold.
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         }
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def write_starter(folder: Path) -> str:

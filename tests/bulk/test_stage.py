@@ -8,7 +8,9 @@ import urllib.request
 
 import pytest
 from support import chaos_jobs
-from support.head_node import REPOSITORY, free_port, head_node
+from support.head_node import REPOSITORY, head_node
+
+from mcmfh.processes import free_port
 
 SERIES = re.compile(r"^ray_mcmfh_(\w+)\{(.*)\} ([\d.e+]+)$", re.MULTILINE)
 

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 from support import chaos_jobs
-from support.head_node import REPOSITORY, free_port, head_node
+from support.head_node import REPOSITORY, head_node
+
+from mcmfh.processes import free_port
 
 ITEMS = 48
 JOB = REPOSITORY / "tests" / "support" / "claimed_gpu.py"

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from support.command_lines import documented
 from support.endpoint_nodes import until
-from support.head_node import free_port
 from support.manifests import CLUSTER, REPOSITORY
 from support.node_network import Network, node_network
 
@@ -26,6 +25,7 @@ from mcmfh.archive.manifest import read_manifest, write_manifest
 from mcmfh.client import get, search_endpoint
 from mcmfh.errors import InputError
 from mcmfh.phantom import write_phantom
+from mcmfh.processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

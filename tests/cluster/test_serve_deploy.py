@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 from support.command_lines import without_pending
-from support.head_node import free_port, head_node
+from support.head_node import head_node
 from support.manifests import CLUSTER
 
+from mcmfh.processes import free_port
 from mcmfh.serving.keys import new_key
 
 pytestmark = pytest.mark.ray

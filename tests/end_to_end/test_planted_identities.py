@@ -11,7 +11,6 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from mcmfh.archive.discover import survey
 from mcmfh.client import multipart, search_endpoint
 from mcmfh.command import run_job
 from mcmfh.config import load_config
+from mcmfh.processes import free_port
 from mcmfh.search.retrieval import item_path
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
@@ -83,9 +83,7 @@ class Run:
         self.folder, self.own, self.said = folder, folder / "own", []
         self.marked = Marked(folder / "in" / "export")
         write_table(self.marked, folder / "in" / "table.csv")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         # The jobs say as much as they can: what their workers print as well.
         self.settings = [f"archive.manifest={folder}/in/table.csv", f"store={folder}/store", f"serve.port={port}"]
         self.settings += ["archive.max_failure_rate=0.9", "embed.workers=1", "train.bits=[16, 32]", "train.epochs=2"]

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.cut_proxy import cut_proxy
-from support.head_node import REPOSITORY, free_port, head_node
+from support.head_node import REPOSITORY, head_node
 
 from mcmfh.phantom import write_phantom
+from mcmfh.processes import free_port
 from mcmfh.store import files
 from mcmfh.submission import STILL_RUNNING
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -14,6 +13,7 @@ import pytest
 from mcmfh.config import load_config
 from mcmfh.phantom import write_phantom
 from mcmfh.pipeline.archive import open_manifest, read_archive
+from mcmfh.processes import free_port
 from mcmfh.search.opening import open_snapshot
 from mcmfh.store import files
 
@@ -35,9 +35,7 @@ def way(request, tmp_path_factory, cluster):
 
         store = new_prefix(request.getfixturevalue("s3_endpoint")) + "/deep"
     manifest = write_phantom(files.join(files.absolute(store), "phantom"), studies=STUDIES, seed=3)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = load_config(
         [
             f"store={store}",

@@ -1,7 +1,6 @@
 """Two workers with b rows each take the very step of one worker with 2b: same loss, same gradient."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from support.planted import planted_table, small
 from mcmfh.hashing.fitting import Pairs, batch_target
 from mcmfh.hashing.preparation import prepare
 from mcmfh.hashing.trainee import Trainee
+from mcmfh.processes import free_port
 
 ROWS = 32
 CASES = ("paper", "supervised", "missing token")
@@ -45,9 +45,7 @@ def worker(rank: int, address: str, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("gradients")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, str(Path(here).parent), os.environ.get("PYTHONPATH", "")])
     mp.spawn(worker, (address, str(folder)), nprocs=2)

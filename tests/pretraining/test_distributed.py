@@ -1,7 +1,6 @@
 """Two workers with b pairs each take the very step of one worker with 2b: same loss, same gradient."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from support.drawn_pairs import guided, make_pairs, make_vocabulary, small
 
 from mcmfh.pretraining.fitting import step_terms
 from mcmfh.pretraining.trainee import Trainee
+from mcmfh.processes import free_port
 
 ROWS = 12
 CASES = {
@@ -47,9 +47,7 @@ def worker(rank: int, address: str, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("gradients")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     tests = Path(__file__).parents[1]
     places = [str(Path(__file__).parent), str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(places)

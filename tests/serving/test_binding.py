@@ -2,9 +2,9 @@
 
 import pytest
 
-from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.config import KeyConfig, ServeConfig
 from mcmfh.errors import InputError
+from mcmfh.processes import free_port
 from mcmfh.serving.binding import check_binding, check_here, check_start
 from mcmfh.serving.keys import new_key
 

@@ -16,8 +16,7 @@ import pytest
 import uvicorn
 from support.serving_config import served
 
-from mcmfh.benchmarks.serving.processes import free_port
-from mcmfh.processes import anonymous_mib
+from mcmfh.processes import anonymous_mib, free_port
 from mcmfh.serving.access_log import AccessLog
 from mcmfh.serving.application import application
 from mcmfh.serving.keys import new_key

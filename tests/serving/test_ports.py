@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 from support.serve_job import REPOSITORY, command, environment, serve_job
 
-from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.errors import InputError
-from mcmfh.processes import below, listeners, sockets
+from mcmfh.processes import below, free_port, listeners, sockets
 from mcmfh.serving.binding import check_port
 from mcmfh.serving.keys import new_key
 

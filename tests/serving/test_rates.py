@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.serve_job import serve_job
 
-from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.config import KeyConfig
+from mcmfh.processes import free_port
 from mcmfh.serving.access import Access, Refused
 from mcmfh.serving.keys import new_key
 from mcmfh.serving.rates import HOLDS_S, PAUSE_S, Buckets, Leases

@@ -15,8 +15,8 @@ from support.serving_config import served
 from support.snapshot_rows import publish_rows, rows
 
 from mcmfh.archive.images import Limits
-from mcmfh.benchmarks.serving.processes import free_port
 from mcmfh.errors import InputError
+from mcmfh.processes import free_port
 from mcmfh.search.query import validated
 from mcmfh.search.retrieval import Retrieval
 from mcmfh.serving.keys import new_key

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from support.head_node import free_port
+from mcmfh.processes import free_port
 
 _ACCOUNT = "devstoreaccount1"
 # Azurite's own key, which is public.

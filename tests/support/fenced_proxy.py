@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from mcmfh.benchmarks.serving.processes import free_port
+from mcmfh.processes import free_port
 from mcmfh.ray_session import BINARY, write_starter
 from mcmfh.serving.fence import FILE, Fence
 

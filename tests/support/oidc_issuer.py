@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 from support.bucket_servers import running
-from support.head_node import free_port
+
+from mcmfh.processes import free_port
 
 _MODULE = Path(__file__).parents[2] / "build" / "oidc" / "node_modules" / "oidc-provider" / "lib" / "index.js"
 _BACK = "http://127.0.0.1/back"

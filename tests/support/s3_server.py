@@ -12,34 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mcmfh.processes import free_port
+
 KEY, SECRET = "test-key", "test-secret"
-
-
-def _free_ports(count: int) -> list[int]:
-    # SeaweedFS opens a gRPC port 10,000 above each of these.
-    sockets = []
-    for candidate in range(20000 + os.getpid() % 10000, 45000):
-        pair = [socket.socket(), socket.socket()]
-        try:
-            pair[0].bind(("127.0.0.1", candidate))
-            pair[1].bind(("127.0.0.1", candidate + 10000))
-        except OSError:
-            for one in pair:
-                one.close()
-            continue
-        sockets.append((candidate, pair))
-        if len(sockets) == count:
-            break
-    for _, pair in sockets:
-        for one in pair:
-            one.close()
-    return [port for port, _ in sockets]
 
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """Serve S3 from `folder` until the block ends; yields the endpoint's URL."""
-    master, volume, filer, s3 = _free_ports(4)
+    ports = {server: free_port() for server in ("master", "volume", "filer", "s3")}
+    s3 = ports["s3"]
     config = folder / "s3.json"
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": actions}
@@ -51,11 +33,10 @@ def s3_server(folder: Path) -> Iterator[str]:
         f"-dir={folder / 'data'}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
-        f"-master.port={master}",
-        f"-volume.port={volume}",
-        f"-filer.port={filer}",
+        *(f"-{server}.port={port}" for server, port in ports.items()),
+        # Left alone these are 10,000 above the others: among the ports of connections.
+        *(f"-{server}.port.grpc={free_port()}" for server in ports),
         "-s3",
-        f"-s3.port={s3}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         f"-s3.config={config}",

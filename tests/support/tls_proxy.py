@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh.benchmarks.serving.processes import free_port
+from mcmfh.processes import free_port
 
 RECIPES = Path(__file__).parents[2] / "cluster" / "tls"
 NAME = "search.hospital.example"

@@ -1,7 +1,6 @@
 """The processes of the servers under measurement: started, awaited and ended; Ray's are identified by their titles."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,12 +18,6 @@ START_S = 240
 def named(title: str) -> list[int]:
     """The ids of this process's descendants whose command line begins with `title`, in ascending order."""
     return sorted(pid for pid in below(os.getpid()) if command_line(pid).startswith(title))
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

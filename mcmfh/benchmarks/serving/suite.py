@@ -19,9 +19,9 @@ from mcmfh import ray_session
 from mcmfh.benchmarks.serving.archives import absolute_root, peer_files, publish_synthetic, untrained_model
 from mcmfh.benchmarks.serving.load import measure
 from mcmfh.benchmarks.serving.opening import measure_opening
-from mcmfh.benchmarks.serving.processes import free_port, server
+from mcmfh.benchmarks.serving.processes import server
 from mcmfh.config import Config
-from mcmfh.processes import below, cpu_seconds
+from mcmfh.processes import below, cpu_seconds, free_port
 from mcmfh.serving.keys import new_key
 from mcmfh.snapshots.document import read_snapshot
 
